@@ -1,0 +1,38 @@
+# What a developer or an operator types; every target builds what it needs first.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.requirements
+READY_DEV := $(VENV)/.requirements-dev
+
+.PHONY: run demo test check bench lint clean
+
+run: $(READY)
+	@$(PY) main.py
+
+demo: $(READY)
+	@$(PY) main.py --demo
+
+test: $(READY_DEV)
+	@$(PY) -m pytest -n auto
+
+check: lint test
+
+lint: $(READY_DEV)
+	@sh scripts/gates.sh $(VENV)/bin
+
+bench: $(READY_DEV)
+	@$(PY) -m benchmarks
+
+$(READY): requirements.txt
+	@$(PYTHON) -m venv $(VENV)
+	@echo "Installing what Mailing Manager needs; this takes a minute the first time."
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(READY_DEV): requirements-dev.txt $(READY)
+	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

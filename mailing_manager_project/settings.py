@@ -1,0 +1,257 @@
+"""Settings: what an installation may change comes from the environment (see .env.example)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import reverse_lazy
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+if (BASE_DIR / ".env").is_file():
+    env.read_env(BASE_DIR / ".env")
+
+# The installation's own files: SQLite database, secret key, embedded Redis, sandbox journal.
+VAR_DIR = BASE_DIR / env.str("VAR_DIR", default="var")
+
+# Security
+
+DEBUG = env.bool("DEBUG", default=False)
+LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
+
+
+def _secret_key() -> str:
+    key_file = VAR_DIR / "secret_key"
+    if key := env.str("SECRET_KEY", default=""):
+        return key
+    if key_file.is_file():
+        return key_file.read_text().strip()
+    raise ImproperlyConfigured(
+        f"There is no SECRET_KEY in the environment and no {key_file}. "
+        "Run 'make run' once (it makes the file) or set SECRET_KEY."
+    )
+
+
+SECRET_KEY = _secret_key()
+
+# An installation that answers only to this machine is used over plain HTTP; any other one
+# stands behind a proxy that ends TLS and sets X-Forwarded-Proto.
+IS_LOCAL = set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not IS_LOCAL
+SECURE_PROXY_SSL_HEADER = None if IS_LOCAL else ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+SECURE_REDIRECT_EXEMPT = [r"^health/$"]
+CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
+
+# Applications
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "health_check",
+    "knox",
+    "rest_framework",
+    "timezone_field",
+    "clients",
+    "mailings",
+    "messages_app",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "mailing_manager_project.urls"
+WSGI_APPLICATION = "mailing_manager_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = reverse_lazy("admin:login")
+LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
+
+# Language and time: stored and served in UTC.
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Static files are served by the application itself, straight from the packages.
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+
+# Database
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{VAR_DIR}/db.sqlite3")}
+_database = DATABASES["default"]
+if _database["ENGINE"].endswith("sqlite3"):
+    _database["NAME"] = str(BASE_DIR / _database["NAME"])
+    # A file, because workers in tests are threads and processes of their own.
+    _database["TEST"] = {"NAME": str(VAR_DIR / "test.sqlite3")}
+    _database["OPTIONS"] = {
+        # Write transactions queue for the lock at BEGIN instead of failing half-way.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 30,  # seconds
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    _database["CONN_MAX_AGE"] = 60  # seconds
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database["OPTIONS"] = {"connect_timeout": 5}  # seconds
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Celery: see docs/adr/0004-no-acks-late.md for what is deliberately absent.
+
+
+def _broker_url() -> str:
+    """Return the broker's address; main.py's embedded Redis counts when nothing else is set."""
+    socket = VAR_DIR / "redis.sock"
+    default = f"redis+socket://{socket}" if socket.exists() else "redis://localhost:6379"
+    return env.str("CELERY_BROKER_URL", default=default)
+
+
+CELERY_BROKER_URL = _broker_url()
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None
+CELERY_TASK_DEFAULT_QUEUE = "mailings"
+CELERY_TASK_ROUTES = {"send_message": {"queue": "messages"}}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 3,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 1,
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "socket_timeout": 15,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# How late beat may notice a mailing saved meanwhile, in seconds.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+
+# Sending
+
+MAILING_REPEAT_TIMEOUT = timedelta(seconds=env.int("MAILING_REPEAT_TIMEOUT", default=600))
+MESSAGE_SENDER_URL = env.str("MESSAGE_SENDER_URL", default="https://probe.fbrq.cloud/v1")
+MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
+MESSAGE_SENDER_BACKEND = env.str(
+    "MESSAGE_SENDER_BACKEND", default="messages_app.sender.curl.CurlTransport"
+)
+MESSAGE_SENDER_CONCURRENCY = env.int("MESSAGE_SENDER_CONCURRENCY", default=100)
+MESSAGE_SENDER_PROCESSES = env.int("MESSAGE_SENDER_PROCESSES", default=2)
+
+# REST
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["mailing_manager_project.api.BoundedJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "mailing_manager_project.api.CursorPages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "mailing_manager_project.api.ErrorHandler",
+    "ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "405", "409", "415"],
+}
+# Machines keep their tokens until an operator revokes them in the admin.
+REST_KNOX = {"TOKEN_TTL": None}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Mailing Manager",
+    "DESCRIPTION": "Clients, the mailings sent to them, and what became of every message.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True},
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "MailingStatusEnum": "mailings.models.Mailing.Status",
+        "MessageStatusEnum": "messages_app.models.Message.Status",
+        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
+        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
+        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
+        "ErrorCode401Enum": "drf_standardized_errors.openapi_serializers.ErrorCode401Enum.choices",
+        "ErrorCode403Enum": "drf_standardized_errors.openapi_serializers.ErrorCode403Enum.choices",
+        "ErrorCode404Enum": "drf_standardized_errors.openapi_serializers.ErrorCode404Enum.choices",
+        "ErrorCode405Enum": "drf_standardized_errors.openapi_serializers.ErrorCode405Enum.choices",
+        "ErrorCode415Enum": "drf_standardized_errors.openapi_serializers.ErrorCode415Enum.choices",
+    },
+}
+
+# Logs: one line an event, to standard error, for whatever collects them.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+}

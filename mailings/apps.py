@@ -1,0 +1,9 @@
+"""Mailings: what is sent, to whom, from when to when."""
+
+from django.apps import AppConfig
+
+
+class MailingsConfig(AppConfig):
+    """The room of the mailings and their schedule."""
+
+    name = "mailings"

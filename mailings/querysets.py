@@ -1,0 +1,41 @@
+"""Questions that can be asked of all mailings."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+
+class MailingQuerySet(models.QuerySet["Mailing"]):
+    """Mailings, as phrases."""
+
+    def open(self) -> "MailingQuerySet":
+        """Keep those whose messages may still change."""
+        return self.filter(success_count=None)
+
+    def closed(self) -> "MailingQuerySet":
+        """Keep those whose every message has had its last word."""
+        return self.exclude(success_count=None)
+
+    def to_start(self, now: datetime) -> "MailingQuerySet":
+        """Keep the scheduled ones whose time has come."""
+        return self.filter(status="scheduled", start_time__lte=now, stop_time__gt=now)
+
+    def running(self, now: datetime) -> "MailingQuerySet":
+        """Keep those that are being delivered now."""
+        return self.filter(status="running", start_time__lte=now, stop_time__gt=now)
+
+    def to_plan(self, now: datetime) -> "MailingQuerySet":
+        """Keep the running ones whose clients were not looked through since MAILING_REPEAT_TIMEOUT ago."""
+        stale = Q(last_run_time=None) | Q(last_run_time__lte=now - settings.MAILING_REPEAT_TIMEOUT)
+        return self.running(now).filter(stale)
+
+    def to_finish(self, now: datetime) -> "MailingQuerySet":
+        """Keep those that are over but not yet closed: past their stop time, or cancelled."""
+        over = Q(stop_time__lte=now, status__in=("scheduled", "running", "paused"))
+        return self.open().filter(over | Q(status="cancelled"))

@@ -1,0 +1,229 @@
+"""What can be done with mailings: save, start, plan, pause, resume, cancel, finish, delete."""
+
+import json
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+from django_celery_beat.models import ClockedSchedule, PeriodicTask
+
+from clients.models import Client
+from mailings.models import Mailing
+from messages_app import services as messages
+from messages_app.models import Message
+
+PLAN_CHUNK = 10_000  # messages planned in one transaction
+
+Status = Mailing.Status
+
+
+def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Save a new mailing and see to it that it starts on time.
+
+    Raises:
+        ValidationError: it would be over before it began.
+    """
+    if mailing.stop_time <= now:
+        raise ValidationError(
+            {"stop_time": "The stop time has passed; nothing could be sent."},
+            code="stop_in_the_past",
+        )
+    with transaction.atomic():
+        mailing.save()
+        _schedule_start(mailing, now)
+    return mailing
+
+
+def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Save an edited mailing; what is not sent yet follows it.
+
+    Raises:
+        ValidationError: it is over, or its start time has passed and was changed.
+    """
+    with transaction.atomic():
+        before = _lock(mailing)
+        if before.is_over:
+            raise _conflict(before, "edited")
+        if mailing.start_time != before.start_time and before.start_time <= now:
+            raise ValidationError(
+                {"start_time": "The mailing has started; its start time cannot change."},
+                code="mailing_started",
+            )
+        edited = ["start_time", "stop_time", "text", "filters", "updated_at"]
+        if mailing.filters != before.filters:
+            # Look through all clients again, and again at those that were put off.
+            mailing.last_run_time, mailing.planned_up_to = None, 0
+            edited += ["last_run_time", "planned_up_to"]
+            messages.make_due(mailing_id=mailing.pk, now=now)
+        mailing.save(update_fields=edited)
+        _schedule_start(mailing, now)
+    return mailing
+
+
+def pause_mailing(mailing: Mailing) -> Mailing:
+    """Stop sending until it is resumed. Pausing twice changes nothing.
+
+    Raises:
+        ValidationError: the mailing is over.
+    """
+    return _change_status(mailing, Status.PAUSED, "paused")
+
+
+def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Go on where it was paused. Resuming what is not paused changes nothing.
+
+    Raises:
+        ValidationError: the mailing is over.
+    """
+    started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
+    return _change_status(mailing, started, "resumed")
+
+
+def cancel_mailing(mailing: Mailing) -> Mailing:
+    """End a mailing for good. What is in flight arrives, the rest fails as cancelled.
+
+    Raises:
+        ValidationError: the mailing is finished.
+    """
+    return _change_status(mailing, Status.CANCELLED, "cancelled")
+
+
+def delete_mailing(mailing: Mailing) -> None:
+    """Delete a mailing with its messages.
+
+    Raises:
+        ValidationError: it is running, or messages of it are in flight.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.status == Status.RUNNING:
+            raise ValidationError(
+                "The mailing is running. Cancel it first.", code="mailing_running"
+            )
+        if Message.objects.filter(mailing=mailing).leased().exists():
+            raise ValidationError(
+                "Messages of this mailing are on their way. Try again in a minute.",
+                code="mailing_in_flight",
+            )
+        _forget_schedule(mailing)
+        mailing.delete()
+
+
+def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
+    """Return the mailings that start_mailing has something to do for."""
+    due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
+    mailings = Mailing.objects
+    return (
+        mailings.to_start(now)
+        | mailings.to_plan(now)
+        | mailings.running(now).filter(Exists(due))
+    )
+
+
+def start_mailing(mailing_id: int, *, now: datetime) -> bool:
+    """Set a scheduled mailing running when its time has come; tell whether it was this call."""
+    return Mailing.objects.filter(pk=mailing_id).to_start(now).update(status=Status.RUNNING) > 0
+
+
+def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
+    """Plan the next bounded number of messages; tell whether more are left to plan.
+
+    The place reached is kept with the mailing, so a planner that dies loses one chunk's work
+    and another goes on from there. Of several planners of one mailing, one works at a time.
+    """
+    with transaction.atomic():
+        mailing = (
+            Mailing.objects.filter(pk=mailing_id)
+            .to_plan(now)
+            .select_for_update(skip_locked=True, no_key=True)
+            .first()
+        )
+        if not mailing:
+            return False
+        audience = Client.objects.matching(mailing.filters).filter(pk__gt=mailing.planned_up_to)
+        last = audience.order_by("pk").values_list("pk", flat=True)[PLAN_CHUNK - 1 :].first()
+        if last:
+            audience = audience.filter(pk__lte=last)
+        messages.plan(mailing_id=mailing_id, audience=audience, now=now)
+        mailing.planned_up_to = last or 0
+        mailing.last_run_time = mailing.last_run_time if last else now
+        mailing.save(update_fields=["planned_up_to", "last_run_time"])
+        return last is not None
+
+
+def finish_mailing(mailing_id: int, *, now: datetime) -> None:
+    """Fail what a mailing that is over left unsent, and close it once nothing is in flight."""
+    mailing = Mailing.objects.filter(pk=mailing_id).to_finish(now).first()
+    if not mailing:
+        return
+    cancelled = mailing.status == Status.CANCELLED
+    messages.give_up(
+        mailing_id=mailing_id,
+        filters=mailing.filters,
+        error_code="cancelled" if cancelled else "expired",
+        error="The mailing was cancelled." if cancelled else "The stop time came first.",
+    )
+    _close(mailing)
+
+
+def _close(mailing: Mailing) -> None:
+    """Write the final counts, if they are final; the mailing then never changes again."""
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        sent = Message.objects.filter(mailing=mailing)
+        if sent.unfinished().exists():
+            return
+        counts = sent.count_by_status()
+        mailing.success_count = counts.get(Message.Status.SUCCESS, 0)
+        mailing.fail_count = counts.get(Message.Status.FAIL, 0)
+        if mailing.status != Status.CANCELLED:
+            mailing.status = Status.FINISHED
+        mailing.save(update_fields=["success_count", "fail_count", "status"])
+        _forget_schedule(mailing)
+
+
+def _change_status(mailing: Mailing, status: Mailing.Status, deed: str) -> Mailing:
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.status == status:
+            return mailing
+        if mailing.is_over:
+            raise _conflict(mailing, deed)
+        mailing.status = status
+        mailing.save(update_fields=["status", "updated_at"])
+        return mailing
+
+
+def _conflict(mailing: Mailing, deed: str) -> ValidationError:
+    return ValidationError(
+        f"The mailing is {mailing.status} and cannot be {deed}.", code=f"mailing_{mailing.status}"
+    )
+
+
+def _lock(mailing: Mailing) -> Mailing:
+    """Return the mailing as it is now, locked until the transaction ends."""
+    return Mailing.objects.select_for_update(no_key=True).get(pk=mailing.pk)
+
+
+def _schedule_start(mailing: Mailing, now: datetime) -> None:
+    """Have beat start a mailing at its very second, between the ticks of the minute."""
+    _forget_schedule(mailing)
+    if mailing.status == Status.SCHEDULED and mailing.start_time > now:
+        clocked = ClockedSchedule.objects.create(clocked_time=mailing.start_time)
+        PeriodicTask.objects.create(
+            name=_schedule_name(mailing),
+            task="start_mailing",
+            args=json.dumps([mailing.pk]),
+            clocked=clocked,
+            one_off=True,
+        )
+
+
+def _forget_schedule(mailing: Mailing) -> None:
+    # The entry of the periodic task goes with its clock.
+    ClockedSchedule.objects.filter(periodictask__name=_schedule_name(mailing)).delete()
+
+
+def _schedule_name(mailing: Mailing) -> str:
+    return f"start mailing {mailing.pk} on time"

@@ -1,0 +1,258 @@
+"""Questions and set-based changes that can be made to all messages.
+
+What the engine does to thousands of rows at once is one SQL statement each, built from
+querysets where the ORM can say it; the same statements run on Postgres and on SQLite.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models, transaction
+from django.db.models import BooleanField, Case, Count, F, Q, Value, When
+from django.db.models.functions import Coalesce
+
+from clients.querysets import Filters, matching
+
+if TYPE_CHECKING:
+    from clients.models import Client
+    from messages_app.models import Doorbell, Message
+
+CHUNK = 10_000  # rows that one statement changes at most
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message leased to one delivery: what the sender needs to know of it."""
+
+    id: int
+    phone_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt came to, as it is written to the message.
+
+    `next_attempt_at` None means that there will be no other attempt.
+    """
+
+    id: int
+    status: str
+    at: datetime
+    next_attempt_at: datetime | None = None
+    error_code: str = ""
+    error: str = ""
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    """Messages, as phrases."""
+
+    def due(self, now: datetime) -> "MessageQuerySet":
+        """Keep those whose next attempt may be made now."""
+        return self.unleased().filter(next_attempt_at__lte=now)
+
+    def deliverable(self, now: datetime) -> "MessageQuerySet":
+        """Keep the due ones of mailings that are running and inside their time."""
+        return self.due(now).filter(
+            mailing__status="running", mailing__start_time__lte=now, mailing__stop_time__gt=now
+        )
+
+    def unleased(self) -> "MessageQuerySet":
+        """Keep those that no delivery holds."""
+        return self.filter(lease_token=None)
+
+    def leased(self) -> "MessageQuerySet":
+        """Keep those that a delivery holds."""
+        return self.exclude(lease_token=None)
+
+    def lease_expired(self, now: datetime) -> "MessageQuerySet":
+        """Keep those whose delivery did not come back in time."""
+        return self.leased().filter(next_attempt_at__lte=now)
+
+    def unfinished(self) -> "MessageQuerySet":
+        """Keep those that are neither sent nor given up."""
+        return self.filter(next_attempt_at__isnull=False)
+
+    def update_in_chunks(self, **values: Any) -> int:
+        """Update bounded numbers of rows, each committed by itself; count them all.
+
+        The values must take the rows out of this queryset, or it would never end. Its own
+        conditions are checked again on each row, should another worker be faster.
+        """
+        total = 0
+        while count := self.filter(pk__in=self.order_by().values("pk")[:CHUNK]).update(**values):
+            total += count
+        return total
+
+    def release(self, ids: Sequence[int], *, token: int, now: datetime) -> int:
+        """Give back messages that were claimed but not handed to the sender."""
+        return self.filter(pk__in=ids, lease_token=token).update(
+            lease_token=None, next_attempt_at=now, attempts=F("attempts") - 1
+        )
+
+    def count_by_status(self) -> dict[str, int]:
+        """Return {status: number of messages}, without the statuses that nothing has."""
+        rows = self.order_by().values_list("status").annotate(Count("pk"))
+        return dict(rows)
+
+    def count_by_mailing(self) -> dict[int, dict[str, int]]:
+        """Return {mailing id: {status: number of messages}}, in one query."""
+        counts: dict[int, dict[str, int]] = {}
+        rows = self.order_by().values_list("mailing", "status").annotate(Count("pk"))
+        for mailing, status, count in rows:
+            counts.setdefault(mailing, {})[status] = count
+        return counts
+
+    def plan(self, *, mailing_id: int, audience: "models.QuerySet[Client]", now: datetime) -> int:
+        """Add a pending message for every client of the audience that has none; count them."""
+        connection = connections[self.db]
+        values: dict[str, Any] = {
+            "mailing_id": mailing_id,
+            "client_id": F("pk"),
+            "status": "pending",
+            "created_at": now,
+            "next_attempt_at": now,
+            "attempts": 0,
+            "error_code": "",
+            "error": "",
+            "phone_number": "",
+            "is_manual": False,
+        }
+        rows = audience.order_by().annotate(
+            **{
+                f"_{name}": value if isinstance(value, F) else Value(value)
+                for name, value in values.items()
+            }
+        )
+        sql, params = rows.values_list(*(f"_{name}" for name in values)).query.sql_with_params()
+        # The clients are locked against deletion until their messages are committed.
+        lock = " FOR KEY SHARE" if connection.vendor == "postgresql" else ""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {self._table()} ({', '.join(values)}) {sql}{lock}"
+                " ON CONFLICT (mailing_id, client_id) DO NOTHING",
+                params,
+            )
+            return cursor.rowcount
+
+    def claim(
+        self,
+        *,
+        limit: int,
+        filters: Filters,
+        unchanged_since: datetime,
+        token: int,
+        lease_until: datetime,
+        recheck_at: datetime,
+        now: datetime,
+    ) -> list[Claimed]:
+        """Lease the next due messages whose client the filters select; return them.
+
+        Due messages that match no longer are put off until `recheck_at` instead. Nothing is
+        claimed when the mailing was edited after `unchanged_since`: text and filters are those
+        of the moment of the claim.
+        """
+        matches = Q(is_manual=True) | matching(filters, prefix="client__")
+        due = (
+            self.deliverable(now)
+            .filter(mailing__updated_at=unchanged_since)
+            .annotate(
+                matches=Case(
+                    When(Q(client__isnull=False) & matches, then=Value(True)),
+                    default=Value(False),
+                    output_field=BooleanField(),
+                ),
+                number=Coalesce("client__phone_number", Value("")),
+            )
+            .order_by("next_attempt_at")
+            .select_for_update(of=("self",), skip_locked=True)
+            .values_list("pk", "matches", "number")[:limit]
+        )
+        table = self._table()
+        with transaction.atomic(self.db), connections[self.db].cursor() as cursor:
+            sql, params = due.query.sql_with_params()
+            cursor.execute(
+                f"""
+                WITH due (id, matches, number) AS ({sql})
+                UPDATE {table} SET
+                    lease_token = CASE WHEN due.matches THEN %s END,
+                    next_attempt_at = CASE WHEN due.matches THEN %s ELSE %s END,
+                    attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
+                    phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END
+                FROM due WHERE {table}.id = due.id
+                RETURNING {table}.id, {table}.phone_number, {table}.lease_token
+                """,
+                [*params, token, self._moment(lease_until), self._moment(recheck_at)],
+            )
+            rows = cursor.fetchall()
+        return [Claimed(pk, number) for pk, number, lease in rows if lease is not None]
+
+    def record(self, outcomes: Sequence[Outcome], *, token: int) -> int:
+        """Write what attempts came to and return their leases; count the messages written.
+
+        A message whose lease went to another delivery meanwhile is left as it is.
+        """
+        columns = ("id", "status", "sent_at", "next_attempt_at", "error_code", "error")
+        rows = [
+            (
+                outcome.id,
+                outcome.status,
+                self._moment(outcome.at if outcome.status == "success" else None),
+                self._moment(outcome.next_attempt_at),
+                outcome.error_code,
+                outcome.error,
+            )
+            for outcome in outcomes
+        ]
+        answers, params = self._answers(columns, rows)
+        table = self._table()
+        assignments = ", ".join(f"{name} = answer.{name}" for name in columns[1:])
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} SET {assignments}, lease_token = NULL FROM {answers}"
+                f" WHERE {table}.id = answer.id AND {table}.lease_token = %s",
+                [*params, token],
+            )
+            return cursor.rowcount
+
+    def _answers(
+        self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    ) -> tuple[str, list[Any]]:
+        """Return the FROM clause that yields the rows of `record`, and its parameters."""
+        if connections[self.db].vendor == "postgresql":
+            types = ("bigint", "text", "timestamptz", "timestamptz", "text", "text")
+            arrays = ", ".join(f"%s::{name}[]" for name in types)
+            clause = f"unnest({arrays}) AS answer ({', '.join(columns)})"
+            return clause, [list(column) for column in zip(*rows, strict=True)]
+        fields = ", ".join(f"value ->> {i} AS {name}" for i, name in enumerate(columns))
+        return f"(SELECT {fields} FROM json_each(%s)) AS answer", [json.dumps(rows)]
+
+    def _moment(self, moment: datetime | None) -> Any:
+        """Return a moment as the database's driver takes it."""
+        return connections[self.db].ops.adapt_datetimefield_value(moment)
+
+    def _table(self) -> str:
+        return connections[self.db].ops.quote_name(self.model._meta.db_table)
+
+
+class DoorbellQuerySet(models.QuerySet["Doorbell"]):
+    """Doorbells, as phrases."""
+
+    def ring(
+        self, *, mailing_id: int, lanes: Sequence[int], now: datetime, expires_at: datetime
+    ) -> list[int]:
+        """Take the lanes that no live doorbell has; return those to be rung."""
+        moment = connections[self.db].ops.adapt_datetimefield_value
+        table = connections[self.db].ops.quote_name(self.model._meta.db_table)
+        values = ", ".join(["(%s, %s, %s)"] * len(lanes))
+        params = [x for lane in lanes for x in (mailing_id, lane, moment(expires_at))]
+        with connections[self.db].cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {table} (mailing_id, lane, expires_at) VALUES {values}"
+                " ON CONFLICT (mailing_id, lane) DO UPDATE SET expires_at = excluded.expires_at"
+                f" WHERE {table}.expires_at <= %s RETURNING lane",
+                [*params, moment(now)],
+            )
+            return [lane for (lane,) in cursor.fetchall()]

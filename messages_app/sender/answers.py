@@ -1,0 +1,91 @@
+"""What came back from the sender, and what it means for the message."""
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+EXCERPT = 120  # characters of a body that are worth keeping
+ACCEPTED = b'{"code": 0, "message": "OK"}'
+
+
+class Failure(Enum):
+    """How a request can end without an answer."""
+
+    NOT_CONNECTED = "no connection"
+    TIMEOUT = "no answer in time"
+    BROKEN = "the connection broke"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request: an HTTP answer, or the failure to get one."""
+
+    id: int
+    status: int = 0
+    body: bytes = b""
+    retry_after: int = 0  # seconds; 0 where the sender named none
+    failure: Failure | None = None
+    detail: str = ""
+
+
+class Verdict(NamedTuple):
+    """What an answer means. `final` verdicts end the message, others are tried again.
+
+    `halt` says that no other message would fare better now.
+    """
+
+    error_code: str
+    error: str = ""
+    final: bool = False
+    halt: bool = False
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the sender has taken the message."""
+        return not self.error_code
+
+
+SUCCESS = Verdict("", final=True)
+
+
+def judge(answer: Answer) -> Verdict:
+    """Return what an answer means, after the tables of docs/sender-api.md."""
+    if answer.failure is Failure.NOT_CONNECTED:
+        return Verdict("unavailable", f"The sender cannot be reached: {answer.detail}")
+    if answer.failure:
+        return Verdict("unconfirmed", f"The sender gave no answer: {answer.detail}")
+    if 200 <= answer.status < 300:
+        return _judge_body(answer.body)
+    return _judge_status(answer)
+
+
+def _judge_body(body: bytes) -> Verdict:
+    if body == ACCEPTED:
+        return SUCCESS
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict) and content.get("code") == 0:
+        return SUCCESS
+    return Verdict("bad_response", f"The sender did not accept it: {_excerpt(body)}")
+
+
+def _judge_status(answer: Answer) -> Verdict:
+    error = f"HTTP {answer.status}: {_excerpt(answer.body)}"
+    if answer.status in (401, 403):
+        return Verdict("unauthorized", f"{error} Check MESSAGE_SENDER_TOKEN.", halt=True)
+    if answer.status == 429:
+        return Verdict("throttled", error)
+    if answer.status == 503:
+        return Verdict("unavailable", error)
+    if 400 <= answer.status < 500:
+        return Verdict("rejected", error, final=True)
+    return Verdict("bad_response", error)
+
+
+def _excerpt(body: bytes) -> str:
+    """Return the beginning of a body as printable text on one line."""
+    text = body[: 4 * EXCERPT].decode("utf-8", "replace")
+    return "".join(c if c.isprintable() else " " for c in text)[:EXCERPT].strip()

@@ -1,0 +1,88 @@
+"""The plain transport: the requests library on threads, for where libcurl cannot be had."""
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from email.utils import parsedate_to_datetime
+
+import requests
+from django.utils import timezone
+from requests.adapters import HTTPAdapter
+from requests.exceptions import SSLError
+from urllib3.exceptions import NewConnectionError
+
+from messages_app.sender.answers import Answer, Failure
+from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, REQUEST_TIMEOUT, Request
+
+
+class RequestsTransport:
+    """Many requests at once, one thread each."""
+
+    def __init__(self, *, url: str, token: str, concurrency: int) -> None:
+        """Prepare `concurrency` threads for the API at `url`."""
+        self._url = url
+        self._concurrency = concurrency
+        self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
+        self._open: set[Future[Answer]] = set()
+        self._session = requests.Session()
+        self._session.headers.update(
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        )
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+
+    @property
+    def free(self) -> int:
+        """How many requests may be submitted now."""
+        return self._concurrency - len(self._open)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is open."""
+        return not self._open
+
+    def submit(self, request: Request) -> None:
+        """Begin a request; at most `free` of them."""
+        self._open.add(self._pool.submit(self._post, request))
+
+    def poll(self, timeout: float) -> Sequence[Answer]:
+        """Return the answers that have come, waiting up to `timeout` seconds for one."""
+        done, self._open = wait(self._open, timeout, FIRST_COMPLETED)
+        return [future.result() for future in done]
+
+    def _post(self, request: Request) -> Answer:
+        try:
+            with self._session.post(
+                f"{self._url}/send/{request.id}",
+                data=request.body.encode(),
+                timeout=(CONNECT_TIMEOUT, REQUEST_TIMEOUT),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                body = next(response.iter_content(MAX_BODY), b"")
+        except requests.ReadTimeout as error:
+            return Answer(request.id, failure=Failure.TIMEOUT, detail=str(error))
+        except requests.RequestException as error:
+            failure = Failure.NOT_CONNECTED if _never_connected(error) else Failure.BROKEN
+            return Answer(request.id, failure=failure, detail=str(error))
+        wait_for = _seconds(response.headers.get("Retry-After", ""))
+        return Answer(request.id, status=response.status_code, body=body, retry_after=wait_for)
+
+
+def _never_connected(error: requests.RequestException) -> bool:
+    """Tell whether the request failed before a byte of it could be sent."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(error, requests.ConnectTimeout | SSLError) or isinstance(
+        reason, NewConnectionError
+    )
+
+
+def _seconds(retry_after: str) -> int:
+    """Return the seconds that a Retry-After header names in either form (RFC 9110, 10.2.3)."""
+    if retry_after.isdigit():
+        return int(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0
+    return max(0, int((moment - timezone.now()).total_seconds()))

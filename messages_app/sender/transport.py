@@ -1,0 +1,71 @@
+"""What the engine needs of a transport, and the one that the settings choose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from messages_app.sender.answers import Answer
+
+CONNECT_TIMEOUT = 3  # seconds
+REQUEST_TIMEOUT = 10  # seconds, connecting included
+MAX_BODY = 64 * 1024  # bytes of an answer; a longer one is not what we asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One message as the sender takes it. `text` is already a JSON string, quotes included."""
+
+    id: int
+    phone_number: str
+    text: str
+
+    @property
+    def body(self) -> str:
+        """The JSON object that is posted."""
+        return f'{{"id": {self.id}, "phone": {self.phone_number}, "text": {self.text}}}'
+
+
+class Transport(Protocol):
+    """Many requests at once. Every submitted request comes back as exactly one answer."""
+
+    def __init__(self, *, url: str, token: str, concurrency: int) -> None:
+        """Prepare for `concurrency` open requests to the API at `url`."""
+
+    @property
+    def free(self) -> int:
+        """How many requests may be submitted now."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is open."""
+
+    def submit(self, request: Request) -> None:
+        """Begin a request; at most `free` of them."""
+
+    def poll(self, timeout: float) -> Sequence[Answer]:
+        """Return the answers that have come, waiting up to `timeout` seconds for one."""
+
+
+@cache
+def transport() -> Transport:
+    """Return this process's transport; its connections stay open from task to task.
+
+    Raises:
+        ImproperlyConfigured: there is no token, so that nothing may be sent.
+    """
+    if not settings.MESSAGE_SENDER_TOKEN:
+        raise ImproperlyConfigured(
+            "MESSAGE_SENDER_TOKEN is empty, so nothing is sent. Set it, or start everything with "
+            "'make run', which then uses the sandbox sender."
+        )
+    backend: type[Transport] = import_string(settings.MESSAGE_SENDER_BACKEND)
+    return backend(
+        url=settings.MESSAGE_SENDER_URL.rstrip("/"),
+        token=settings.MESSAGE_SENDER_TOKEN,
+        concurrency=settings.MESSAGE_SENDER_CONCURRENCY,
+    )

@@ -1,0 +1,52 @@
+"""The send_message task and its doorbells.
+
+A doorbell says that a mailing has something to send; what that is, the database knows. Losing
+one costs a minute (the tick rings again), ringing twice sends nothing twice.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from celery import Task, shared_task
+from django.conf import settings
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from messages_app import delivery
+from messages_app.models import Doorbell, Message
+
+DOORBELL_LIFE = timedelta(seconds=60)
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="send_message")
+def send_message(mailing_id: int, lane: int = 0) -> None:
+    """Deliver due messages of one mailing for a while, then queue again if more are due."""
+    delivery.deliver(mailing_id)
+    # Silence first, look second: what is planned in between is either seen here or rung for.
+    Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
+    if Message.objects.filter(mailing=mailing_id).deliverable(timezone.now()).exists():
+        ring(mailing_id, lanes=[lane])
+
+
+def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
+    """Queue send_message for a mailing, once per sending process and not where one waits."""
+    now = timezone.now()
+    lanes = Doorbell.objects.ring(
+        mailing_id=mailing_id,
+        lanes=range(settings.MESSAGE_SENDER_PROCESSES) if lanes is None else lanes,
+        now=now,
+        expires_at=now + DOORBELL_LIFE,
+    )
+    for lane in lanes:
+        publish(send_message, mailing_id, lane)
+
+
+def publish(task: "Task[..., None]", *args: int) -> None:
+    """Queue a task; a broker that cannot be reached costs a line in the log, nothing else."""
+    try:
+        task.apply_async(args, expires=DOORBELL_LIFE.total_seconds())
+    except OperationalError as error:
+        logger.warning("%s%s waits for the next tick: no broker (%s).", task.name, args, error)

@@ -1,0 +1,1 @@
+"""Flows, faults and the browser: the whole program, as its users run it."""
