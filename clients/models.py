@@ -1,5 +1,6 @@
 """The client: a phone number, and what is known of whom it reaches."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from timezone_field import TimeZoneField
@@ -27,9 +28,7 @@ class Client(models.Model):
     tag = models.CharField(
         max_length=64, blank=True, db_index=True, help_text="Any word to select clients by."
     )
-    timezone = TimeZoneField(
-        default="UTC", help_text="IANA name, for example Europe/Moscow."
-    )
+    timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -51,5 +50,8 @@ class Client(models.Model):
 
     def clean(self) -> None:
         """Normalise the phone number and derive the operator code when it is empty."""
-        self.phone_number, code = phone_numbers.normalise_with_code(self.phone_number)
+        try:
+            self.phone_number, code = phone_numbers.normalise_with_code(self.phone_number)
+        except ValidationError as error:
+            raise ValidationError({"phone_number": error}) from None
         self.operator_code = self.operator_code or code

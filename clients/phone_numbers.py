@@ -1,10 +1,19 @@
 """Phone numbers: E.164 digits without the plus sign, such as 79991234567 (ITU-T E.164)."""
 
+import re
+
 import phonenumbers
 from django.core.exceptions import ValidationError
-from phonenumbers import NumberParseException, PhoneNumber
+from phonenumbers import NumberParseException, PhoneNumber, ValidationResult
 
 PATTERN = r"^[1-9][0-9]{6,14}$"
+
+# How people write a number. Letters are refused, because phonenumbers would read "7999ABC4567"
+# as keys of a phone, and so is the ".0" of a number that a spreadsheet took for a sum: either
+# way a stranger would get the message.
+_WRITTEN = re.compile(r"\+?[\d\s()./\u2010-\u2015-]+(?<!\.0)")
+# Marks without a width that come along when a number is copied from a page or a phone.
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202c\u202d\u2060\ufeff"))
 
 
 def normalise(raw: str) -> str:
@@ -15,7 +24,7 @@ def normalise(raw: str) -> str:
     Raises:
         ValidationError: the text is not a possible number of any country.
     """
-    return _digits(_parse(raw))
+    return _parse(raw)[0]
 
 
 def operator_code_of(number: str) -> str:
@@ -23,32 +32,41 @@ def operator_code_of(number: str) -> str:
 
     Where a country's numbering plan does not tell, it is the first three national digits.
     """
-    return _operator_code(_parse(number))
+    return normalise_with_code(number)[1]
 
 
 def normalise_with_code(raw: str) -> tuple[str, str]:
     """Return the digits and the operator code of a number, parsed once."""
-    number = _parse(raw)
-    return _digits(number), _operator_code(number)
+    digits, number = _parse(raw)
+    length = phonenumbers.length_of_national_destination_code(number) or 3
+    return digits, phonenumbers.national_significant_number(number)[:length]
 
 
-def _parse(raw: str) -> PhoneNumber:
+def _parse(raw: str) -> tuple[str, PhoneNumber]:
+    """Return the digits and what they mean.
+
+    Digits that come out are a number that stays as it is: a national prefix, as the 8 in
+    "+7 8 999 123-45-67", is taken away until there is none.
+    """
+    written = raw.translate(_INVISIBLE).strip()
+    if not _WRITTEN.fullmatch(written):
+        raise _invalid(raw)
+    given = re.sub(r"\D", "", written)
     try:
-        number = phonenumbers.parse("+" + raw.strip().removeprefix("+"))
+        number = phonenumbers.parse("+" + given)
     except NumberParseException:
         raise _invalid(raw) from None
-    if not phonenumbers.is_possible_number(number):
+    digits = f"{number.country_code}{phonenumbers.national_significant_number(number)}"
+    if digits != given:
+        return _parse(digits)
+    if not re.fullmatch(PATTERN, digits) or not _is_complete(number):
         raise _invalid(raw)
-    return number
+    return digits, number
 
 
-def _digits(number: PhoneNumber) -> str:
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)[1:]
-
-
-def _operator_code(number: PhoneNumber) -> str:
-    length = phonenumbers.length_of_national_destination_code(number) or 3
-    return phonenumbers.national_significant_number(number)[:length]
+def _is_complete(number: PhoneNumber) -> bool:
+    """Tell whether a number can be reached from abroad, not only from its own town."""
+    return phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
 
 
 def _invalid(raw: str) -> ValidationError:

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 
 if TYPE_CHECKING:
-    from clients.models import Client
+    from clients.models import Client  # noqa: F401  # named in a string below
 
 # A mailing's filters: each key names a client's field, each value is one value or several.
 Filters = Mapping[str, str | Sequence[str]]

@@ -14,7 +14,7 @@ if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 
 # The installation's own files: SQLite database, secret key, embedded Redis, sandbox journal.
-VAR_DIR = BASE_DIR / env.str("VAR_DIR", default="var")
+VAR_DIR: Path = BASE_DIR / env.str("VAR_DIR", default="var")
 
 # Security
 
@@ -24,9 +24,10 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 
 
 def _secret_key() -> str:
-    key_file = VAR_DIR / "secret_key"
-    if key := env.str("SECRET_KEY", default=""):
+    key: str = env.str("SECRET_KEY", default="")
+    if key:
         return key
+    key_file = VAR_DIR / "secret_key"
     if key_file.is_file():
         return key_file.read_text().strip()
     raise ImproperlyConfigured(
@@ -151,7 +152,8 @@ def _broker_url() -> str:
     """Return the broker's address; main.py's embedded Redis counts when nothing else is set."""
     socket = VAR_DIR / "redis.sock"
     default = f"redis+socket://{socket}" if socket.exists() else "redis://localhost:6379"
-    return env.str("CELERY_BROKER_URL", default=default)
+    url: str = env.str("CELERY_BROKER_URL", default=default)
+    return url
 
 
 CELERY_BROKER_URL = _broker_url()
@@ -203,15 +205,16 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["mailing_manager_project.api.BoundedJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "mailing_manager_project.api.CursorPages",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "DEFAULT_PARSER_CLASSES": ["mailing_manager_project.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "mailing_manager_project.api.pagination.CursorPages",
+    "DEFAULT_FILTER_BACKENDS": ["mailing_manager_project.api.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "mailing_manager_project.api.schema.Schema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "mailing_manager_project.api.ErrorHandler",
+    "EXCEPTION_HANDLER_CLASS": "mailing_manager_project.api.errors.ErrorHandler",
+    "ERROR_SCHEMAS": {"409": "mailing_manager_project.api.schema.ConflictResponse"},
     "ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "405", "409", "415"],
 }
 # Machines keep their tokens until an operator revokes them in the admin.
@@ -233,14 +236,20 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
-        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
-        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
-        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
-        "ErrorCode401Enum": "drf_standardized_errors.openapi_serializers.ErrorCode401Enum.choices",
-        "ErrorCode403Enum": "drf_standardized_errors.openapi_serializers.ErrorCode403Enum.choices",
-        "ErrorCode404Enum": "drf_standardized_errors.openapi_serializers.ErrorCode404Enum.choices",
-        "ErrorCode405Enum": "drf_standardized_errors.openapi_serializers.ErrorCode405Enum.choices",
-        "ErrorCode415Enum": "drf_standardized_errors.openapi_serializers.ErrorCode415Enum.choices",
+        # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
+        **{
+            name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
+            for name in (
+                "ValidationErrorEnum",
+                "ClientErrorEnum",
+                "ServerErrorEnum",
+                "ErrorCode401Enum",
+                "ErrorCode403Enum",
+                "ErrorCode404Enum",
+                "ErrorCode405Enum",
+                "ErrorCode415Enum",
+            )
+        },
     },
 }
 

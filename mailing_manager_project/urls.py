@@ -1,3 +1,33 @@
+"""Addresses."""
+
 from django.contrib import admin
-from django.urls import path
-urlpatterns=[path("admin/", admin.site.urls)]
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from health_check.views import HealthCheckView
+from rest_framework.permissions import AllowAny
+from rest_framework.routers import DefaultRouter
+
+from clients.api.views import ClientViewSet
+from mailings.api.views import MailingViewSet
+from messages_app.api.views import MessageViewSet
+
+router = DefaultRouter(use_regex_path=False)
+router.include_root_view = False
+router.include_format_suffixes = False
+router.register("clients", ClientViewSet)
+router.register("mailings", MailingViewSet)
+router.register("messages", MessageViewSet)
+
+open_to_all = {"permission_classes": [AllowAny], "authentication_classes": []}
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include(router.urls)),
+    path("api/v1/schema/", SpectacularAPIView.as_view(**open_to_all), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(**open_to_all), name="docs"),
+    path(
+        "health/", HealthCheckView.as_view(checks=["health_check.checks.Database"]), name="health"
+    ),
+]

@@ -1,8 +1,8 @@
 """A mailing's filters: which clients it is for, and what may be written there."""
 
-from zoneinfo import available_timezones
-
 from django.core.exceptions import ValidationError
+
+from clients import time_zones
 
 KEYS = ("operator_code", "tag", "timezone")
 MAX_VALUES = 1000
@@ -41,7 +41,7 @@ def _validate_values(key: str, values: list[object]) -> None:
             raise _error(key, "takes a text or a list of texts")
         if len(value) > MAX_LENGTH or not value.isprintable():
             raise _error(key, f"takes printable texts of up to {MAX_LENGTH} characters")
-        if key == "timezone" and value not in available_timezones():
+        if key == "timezone" and value not in time_zones.names():
             raise _error(key, f"takes IANA names such as Europe/Moscow, not {value!r}")
 
 

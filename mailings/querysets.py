@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 if TYPE_CHECKING:
-    from mailings.models import Mailing
+    from mailings.models import Mailing  # noqa: F401  # named in a string below
 
 
 class MailingQuerySet(models.QuerySet["Mailing"]):
@@ -31,7 +31,7 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         return self.filter(status="running", start_time__lte=now, stop_time__gt=now)
 
     def to_plan(self, now: datetime) -> "MailingQuerySet":
-        """Keep the running ones whose clients were not looked through since MAILING_REPEAT_TIMEOUT ago."""
+        """Keep the running ones whose last run was MAILING_REPEAT_TIMEOUT ago, or never."""
         stale = Q(last_run_time=None) | Q(last_run_time__lte=now - settings.MAILING_REPEAT_TIMEOUT)
         return self.running(now).filter(stale)
 

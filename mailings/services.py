@@ -39,12 +39,18 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Save an edited mailing; what is not sent yet follows it.
 
     Raises:
-        ValidationError: it is over, or its start time has passed and was changed.
+        ValidationError: it is over, or was changed since it was read, or its start time has
+            passed and was edited.
     """
     with transaction.atomic():
         before = _lock(mailing)
         if before.is_over:
             raise _conflict(before, "edited")
+        if before.updated_at != mailing.updated_at:
+            raise ValidationError(
+                "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
+                code="mailing_changed_meanwhile",
+            )
         if mailing.start_time != before.start_time and before.start_time <= now:
             raise ValidationError(
                 {"start_time": "The mailing has started; its start time cannot change."},
@@ -115,9 +121,7 @@ def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
     due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     mailings = Mailing.objects
     return (
-        mailings.to_start(now)
-        | mailings.to_plan(now)
-        | mailings.running(now).filter(Exists(due))
+        mailings.to_start(now) | mailings.to_plan(now) | mailings.running(now).filter(Exists(due))
     )
 
 
@@ -203,7 +207,8 @@ def _conflict(mailing: Mailing, deed: str) -> ValidationError:
 
 def _lock(mailing: Mailing) -> Mailing:
     """Return the mailing as it is now, locked until the transaction ends."""
-    return Mailing.objects.select_for_update(no_key=True).get(pk=mailing.pk)
+    locked: Mailing = Mailing.objects.select_for_update(no_key=True).get(pk=mailing.pk)
+    return locked
 
 
 def _schedule_start(mailing: Mailing, now: datetime) -> None:

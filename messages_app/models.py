@@ -28,9 +28,7 @@ class Message(models.Model):
         db_index=False,  # The unique constraint begins with it.
     )
     client = models.ForeignKey(Client, models.SET_NULL, null=True, related_name="messages")
-    status = models.CharField(
-        max_length=8, choices=Status, default=Status.PENDING, editable=False
-    )
+    status = models.CharField(max_length=8, choices=Status, default=Status.PENDING, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(
         null=True, editable=False, help_text="When the sender accepted it."
@@ -50,7 +48,7 @@ class Message(models.Model):
         max_length=255, editable=False, default="", help_text="The same in words."
     )
     phone_number = models.CharField(
-        max_length=20, editable=False, default="", help_text="The number it was last sent to."
+        max_length=20, editable=False, default="", help_text="The number it goes or went to."
     )
     is_manual = models.BooleanField(
         default=False, editable=False, help_text="Added by hand, whatever the filters say."

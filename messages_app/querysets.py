@@ -18,7 +18,7 @@ from clients.querysets import Filters, matching
 
 if TYPE_CHECKING:
     from clients.models import Client
-    from messages_app.models import Doorbell, Message
+    from messages_app.models import Doorbell, Message  # noqa: F401  # named in strings below
 
 CHUNK = 10_000  # rows that one statement changes at most
 
@@ -99,11 +99,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def count_by_mailing(self) -> dict[int, dict[str, int]]:
         """Return {mailing id: {status: number of messages}}, in one query."""
-        counts: dict[int, dict[str, int]] = {}
+        by_mailing: dict[int, dict[str, int]] = {}
         rows = self.order_by().values_list("mailing", "status").annotate(Count("pk"))
-        for mailing, status, count in rows:
-            counts.setdefault(mailing, {})[status] = count
-        return counts
+        for mailing, status, number in rows:
+            by_mailing.setdefault(mailing, {})[status] = number
+        return by_mailing
 
     def plan(self, *, mailing_id: int, audience: "models.QuerySet[Client]", now: datetime) -> int:
         """Add a pending message for every client of the audience that has none; count them."""
@@ -117,7 +117,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
             "attempts": 0,
             "error_code": "",
             "error": "",
-            "phone_number": "",
+            "phone_number": F("phone_number"),
             "is_manual": False,
         }
         rows = audience.order_by().annotate(
@@ -135,7 +135,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
                 " ON CONFLICT (mailing_id, client_id) DO NOTHING",
                 params,
             )
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
     def claim(
         self,
@@ -215,7 +215,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
                 f" WHERE {table}.id = answer.id AND {table}.lease_token = %s",
                 [*params, token],
             )
-            return cursor.rowcount
+            return int(cursor.rowcount)
 
     def _answers(
         self, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
     """Return a mailing as it is this moment, if it is running and inside its time."""
-    mailings: models.QuerySet[Mailing] = Message.mailing.get_queryset()
+    mailings: models.QuerySet[Mailing] = apps.get_model("mailings", "Mailing").objects.all()
     return mailings.filter(
         pk=mailing_id, status="running", start_time__lte=now, stop_time__gt=now
     ).first()
@@ -42,9 +43,7 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
         return _address_by_hand(message, now)
 
 
-def move_message(
-    message: Message, *, mailing: "Mailing", client: Client, now: datetime
-) -> Message:
+def move_message(message: Message, *, mailing: "Mailing", client: Client, now: datetime) -> Message:
     """Give a message that was never tried another client or mailing.
 
     Raises:
@@ -124,14 +123,6 @@ def recover_leases(now: datetime) -> int:
     return expired.update_in_chunks(lease_token=None)
 
 
-def forget_client(client: Client) -> None:
-    """Delete a client. Its messages stay, with the number, and those unsent are never sent."""
-    with transaction.atomic():
-        client = Client.objects.select_for_update().get(pk=client.pk)
-        client.messages.filter(phone_number="").update(phone_number=client.phone_number)
-        client.delete()
-
-
 def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
     """Lock a mailing that is not over, until the transaction ends."""
     mailing.refresh_from_db(from_queryset=type(mailing).objects.select_for_update())
@@ -158,6 +149,7 @@ def _lock_unsent(message: Message) -> Message:
 def _address_by_hand(message: Message, now: datetime) -> Message:
     Withdrawal.objects.filter(mailing=message.mailing, client=message.client).delete()
     message.is_manual = True
+    message.phone_number = message.client.phone_number if message.client else ""
     message.next_attempt_at = max(now, message.mailing.start_time)
     message.save()
     return message

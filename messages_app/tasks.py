@@ -41,12 +41,15 @@ def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
         expires_at=now + DOORBELL_LIFE,
     )
     for lane in lanes:
-        publish(send_message, mailing_id, lane)
+        if not publish(send_message, mailing_id, lane):
+            return
 
 
-def publish(task: "Task[..., None]", *args: int) -> None:
-    """Queue a task; a broker that cannot be reached costs a line in the log, nothing else."""
+def publish(task: "Task[..., None]", *args: int) -> bool:
+    """Queue a task; tell whether the broker took it. If not, the next tick makes up for it."""
     try:
         task.apply_async(args, expires=DOORBELL_LIFE.total_seconds())
     except OperationalError as error:
         logger.warning("%s%s waits for the next tick: no broker (%s).", task.name, args, error)
+        return False
+    return True

@@ -8,5 +8,11 @@ from messages_app.sender.transport import REQUEST_TIMEOUT, Request, Transport, t
 
 __all__ = [
     "REQUEST_TIMEOUT",
-    "Answer", "Failure", "Request", "Transport", "Verdict", "judge", "transport",
+    "Answer",
+    "Failure",
+    "Request",
+    "Transport",
+    "Verdict",
+    "judge",
+    "transport",
 ]

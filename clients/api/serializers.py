@@ -1,0 +1,78 @@
+"""Clients as JSON, and what is refused."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
+
+from clients import phone_numbers
+from clients.api.fields import PhoneNumberField, TimeZoneField
+from clients.models import Client
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A client",
+            value={
+                "phone_number": "+7 999 123-45-67",
+                "tag": "vip",
+                "timezone": "Europe/Moscow",
+            },
+            request_only=True,
+        )
+    ]
+)
+class ClientSerializer(serializers.ModelSerializer[Client]):
+    """Somebody a mailing can reach."""
+
+    phone_number = PhoneNumberField(
+        max_length=32,
+        help_text="Digits of an international number; written any usual way, answered as digits.",
+        validators=[
+            UniqueValidator(
+                Client.objects.all(), "There is already a client with this phone number."
+            )
+        ],
+    )
+    timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
+
+    class Meta:
+        """All that is known of a client."""
+
+        model = Client
+        fields = (
+            "id",
+            "phone_number",
+            "operator_code",
+            "tag",
+            "timezone",
+            "created_at",
+            "updated_at",
+        )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Derive the operator code where none is given; a change of number derives it anew."""
+        client = self.instance or Client()
+        number = attrs.get("phone_number", client.phone_number)
+        code = attrs.get("operator_code", self._kept_operator_code())
+        attrs["operator_code"] = code or phone_numbers.operator_code_of(number)
+        return attrs
+
+    def _kept_operator_code(self) -> str:
+        """Return the code that a PATCH without one leaves as it is: one that was not derived."""
+        client = self.instance
+        if not self.partial or client is None:
+            return ""
+        derived = phone_numbers.operator_code_of(client.phone_number)
+        return "" if client.operator_code == derived else client.operator_code
+
+
+class ClientStatsSerializer(serializers.Serializer[Any]):
+    """How many clients there are, and of what kind; the most frequent values first."""
+
+    total = serializers.IntegerField()
+    operator_codes = serializers.DictField(child=serializers.IntegerField())
+    tags = serializers.DictField(child=serializers.IntegerField())
+    timezones = serializers.DictField(child=serializers.IntegerField())

@@ -1,0 +1,44 @@
+"""The endpoints of clients."""
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ModelViewSet
+
+from clients import services
+from clients.api.filters import ClientFilterSet
+from clients.api.serializers import ClientSerializer, ClientStatsSerializer
+from clients.models import Client
+from clients.stats import client_stats
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List clients"),
+    create=extend_schema(summary="Add a client"),
+    retrieve=extend_schema(summary="Show a client"),
+    update=extend_schema(summary="Replace a client"),
+    partial_update=extend_schema(summary="Change a client"),
+    destroy=extend_schema(
+        summary="Delete a client",
+        description="Messages stay, with the number they were sent to; unsent ones never go out.",
+    ),
+)
+@extend_schema(tags=["clients"])
+class ClientViewSet(ModelViewSet[Client]):
+    """Who can be reached."""
+
+    queryset = Client.objects.all()
+    serializer_class = ClientSerializer
+    filterset_class = ClientFilterSet
+    lookup_value_converter = "int"
+
+    def perform_destroy(self, instance: Client) -> None:
+        """Delete a client, keeping the account of what was sent to it."""
+        services.delete_client(instance)
+
+    @extend_schema(summary="Count clients", responses=ClientStatsSerializer)
+    @action(detail=False, pagination_class=None)
+    def stats(self, request: Request) -> Response:
+        """Count the selected clients by operator code, tag and time zone."""
+        return Response(client_stats(self.filter_queryset(self.get_queryset())))

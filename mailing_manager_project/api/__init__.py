@@ -1,0 +1,1 @@
+"""What all REST endpoints share; named in settings.py, imported by nobody."""

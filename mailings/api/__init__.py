@@ -1,0 +1,1 @@
+"""Mailings over REST."""

@@ -1,0 +1,122 @@
+"""Mailings as JSON, and what is refused."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from mailings import services
+from mailings.filters import validate_filters
+from mailings.models import Mailing
+from messages_app.api.serializers import CountsSerializer
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment in ISO 8601 whose offset from UTC is always told."""
+
+    default_error_messages: ClassVar = {
+        "naive": "Say the offset from UTC, for example 2030-01-31T09:00:00+03:00 or …Z."
+    }
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        """Return the moment in UTC."""
+        if timezone.is_naive(value):
+            self.fail("naive")
+        moment: datetime = super().enforce_timezone(value)
+        return moment
+
+
+@extend_schema_field(OpenApiTypes.OBJECT)
+class FiltersField(serializers.JSONField):
+    """A mailing's filters."""
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A mailing to two operators' new clients",
+            value={
+                "start_time": "2030-01-31T09:00:00+03:00",
+                "stop_time": "2030-01-31T18:00:00+03:00",
+                "text": "Your delivery arrives between 14:00 and 16:00.",
+                "filters": {"operator_code": ["999", "926"], "tag": "new"},
+            },
+            request_only=True,
+        )
+    ]
+)
+class MailingSerializer(serializers.ModelSerializer[Mailing]):
+    """One text to every client that its filters select, between two moments."""
+
+    start_time = MomentField(help_text="Sending begins; in the past means at once.")
+    stop_time = MomentField(help_text="Nothing is sent from this moment on.")
+    filters = FiltersField(
+        default=dict,
+        validators=[validate_filters],
+        help_text="Keys operator_code, tag, timezone; a value or a list of values each. Values "
+        "are alternatives, keys add up, {} is everyone.",
+    )
+
+    class Meta:
+        """All that an operator decides, and what has come of it."""
+
+        model = Mailing
+        fields = (
+            "id",
+            "start_time",
+            "stop_time",
+            "text",
+            "filters",
+            "status",
+            "last_run_time",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields = ("status", "last_run_time")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Apply the model's own rules to the mailing as it would be."""
+        kept = (
+            {name: getattr(self.instance, name) for name in ("text", "start_time", "stop_time")}
+            if self.instance
+            else {}
+        )
+        try:
+            Mailing(**{**kept, **attrs}).clean()
+        except ValidationError as error:
+            raise serializers.ValidationError(serializers.as_serializer_error(error)) from None
+        return attrs
+
+    def create(self, validated_data: dict[str, Any]) -> Mailing:
+        """Save a new mailing."""
+        return services.create_mailing(Mailing(**validated_data), now=timezone.now())
+
+    def update(self, instance: Mailing, validated_data: dict[str, Any]) -> Mailing:
+        """Save what was changed."""
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        return services.edit_mailing(instance, now=timezone.now())
+
+
+class MailingStatsSerializer(serializers.Serializer[Any]):
+    """What a mailing's messages have come to."""
+
+    id = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=Mailing.Status.choices)
+    start_time = serializers.DateTimeField()
+    stop_time = serializers.DateTimeField()
+    last_run_time = serializers.DateTimeField(allow_null=True)
+    stats = CountsSerializer()
+
+
+class MailingStatsPageSerializer(serializers.Serializer[Any]):
+    """A page of mailings' stats, and the totals of all mailings."""
+
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+    totals = CountsSerializer()
+    results = MailingStatsSerializer(many=True)

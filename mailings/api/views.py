@@ -1,0 +1,106 @@
+"""The endpoints of mailings."""
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.viewsets import ModelViewSet
+
+from mailings import services
+from mailings.api.filters import MailingFilterSet
+from mailings.api.serializers import (
+    MailingSerializer,
+    MailingStatsPageSerializer,
+    MailingStatsSerializer,
+)
+from mailings.models import Mailing
+from mailings.stats import mailing_stats, totals
+from mailings.tasks import ring_on_commit
+
+
+@extend_schema_view(
+    list=extend_schema(summary="List mailings"),
+    create=extend_schema(
+        summary="Create a mailing",
+        description="It starts by itself at its start time; at once if that has passed.",
+    ),
+    retrieve=extend_schema(summary="Show a mailing"),
+    update=extend_schema(
+        summary="Replace a mailing",
+        description="What is not sent yet follows. 409 once it is finished or cancelled.",
+    ),
+    partial_update=extend_schema(
+        summary="Change a mailing",
+        description="What is not sent yet follows. 409 once it is finished or cancelled.",
+    ),
+    destroy=extend_schema(
+        summary="Delete a mailing with its messages",
+        description="409 while it is running; cancel it first.",
+    ),
+)
+@extend_schema(tags=["mailings"])
+class MailingViewSet(ModelViewSet[Mailing]):
+    """What is sent, to whom, from when to when."""
+
+    queryset = Mailing.objects.all()
+    serializer_class = MailingSerializer
+    filterset_class = MailingFilterSet
+    lookup_value_converter = "int"
+
+    def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
+        """Save a mailing and let it start."""
+        ring_on_commit(serializer.save())
+
+    def perform_update(self, serializer: BaseSerializer[Mailing]) -> None:
+        """Save what was changed and let it take effect."""
+        ring_on_commit(serializer.save())
+
+    def perform_destroy(self, instance: Mailing) -> None:
+        """Delete a mailing that is not running."""
+        services.delete_mailing(instance)
+
+    @extend_schema(summary="Pause a mailing", request=None)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: int) -> Response:
+        """Send nothing more until it is resumed. What is in flight arrives."""
+        return self._changed(services.pause_mailing(self.get_object()))
+
+    @extend_schema(summary="Resume a mailing", request=None)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: int) -> Response:
+        """Go on where it was paused."""
+        return self._changed(services.resume_mailing(self.get_object(), now=timezone.now()))
+
+    @extend_schema(summary="Cancel a mailing", request=None)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: int) -> Response:
+        """End it for good. What is in flight arrives, the rest fails as cancelled."""
+        return self._changed(services.cancel_mailing(self.get_object()))
+
+    @extend_schema(summary="Count a mailing's messages", responses=MailingStatsSerializer)
+    @action(detail=True, url_path="stats")
+    def mailing_stats(self, request: Request, pk: int) -> Response:
+        """Count a mailing's messages by status."""
+        return Response(mailing_stats([self.get_object()])[0])
+
+    @extend_schema(
+        summary="Count all mailings' messages",
+        operation_id="mailings_stats_list",
+        responses=MailingStatsPageSerializer,
+    )
+    @action(detail=False, url_path="stats")
+    def stats(self, request: Request) -> Response:
+        """Count messages by mailing, a page at a time, and in all."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        response = self.get_paginated_response(mailing_stats(page))
+        content: dict[str, Any] = response.data
+        content["totals"] = totals()
+        return response
+
+    def _changed(self, mailing: Mailing) -> Response:
+        ring_on_commit(mailing)
+        return Response(self.get_serializer(mailing).data)

@@ -1,0 +1,25 @@
+"""Counts of messages, which always add up."""
+
+from collections.abc import Mapping
+
+from django.db.models import Count, QuerySet
+
+from messages_app.models import Message
+
+
+def counts(by_status: Mapping[str, int]) -> dict[str, int]:
+    """Return messages by status, zeros included, and their total."""
+    known = {status: by_status.get(status, 0) for status in Message.Status.values}
+    return {**known, "total": sum(known.values())}
+
+
+def message_stats(messages: QuerySet[Message]) -> dict[str, object]:
+    """Count messages by status, and the failed ones by reason, in one query."""
+    by_status: dict[str, int] = {}
+    error_codes: dict[str, int] = {}
+    rows = messages.order_by().values_list("status", "error_code").annotate(Count("pk"))
+    for status, error_code, number in rows:
+        by_status[status] = by_status.get(status, 0) + number
+        if status == Message.Status.FAIL:
+            error_codes[error_code] = number
+    return {**counts(by_status), "error_codes": error_codes}
