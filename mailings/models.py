@@ -84,9 +84,10 @@ class Mailing(models.Model):
     def clean(self) -> None:
         """Refuse times in the wrong order and a text of nothing but spaces."""
         if not self.text.strip():
-            raise ValidationError({"text": "Write what the clients should read."}, code="blank")
+            blank = ValidationError("Write what the clients should read.", code="blank")
+            raise ValidationError({"text": blank})
         if self.start_time and self.stop_time and self.stop_time <= self.start_time:
-            raise ValidationError(
-                {"stop_time": "The stop time must be later than the start time."},
-                code="stop_before_start",
+            too_early = ValidationError(
+                "The stop time must be later than the start time.", code="stop_before_start"
             )
+            raise ValidationError({"stop_time": too_early})

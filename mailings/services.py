@@ -25,10 +25,10 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         ValidationError: it would be over before it began.
     """
     if mailing.stop_time <= now:
-        raise ValidationError(
-            {"stop_time": "The stop time has passed; nothing could be sent."},
-            code="stop_in_the_past",
+        passed = ValidationError(
+            "The stop time has passed; nothing could be sent.", code="stop_in_the_past"
         )
+        raise ValidationError({"stop_time": passed})
     with transaction.atomic():
         mailing.save()
         _schedule_start(mailing, now)
@@ -52,10 +52,10 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
                 code="mailing_changed_meanwhile",
             )
         if mailing.start_time != before.start_time and before.start_time <= now:
-            raise ValidationError(
-                {"start_time": "The mailing has started; its start time cannot change."},
-                code="mailing_started",
+            started = ValidationError(
+                "The mailing has started; its start time cannot change.", code="mailing_started"
             )
+            raise ValidationError({"start_time": started})
         edited = ["start_time", "stop_time", "text", "filters", "updated_at"]
         if mailing.filters != before.filters:
             # Look through all clients again, and again at those that were put off.
@@ -95,7 +95,7 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     return _change_status(mailing, Status.CANCELLED, "cancelled")
 
 
-def delete_mailing(mailing: Mailing) -> None:
+def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
     """Delete a mailing with its messages.
 
     Raises:
@@ -107,7 +107,7 @@ def delete_mailing(mailing: Mailing) -> None:
             raise ValidationError(
                 "The mailing is running. Cancel it first.", code="mailing_running"
             )
-        if Message.objects.filter(mailing=mailing).leased().exists():
+        if Message.objects.filter(mailing=mailing).leased(now).exists():
             raise ValidationError(
                 "Messages of this mailing are on their way. Try again in a minute.",
                 code="mailing_in_flight",
@@ -167,6 +167,7 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
         filters=mailing.filters,
         error_code="cancelled" if cancelled else "expired",
         error="The mailing was cancelled." if cancelled else "The stop time came first.",
+        now=now,
     )
     _close(mailing)
 

@@ -9,7 +9,6 @@ from django.utils import timezone
 
 from mailings import services
 from mailings.models import Mailing
-from messages_app.services import recover_leases
 from messages_app.tasks import publish, ring
 
 TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
@@ -50,6 +49,5 @@ def ring_on_commit(mailing: Mailing) -> None:
 
 def _start_all() -> None:
     now = timezone.now()
-    recover_leases(now)
     for pk in services.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
         publish(start_mailing, pk)

@@ -74,7 +74,7 @@ class _Delivery:
                 self._record()
         self._record()
         if self._late:
-            Message.objects.release(self._late, token=self._token, now=timezone.now())
+            Message.objects.release(self._late, token=self._token)
 
     def _claim_ahead(self) -> None:
         """Claim the next batch when the last is nearly handed over."""
@@ -93,7 +93,8 @@ class _Delivery:
         if not mailing:
             return []
         lease_until = now + LEASE
-        messages = Message.objects.filter(mailing=mailing).claim(
+        messages = Message.objects.claim(
+            mailing_id=mailing.pk,
             limit=limit,
             filters=mailing.filters,
             unchanged_since=mailing.updated_at,

@@ -10,8 +10,8 @@ class Message(models.Model):
     """One text to one client. Its id is the sender's idempotency key and is never reused.
 
     `next_attempt_at` alone says whether there is work left: empty means none; in the past
-    means due. While an attempt is under way (`lease_token` is set) it is the moment the lease
-    ends, so that a message whose worker died becomes due again by itself.
+    means due, unless a delivery holds a lease on it. A lease ends by itself, so a message whose
+    worker died becomes due again.
     """
 
     class Status(models.TextChoices):
@@ -53,8 +53,10 @@ class Message(models.Model):
     is_manual = models.BooleanField(
         default=False, editable=False, help_text="Added by hand, whatever the filters say."
     )
-    # Which delivery holds it; answers of any other are refused.
+    # Which delivery holds it; answers of any other are refused. No index may contain these
+    # two: a claim then writes no index (Postgres calls it a heap-only update).
     lease_token = models.BigIntegerField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
 
     objects = MessageQuerySet.as_manager()
 

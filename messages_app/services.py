@@ -51,7 +51,7 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
-        message = _lock_unsent(message)
+        message = _lock_unsent(message, now)
         if message.attempts:
             raise ValidationError(
                 "This message was handed to the sender already. Create another one instead.",
@@ -70,7 +70,7 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
-        message = _lock_unsent(message)
+        message = _lock_unsent(message, now)
         _remember_withdrawal(message)
         message.delete()
 
@@ -88,7 +88,7 @@ def resend_message(message: Message, *, now: datetime) -> Message:
                 f"The mailing is {mailing.status}. Messages are sent again while it runs.",
                 code="mailing_not_running",
             )
-        message = _lock_unsent(message)
+        message = _lock_unsent(message, now)
         if message.status != Message.Status.FAIL:
             raise ValidationError(
                 "This message has not failed; it is sent without being asked again.",
@@ -101,13 +101,15 @@ def resend_message(message: Message, *, now: datetime) -> Message:
 
 def make_due(*, mailing_id: int, now: datetime) -> int:
     """Bring forward what was put off untried, because the filters may select it again."""
-    untried = Message.objects.unleased().filter(mailing=mailing_id, attempts=0)
+    untried = Message.objects.free(now).filter(mailing=mailing_id, attempts=0)
     return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
 
 
-def give_up(*, mailing_id: int, filters: Filters, error_code: str, error: str) -> None:
+def give_up(
+    *, mailing_id: int, filters: Filters, error_code: str, error: str, now: datetime
+) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
-    unsent = Message.objects.filter(mailing=mailing_id).unleased().unfinished()
+    unsent = Message.objects.filter(mailing=mailing_id).free(now).unfinished()
     unsent.filter(status=Message.Status.FAIL).update_in_chunks(next_attempt_at=None)
     strangers = Q(client=None) | Q(is_manual=False) & ~matching(filters, prefix="client__")
     fail = {"status": Message.Status.FAIL, "next_attempt_at": None}
@@ -115,12 +117,6 @@ def give_up(*, mailing_id: int, filters: Filters, error_code: str, error: str) -
         **fail, error_code="not_matched", error="The client no longer matches the filters."
     )
     unsent.update_in_chunks(**fail, error_code=error_code, error=error)
-
-
-def recover_leases(now: datetime) -> int:
-    """Make due again what a delivery took and never came back for; count it."""
-    expired = Message.objects.lease_expired(now)
-    return expired.update_in_chunks(lease_token=None)
 
 
 def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
@@ -133,12 +129,12 @@ def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
     return mailing
 
 
-def _lock_unsent(message: Message) -> Message:
+def _lock_unsent(message: Message, now: datetime) -> Message:
     """Lock a message that was not sent and is not being sent, until the transaction ends."""
     message.refresh_from_db(from_queryset=Message.objects.select_for_update())
     if message.status == Message.Status.SUCCESS:
         raise ValidationError("This message was sent already.", code="message_sent")
-    if message.lease_token is not None:
+    if message.lease_until and message.lease_until > now:
         raise ValidationError(
             "This message is on its way to the sender. Try again in a minute.",
             code="message_in_flight",

@@ -61,7 +61,7 @@ class MailingViewSet(ModelViewSet[Mailing]):
 
     def perform_destroy(self, instance: Mailing) -> None:
         """Delete a mailing that is not running."""
-        services.delete_mailing(instance)
+        services.delete_mailing(instance, now=timezone.now())
 
     @extend_schema(summary="Pause a mailing", request=None)
     @action(detail=True, methods=["post"])
