@@ -7,12 +7,12 @@ TASKS = ("start_mailing", "finish_mailing")
 
 def seed(apps, schema_editor):
     """Add an entry for each task, unless there is one of its name already."""
-    interval = apps.get_model("django_celery_beat", "IntervalSchedule")
-    task = apps.get_model("django_celery_beat", "PeriodicTask")
-    minute, _ = interval.objects.get_or_create(every=60, period="seconds")
+    IntervalSchedule = apps.get_model("django_celery_beat", "IntervalSchedule")
+    PeriodicTask = apps.get_model("django_celery_beat", "PeriodicTask")
+    minute, _ = IntervalSchedule.objects.get_or_create(every=60, period="seconds")
     for name in TASKS:
         # A tick that waited for most of a minute is worth less than the next one.
-        task.objects.get_or_create(
+        PeriodicTask.objects.get_or_create(
             name=name, defaults={"task": name, "interval": minute, "expire_seconds": 55}
         )
 

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Every gate but the tests; the same here and in .ci/run. Usage: scripts/gates.sh VENV/bin
+set -eu
+bin=$1
+
+var=$(mktemp -d)
+trap 'rm -rf "$var"' EXIT
+export VAR_DIR="$var" SECRET_KEY=only-for-the-gates
+
+say() { printf '\n== %s\n' "$1"; }
+
+say "ruff: mistakes and layout"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+
+say "mypy: types"
+"$bin/mypy" .
+
+say "import-linter: rooms and floors"
+"$bin/lint-imports" --no-logo
+
+say "bandit: security"
+"$bin/bandit" --quiet --recursive --configfile pyproject.toml .
+
+say "migrations: complete, and safe on a large table"
+"$bin/python" manage.py makemigrations --check --dry-run
+PYTHONPATH=. "$bin/python" scripts/lint_migrations.py
+
+say "OpenAPI: valid and complete"
+"$bin/python" manage.py spectacular --validate --fail-on-warn --file "$var/schema.yml"
+
+say "check --deploy: a production environment"
+SECRET_KEY=$("$bin/python" -c "import secrets; print(secrets.token_urlsafe(64))") \
+ALLOWED_HOSTS=mailing.example.com MESSAGE_SENDER_TOKEN=token DEBUG=False \
+    "$bin/python" manage.py check --deploy --fail-level WARNING
