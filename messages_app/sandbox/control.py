@@ -1,0 +1,109 @@
+"""What the person at the sandbox sees and sets: inbox, stats, faults."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+from messages_app.sandbox.accounts import Accounts
+from messages_app.sandbox.answers import (
+    NOT_FOUND,
+    Answer,
+    build,
+    build_error,
+    build_json,
+    build_method_not_allowed,
+)
+from messages_app.sandbox.faults import FaultError, Faults, list_active, read_faults
+from messages_app.sandbox.inbox import list_messages, render_inbox
+
+# What is on the page came from outside: nothing of it may run or be fetched.
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+class Control:
+    """Answers everything but sends."""
+
+    def __init__(
+        self, accounts: Accounts, faults: Faults, on_change: Callable[[Faults], None]
+    ) -> None:
+        """Call on_change with the new faults whenever they change; FaultError refuses them."""
+        self.accounts = accounts
+        self.faults = faults
+        self.on_change = on_change
+
+    def answer(self, method: bytes, path: bytes, body: bytes) -> Answer:
+        """Find the page and let it answer."""
+        pages = PAGES.get(path)
+        if pages is None:
+            return NOT_FOUND
+        page = pages.get(method)
+        if page is None:
+            return build_method_not_allowed(", ".join(name.decode() for name in pages))
+        return page(self, body)
+
+    def show_inbox(self, _: bytes) -> Answer:
+        """GET /: the latest messages, for people."""
+        page = render_inbox(self.accounts, self.faults)
+        return build(200, page, "text/html; charset=utf-8", PAGE_HEADERS)
+
+    def show_inbox_json(self, _: bytes) -> Answer:
+        """GET /inbox.json: the same, for programs."""
+        return build_json(
+            200,
+            {
+                "messages": list_messages(self.accounts),
+                "stats": self.accounts.summarize(),
+                "active_faults": list_active(self.faults),
+            },
+        )
+
+    def show_stats(self, _: bytes) -> Answer:
+        """GET /stats: the counts."""
+        return build_json(200, self.accounts.summarize())
+
+    def show_faults(self, _: bytes) -> Answer:
+        """GET /faults: every setting."""
+        return build_json(200, asdict(self.faults))
+
+    def replace_faults(self, body: bytes) -> Answer:
+        """PUT /faults: exactly these, all others back to none."""
+        return self.change_faults(body, Faults())
+
+    def update_faults(self, body: bytes) -> Answer:
+        """PATCH /faults: these, the others as they are."""
+        return self.change_faults(body, self.faults)
+
+    def change_faults(self, body: bytes, base: Faults) -> Answer:
+        """Lay the settings in the body over base and let the sandbox follow."""
+        try:
+            faults = read_faults(json.loads(body), base)
+            self.on_change(faults)
+        except FaultError as error:
+            return build_error(400, str(error))
+        except (ValueError, RecursionError):
+            return build_error(400, 'The body must be JSON, for example {"latency": 0.05}.')
+        self.faults = faults
+        # An outage cuts every connection but those that are closing.
+        return build_json(200, asdict(faults)).closing()
+
+
+Page = Callable[[Control, bytes], Answer]
+PAGES: dict[bytes, dict[bytes, Page]] = {
+    b"/": {b"GET": Control.show_inbox},
+    b"/inbox.json": {b"GET": Control.show_inbox_json},
+    b"/stats": {b"GET": Control.show_stats},
+    b"/faults": {
+        b"GET": Control.show_faults,
+        b"PUT": Control.replace_faults,
+        b"PATCH": Control.update_faults,
+    },
+}

@@ -1,0 +1,42 @@
+"""TCP ports of the sandbox: taken, and held through an outage."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+# Connections that may wait to be accepted: benchmarks open hundreds at once.
+BACKLOG = 2048
+
+
+class PortError(Exception):
+    """The port can not be had; the text says why and what to do."""
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there (port 0: any free port), or raise PortError."""
+    try:
+        sock = hold_port(host, port)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise PortError(
+            f"Port {port} on {host} can not be used: {reason}. Choose another, or 0 for any."
+        ) from error
+    return sock
+
+
+def hold_port(host: str, port: int) -> socket.socket:
+    """Return a socket that is bound there and does not listen: connections are refused."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # Closed connections keep the port busy for a minute. (Windows means another thing.)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock

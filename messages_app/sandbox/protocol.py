@@ -1,0 +1,194 @@
+"""HTTP/1.1 connections of the sandbox: bytes to requests, and answers back in order.
+
+A request takes no task and no timer of its own: httptools parses it, the answer is ready when
+the parser returns, and goes out at the end of the event loop's turn (see Outbox). Only an answer
+that has to wait takes a place in a queue and a timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections import deque
+from typing import cast
+
+import httptools
+
+from messages_app.sandbox.accounts import Accounts
+from messages_app.sandbox.answers import (
+    CONTINUE,
+    DRAIN_SECONDS,
+    HANG,
+    KEEP_OPEN,
+    NOT_HTTP,
+    RESET,
+    Answer,
+    build_error,
+)
+from messages_app.sandbox.outbox import Outbox
+from messages_app.sandbox.routes import Routes
+
+# Bytes that may arrive before a request is complete.
+LARGEST_REQUEST = 1024 * 1024
+TOO_LARGE = build_error(413, f"A request may have {LARGEST_REQUEST} bytes.").closing(DRAIN_SECONDS)
+# On, and zero seconds: closing resets the connection. Windows has shorts there.
+RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+
+class Place:
+    """An answer's place in the queue of a connection; empty until its time has come."""
+
+    __slots__ = ("answer",)
+
+    def __init__(self) -> None:
+        self.answer: Answer | None = None
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection, through all its requests."""
+
+    def __init__(
+        self, routes: Routes, outbox: Outbox, accounts: Accounts, peers: set[Connection]
+    ) -> None:
+        self.routes = routes
+        self.outbox = outbox
+        self.accounts = accounts
+        self.peers = peers
+        self.parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport | None = None
+        self.answers: list[Answer] = []
+        self.queue: deque[Place] = deque()
+        self.is_closing = False
+        self.unfinished_bytes = 0
+        self.url = b""
+        self.authorization = b""
+        self.body: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the way back to the client."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.peers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client and what it waits for."""
+        self.peers.discard(self)
+        self.transport = None
+        self.is_closing = True
+        self.accounts.in_flight -= len(self.queue)
+        self.queue.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; complete requests are answered on the way."""
+        if self.is_closing:
+            return
+        self.unfinished_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            # A mistake of ours, not the client's.
+            raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.place(NOT_HTTP)
+        else:
+            if self.unfinished_bytes > LARGEST_REQUEST:
+                self.place(TOO_LARGE)
+        self.outbox.add(self)
+
+    def pause_writing(self) -> None:
+        """Read no more from a client that does not read its answers."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    def on_message_begin(self) -> None:
+        """Forget the request before."""
+        self.url = b""
+        self.authorization = b""
+        self.body.clear()
+
+    def on_url(self, url: bytes) -> None:
+        """Gather the target; it may come in pieces."""
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the headers that matter."""
+        # The lengths first: most headers are neither, and lower() costs.
+        if len(name) == 13 and name.lower() == b"authorization":
+            self.authorization = value
+        elif len(name) == 6 and name.lower() == b"expect":
+            self.invite_body()
+
+    def on_body(self, body: bytes) -> None:
+        """Gather the body; it may come in pieces."""
+        self.body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer the request."""
+        if self.is_closing:
+            return
+        self.unfinished_bytes = 0
+        answer, delay = self.routes.answer(
+            self.parser.get_method(), self.url, self.authorization, b"".join(self.body)
+        )
+        if answer.close_after == KEEP_OPEN and not self.parser.should_keep_alive():
+            answer = answer.closing()
+        self.place(answer, delay)
+
+    def invite_body(self) -> None:
+        """Tell a client that asks first (curl does, for large bodies) to send its body."""
+        if self.transport is not None and not self.answers and not self.queue:
+            self.transport.write(CONTINUE)
+
+    def place(self, answer: Answer, delay: float = 0.0) -> None:
+        """Let the answer go out after `delay` seconds and after those before it."""
+        if self.is_closing:
+            return
+        self.is_closing = answer.close_after != KEEP_OPEN
+        if not delay and not self.queue and answer is not HANG:
+            self.answers.append(answer)
+            return
+        place = Place()
+        self.queue.append(place)
+        self.accounts.in_flight += 1
+        if answer is not HANG:
+            self.outbox.loop.call_later(delay, self.release, place, answer)
+
+    def release(self, place: Place, answer: Answer) -> None:
+        """Fill the answer's place, and let go what now stands at the head of the queue."""
+        place.answer = answer
+        while self.queue and (head := self.queue[0].answer) is not None:
+            self.queue.popleft()
+            self.accounts.in_flight -= 1
+            self.answers.append(head)
+        self.outbox.add(self)
+
+    def write_answers(self) -> None:
+        """Write the answers whose time has come, and close the connection if the last says so."""
+        answers, transport = self.answers, self.transport
+        if transport is None or not answers:
+            return
+        last = answers[-1]
+        transport.write(last.data if len(answers) == 1 else b"".join([a.data for a in answers]))
+        answers.clear()
+        if last is RESET:
+            self.reset()
+        elif last.close_after != KEEP_OPEN:
+            self.outbox.loop.call_later(last.close_after, transport.close)
+
+    def cut(self) -> None:
+        """Reset the connection in an outage, unless it is closing and its last answer is due."""
+        if not (self.is_closing and self.answers):
+            self.reset()
+
+    def reset(self) -> None:
+        """Close the connection so that the client sees a reset, not an end."""
+        if self.transport is not None:
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            self.transport.abort()

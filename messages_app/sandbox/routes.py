@@ -1,0 +1,53 @@
+"""Which request goes where."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from messages_app.sandbox.answers import Answer, build_method_not_allowed
+from messages_app.sandbox.control import Control
+from messages_app.sandbox.sends import Sends
+
+SEND_PATHS = (b"/send", b"/v1/send")
+USE_POST = build_method_not_allowed("POST")
+
+
+class Routes(Protocol):
+    """Takes a request and returns its answer and the seconds that the answer waits."""
+
+    def answer(
+        self, method: bytes, url: bytes, authorization: bytes, body: bytes
+    ) -> tuple[Answer, float]:
+        """Do what the request asks for."""
+
+
+class ControlRoutes:
+    """The control port: it takes no messages, and neither faults nor an outage concern it."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+
+    def answer(
+        self, method: bytes, url: bytes, authorization: bytes, body: bytes
+    ) -> tuple[Answer, float]:
+        """Pass everything on."""
+        return self.control.answer(method, url.partition(b"?")[0], body), 0.0
+
+
+class SendRoutes(ControlRoutes):
+    """The main port: messages, and for convenience everything of the control port."""
+
+    def __init__(self, sends: Sends, control: Control) -> None:
+        super().__init__(control)
+        self.sends = sends
+
+    def answer(
+        self, method: bytes, url: bytes, authorization: bytes, body: bytes
+    ) -> tuple[Answer, float]:
+        """Pick out the messages."""
+        folder, _, path_id = url.partition(b"?")[0].rpartition(b"/")
+        if folder not in SEND_PATHS:
+            return super().answer(method, url, authorization, body)
+        if method != b"POST":
+            return USE_POST, 0.0
+        return self.sends.answer(authorization, path_id, body), self.sends.dice.draw_delay()

@@ -1,0 +1,129 @@
+"""POST /send/{id}: one request to send a message, and what becomes of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+
+from messages_app.sandbox.accounts import Accounts
+from messages_app.sandbox.answers import (
+    HANG,
+    OK,
+    RESET,
+    UNAUTHORIZED,
+    Answer,
+    build,
+    build_error,
+    build_json,
+)
+from messages_app.sandbox.contract import ContractError, read_message
+from messages_app.sandbox.dice import Dice, RateLimit
+from messages_app.sandbox.faults import Faults
+
+BAD_REQUEST = build_error(400, "A fault of the sandbox: bad_request.")
+SERVER_ERROR = build_error(500, "A fault of the sandbox: server_error.")
+WRONG_CODE = build_json(200, {"code": 1, "message": "A fault of the sandbox: wrong_code."})
+# From bytes of no encoding to JSON that comes close: a client must believe none of them.
+GARBAGE = (
+    build(200, b"\xff\xfe\x00garbage\x80"),
+    build(200, b"<html><body>OK</body></html>", "text/html"),
+    build(200, b""),
+    build(200, b"null"),
+    build(200, b'["code", 0]'),
+    build(200, b'{"message": "OK"}'),
+    build(200, b'{"code": "0", "message": "OK"}'),
+    build(200, b'{"code": 0, "mess'),
+)
+# Faults of this kind strike after the message was accepted.
+LATE_FAULTS = {"reset_after": RESET, "hang_after": HANG}
+
+
+class Sends:
+    """Answers requests to send, by the contract or by a fault."""
+
+    def __init__(self, accounts: Accounts, token: str, faults: Faults) -> None:
+        """Accept the bearer token, or any if it is empty."""
+        self.accounts = accounts
+        self.token = token.encode()
+        self.set_faults(faults)
+
+    def set_faults(self, faults: Faults) -> None:
+        """Misbehave so from now on."""
+        self.faults = faults
+        self.dice = Dice(faults)
+        self.limit = RateLimit(faults.rate_limit)
+
+    def answer(self, authorization: bytes, path_id: bytes, body: bytes) -> Answer:
+        """Accept the message or not, and return what the client gets.
+
+        Faults meet only requests that are right, so that their rates are those of good messages.
+        """
+        if not self.is_allowed(authorization):
+            return self.reject(UNAUTHORIZED)
+        try:
+            message = read_message(body, path_id)
+        except ContractError as error:
+            return self.reject(build_error(400, str(error)))
+        now = time.time()
+        if self.limit.is_exceeded(now):
+            return self.reject(self.build_throttled(), "rate_limit")
+        fault = self.dice.draw_fault()
+        if fault in EARLY_FAULTS:
+            return self.reject(EARLY_FAULTS[fault](self), fault)
+        self.accounts.accept(message, now)
+        return self.count(LATE_FAULTS[fault] if fault else OK, fault)
+
+    def is_allowed(self, authorization: bytes) -> bool:
+        """Tell whether the Authorization header carries the token."""
+        scheme, _, token = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or self.faults.token_revoked:
+            return False
+        return token == self.token if self.token else bool(token.strip())
+
+    def reject(self, answer: Answer, fault: str = "") -> Answer:
+        """Count the message as not accepted."""
+        self.accounts.rejected += 1
+        return self.count(answer, fault)
+
+    def count(self, answer: Answer, fault: str) -> Answer:
+        """Count the answer and the fault behind it."""
+        if answer.status:
+            self.accounts.statuses[answer.status] += 1
+        if fault:
+            self.accounts.faults[fault] += 1
+        return answer
+
+    def build_throttled(self) -> Answer:
+        """Write out a 429."""
+        headers = self.build_retry_after(self.faults.retry_after)
+        return build_error(429, "Too many requests.", headers)
+
+    def build_unavailable(self) -> Answer:
+        """Write out a 503."""
+        headers = self.build_retry_after(self.faults.unavailable_retry_after)
+        return build_error(503, "A fault of the sandbox: unavailable.", headers)
+
+    def build_retry_after(self, seconds: int | None) -> dict[str, str]:
+        """Return the header in one of the two forms of RFC 9110, 10.2.3."""
+        if seconds is None:
+            return {}
+        if self.faults.retry_after_date:
+            return {"Retry-After": formatdate(time.time() + seconds, usegmt=True)}
+        return {"Retry-After": str(seconds)}
+
+    def pick_garbage(self) -> Answer:
+        """Return one of the senseless answers."""
+        return self.dice.random.choice(GARBAGE)
+
+
+EARLY_FAULTS: dict[str, Callable[[Sends], Answer]] = {
+    "bad_request": lambda _: BAD_REQUEST,
+    "throttled": Sends.build_throttled,
+    "server_error": lambda _: SERVER_ERROR,
+    "unavailable": Sends.build_unavailable,
+    "wrong_code": lambda _: WRONG_CODE,
+    "garbage": Sends.pick_garbage,
+    "reset_before": lambda _: RESET,
+    "hang": lambda _: HANG,
+}

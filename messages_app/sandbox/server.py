@@ -1,0 +1,173 @@
+"""The running sandbox: two ports, one process, one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from messages_app.sandbox.accounts import Accounts
+from messages_app.sandbox.control import Control
+from messages_app.sandbox.faults import FaultError, Faults
+from messages_app.sandbox.journal import Journal, JournalError
+from messages_app.sandbox.outbox import Outbox
+from messages_app.sandbox.ports import BACKLOG, PortError, hold_port, take_port
+from messages_app.sandbox.protocol import Connection
+from messages_app.sandbox.routes import ControlRoutes, SendRoutes
+from messages_app.sandbox.sends import Sends
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to start a sandbox. Port 0 is any free port; an empty token lets any bearer in."""
+
+    host: str = "127.0.0.1"
+    port: int = 8025
+    control_port: int = 0
+    token: str = "sandbox"
+    is_deduplicating: bool = True
+    journal: Path | None = None
+    is_synced: bool = False
+    faults: Faults = field(default_factory=Faults)
+
+
+def serve(options: Options) -> int:
+    """Run a sandbox until it is told to stop, and return the exit code of the process."""
+    try:
+        with asyncio.Runner(loop_factory=build_loop) as runner:
+            runner.run(run_sandbox(options))
+    except KeyboardInterrupt:
+        return 0
+    except (PortError, JournalError) as error:
+        sys.stderr.write(f"Sandbox sender: {error}\n")
+        return 1
+    return 0
+
+
+def build_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop, twice as fast, where there is one (not on Windows)."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def run_sandbox(options: Options) -> None:
+    """Run a sandbox in the current event loop."""
+    await Sandbox(options, asyncio.get_running_loop()).run()
+
+
+class Sandbox:
+    """Everything that one sandbox consists of."""
+
+    def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
+        """Take the ports and read the journal; raise PortError or JournalError if it can not."""
+        self.options = options
+        self.loop = loop
+        self.stopped: asyncio.Future[None] = loop.create_future()
+        self.socket = take_port(options.host, options.port)
+        self.control_socket = take_port(options.host, options.control_port)
+        self.port: int = self.socket.getsockname()[1]
+        self.control_port: int = self.control_socket.getsockname()[1]
+        self.journal = Journal(options.journal, options.is_synced) if options.journal else None
+        self.accounts = Accounts(self.journal, is_deduplicating=options.is_deduplicating)
+        self.outbox = Outbox(loop, self.journal, self.fail)
+        self.sends = Sends(self.accounts, options.token, options.faults)
+        self.control = Control(self.accounts, options.faults, self.follow_faults)
+        self.connections: set[Connection] = set()
+        self.listener: asyncio.Server | None = None
+        self.rising: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        stop_on_signals(self.loop, self.stop)
+        await self.loop.create_server(self.build_control_connection, sock=self.control_socket)
+        if self.options.faults.outage:
+            self.socket.close()
+            self.socket = hold_port(self.options.host, self.port)
+        else:
+            await self.accept()
+        self.announce()
+        try:
+            await self.stopped
+        finally:
+            self.close()
+
+    def announce(self) -> None:
+        """Print the one line by which a parent process learns the ports."""
+        host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        sys.stdout.write(
+            f"Sandbox sender: http://{host}:{self.port} (inbox), "
+            f"port {self.port}, control port {self.control_port}\n"
+        )
+        sys.stdout.flush()
+
+    def build_connection(self) -> Connection:
+        """Return the protocol of a new connection to the main port."""
+        routes = SendRoutes(self.sends, self.control)
+        return Connection(routes, self.outbox, self.accounts, self.connections)
+
+    def build_control_connection(self) -> Connection:
+        """Return the protocol of a new connection to the control port; no outage cuts it."""
+        return Connection(ControlRoutes(self.control), self.outbox, self.accounts, set())
+
+    def follow_faults(self, faults: Faults) -> None:
+        """Change over to other faults; raise FaultError when it is too early for it."""
+        if self.rising is not None and not self.rising.done():
+            raise FaultError("The sandbox is just coming back from an outage. Try again.")
+        self.sends.set_faults(faults)
+        if faults.outage and self.listener is not None:
+            self.go_down(self.listener)
+        elif not faults.outage and self.listener is None:
+            self.come_back()
+
+    def go_down(self, listener: asyncio.Server) -> None:
+        """Refuse new connections and cut the open ones."""
+        listener.close()
+        self.listener = None
+        self.socket = hold_port(self.options.host, self.port)
+        # The connection that asked for the outage is still to be answered.
+        self.loop.call_soon(self.cut_connections)
+
+    def cut_connections(self) -> None:
+        """Cut every connection to the main port."""
+        for connection in list(self.connections):
+            connection.cut()
+
+    def come_back(self) -> None:
+        """Let clients in again: from now on they can connect, and are served in a moment."""
+        self.socket.listen(BACKLOG)
+        self.rising = self.loop.create_task(self.accept())
+
+    async def accept(self) -> None:
+        """Serve the connections to the main port."""
+        self.listener = await self.loop.create_server(
+            self.build_connection, sock=self.socket, backlog=BACKLOG
+        )
+
+    def stop(self) -> None:
+        """End run()."""
+        if not self.stopped.done():
+            self.stopped.set_result(None)
+
+    def fail(self, error: OSError) -> None:
+        """End run() with an error: without its journal the sandbox must not answer."""
+        if not self.stopped.done():
+            self.stopped.set_exception(JournalError(f"The journal can not be written: {error}."))
+
+    def close(self) -> None:
+        """Leave nothing unwritten."""
+        if self.journal is not None and self.stopped.exception() is None:
+            self.journal.close()
+
+
+def stop_on_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Stop on SIGTERM and Ctrl-C."""
+    if sys.platform == "win32":
+        return  # No such handlers there: Ctrl-C arrives as KeyboardInterrupt.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
