@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 @cache
 def names() -> frozenset[str]:
     """Return all names; they are read from disk once."""
-    return frozenset(available_timezones())
+    # Debian keeps the machine's own zone among them; elsewhere the name means nothing.
+    return frozenset(available_timezones()) - {"localtime"}
 
 
 def validate(name: str) -> None:
