@@ -8,10 +8,10 @@ READY_DEV := $(VENV)/.requirements-dev
 .PHONY: run demo test check bench lint clean
 
 run: $(READY)
-	@$(PY) main.py
+	@$(PY) main.py $(ARGS)
 
 demo: $(READY)
-	@$(PY) main.py --demo
+	@$(PY) main.py --demo $(ARGS)
 
 test: $(READY_DEV)
 	@$(PY) -m pytest -n auto

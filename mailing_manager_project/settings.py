@@ -1,20 +1,12 @@
 """Settings: what an installation may change comes from the environment (see .env.example)."""
 
 from datetime import timedelta
-from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-BASE_DIR = Path(__file__).resolve().parent.parent
-
-env = environ.Env()
-if (BASE_DIR / ".env").is_file():
-    env.read_env(BASE_DIR / ".env")
-
-# The installation's own files: SQLite database, secret key, embedded Redis, sandbox journal.
-VAR_DIR: Path = BASE_DIR / env.str("VAR_DIR", default="var")
+from mailing_manager_project.environment import BASE_DIR, BROKER_FILE, VAR_DIR, env
 
 # Security
 
@@ -72,6 +64,7 @@ INSTALLED_APPS = [
     "clients",
     "mailings",
     "messages_app",
+    "mailing_manager_project",  # last: its console dresses the others' admins
 ]
 
 MIDDLEWARE = [
@@ -122,7 +115,6 @@ USE_TZ = True
 # Static files are served by the application itself, straight from the packages.
 
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
 WHITENOISE_USE_FINDERS = True
 
 # Database
@@ -149,11 +141,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
 def _broker_url() -> str:
-    """Return the broker's address; main.py's embedded Redis counts when nothing else is set."""
-    socket = VAR_DIR / "redis.sock"
-    default = f"redis+socket://{socket}" if socket.exists() else "redis://localhost:6379"
-    url: str = env.str("CELERY_BROKER_URL", default=default)
-    return url
+    """Return the broker's address; one of main.py's own counts when none is set."""
+    default = BROKER_FILE.read_text() if BROKER_FILE.is_file() else "redis://localhost:6379"
+    return env.str("CELERY_BROKER_URL", default="") or default
 
 
 CELERY_BROKER_URL = _broker_url()
@@ -169,15 +159,22 @@ CELERY_TASK_PUBLISH_RETRY_POLICY = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_TRANSPORT_OPTIONS = {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
     "visibility_timeout": 300,
     "socket_timeout": 15,
     "socket_connect_timeout": 5,
     "socket_keepalive": True,
     "health_check_interval": 10,
 }
+if CELERY_BROKER_URL.startswith("filesystem:"):  # main.py's last resort: queues in files
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(VAR_DIR / "queue"),
+        "data_folder_out": str(VAR_DIR / "queue"),
+        "control_folder": str(VAR_DIR / "queue"),
+        "polling_interval": 0.2,  # seconds
+    }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith("redis")  # the only one that can
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
@@ -198,9 +195,11 @@ MESSAGE_SENDER_PROCESSES = env.int("MESSAGE_SENDER_PROCESSES", default=2)
 
 # REST
 
+# The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "knox.auth.TokenAuthentication",
+        "mailing_manager_project.api.authentication.StrictTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -214,8 +213,15 @@ REST_FRAMEWORK = {
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "mailing_manager_project.api.errors.ErrorHandler",
-    "ERROR_SCHEMAS": {"409": "mailing_manager_project.api.schema.ConflictResponse"},
-    "ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "405", "409", "415"],
+    "ERROR_SCHEMAS": {
+        "400": "mailing_manager_project.api.schema.BadRequestResponse",
+        "409": "mailing_manager_project.api.schema.ConflictResponse",
+        "413": "mailing_manager_project.api.schema.TooLargeResponse",
+        "503": "mailing_manager_project.api.schema.UnavailableResponse",
+    },
+    "ALLOWED_ERROR_STATUS_CODES": [
+        *("400", "401", "403", "404", "405", "406", "409", "413", "415", "503")
+    ],
 }
 # Machines keep their tokens until an operator revokes them in the admin.
 REST_KNOX = {"TOKEN_TTL": None}
@@ -247,10 +253,24 @@ SPECTACULAR_SETTINGS = {
                 "ErrorCode403Enum",
                 "ErrorCode404Enum",
                 "ErrorCode405Enum",
+                "ErrorCode406Enum",
                 "ErrorCode415Enum",
             )
         },
     },
+}
+
+# The operators' console
+
+UNFOLD = {
+    "SITE_TITLE": "Mailing Manager",
+    "SITE_HEADER": "Mailing Manager",
+    "SITE_SYMBOL": "forward_to_inbox",
+    "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
+    "SITE_URL": None,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",
+    "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar"},
 }
 
 # Logs: one line an event, to standard error, for whatever collects them.

@@ -1,0 +1,60 @@
+"""One stream for the lines of many processes, each line under the name of its own."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from threading import RLock
+
+from tqdm import tqdm
+
+OURS = "main"
+COLOURS = (36, 33, 32, 35, 34, 96, 93)  # the codes of ECMA-48, red left to what went wrong
+
+
+class LogStream(logging.Handler):
+    """Standard output, shared; also the logging handler of this process itself.
+
+    A progress bar (tqdm) at the bottom of a terminal stays whole.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        # tqdm's default lock is for several processes, and starts a process of its own on some.
+        tqdm.set_lock(RLock())
+        names = (OURS, *names)
+        width = max(map(len, names))
+        self._prefixes = {name: f"{name:{width}} | " for name in names}
+        if has_colour():
+            self._prefixes = {
+                name: f"\033[{COLOURS[i % len(COLOURS)]}m{prefix}\033[0m"
+                for i, (name, prefix) in enumerate(self._prefixes.items())
+            }
+
+    def show(self, name: str, line: str) -> None:
+        """Write one line of a process; empty ones say nothing."""
+        if line:
+            self.write(self._prefixes[name] + line)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write what this process logs."""
+        for line in self.format(record).splitlines():
+            self.show(OURS, line)
+
+    def write(self, text: str) -> None:
+        """Write text as it is, and a newline."""
+        try:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+        except OSError:
+            # Who was reading is gone: stop as if told so, and do not fail at it again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            signal.raise_signal(signal.SIGTERM)
+
+
+def has_colour() -> bool:
+    """Tell whether the reader is a terminal that wants colours (see no-color.org)."""
+    return (
+        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )

@@ -1,0 +1,86 @@
+"""The programs that an installation consists of, and how to see that they work."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from django.conf import settings
+
+from mailing_manager_project.broker import Broker
+from mailing_manager_project.child import Program
+
+LOCALHOST = "127.0.0.1"
+PYTHON = (sys.executable, "-m")
+# Root is all there is in many containers, and tasks that are JSON do it no harm.
+NO_ROOT_WARNING = "-Wignore:You're running the worker with superuser privileges"
+CELERY = (
+    sys.executable, NO_ROOT_WARNING, "-m",
+    "celery", "--quiet", "--no-color", "--app=mailing_manager_project",
+)  # fmt: skip
+# A healthy program says nothing.
+QUIET = "--loglevel=WARNING"
+
+
+def redis(broker: Broker) -> Program:
+    """Return our own Redis."""
+    return Program("redis", broker.command, broker.answers, hint=f"See {broker.log_file}.")
+
+
+def sandbox(port: int, journal: Path) -> Program:
+    """Return the sandbox sender."""
+    command = [*PYTHON, "messages_app.sandbox", f"--port={port}", f"--journal={journal}"]
+    return Program("sandbox", command, _serves(LOCALHOST, port, "/stats"))
+
+
+def web(host: str, port: int) -> Program:
+    """Return the web server."""
+    command = ["gunicorn", f"--bind={address(host, port)}", "--workers=2", "--threads=4"]
+    command += ["--preload", "--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
+    if sys.platform == "win32":
+        command = ["waitress", f"--listen={address(host, port)}", "--threads=8"]
+    application = "mailing_manager_project.wsgi:application"
+    return Program("web", [*PYTHON, *command, application], _serves(host, port, "/health/"))
+
+
+def beat() -> Program:
+    """Return the clock. Its schedule is in the database, so it keeps no file."""
+    return Program("beat", [*CELERY, "beat", QUIET, "--pidfile="])
+
+
+def worker(queue: str, *, processes: int) -> Program:
+    """Return the worker of a queue."""
+    # The one place that likes to fork; elsewhere a worker does one task at a time.
+    pool = "prefork" if hasattr(os, "fork") else "solo"
+    options = [f"--queues={queue}", f"--hostname={queue}@%h", "--without-gossip"]
+    options += ["--without-mingle", f"--pool={pool}", f"--concurrency={processes}"]
+    return Program(queue, [*CELERY, "worker", QUIET, *options])
+
+
+def address(host: str, port: int) -> str:
+    """Return host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reachable(host: str) -> str:
+    """Return how to reach a server from this machine, also one that listens everywhere."""
+    return "localhost" if host in ("0.0.0.0", "::") else host  # nosec B104
+
+
+def _serves(host: str, port: int, path: str) -> Callable[[], bool]:
+    return partial(_is_ok, reachable(host), port, path)
+
+
+def _is_ok(host: str, port: int, path: str) -> bool:
+    # Asked under a name that the application answers to.
+    name = next(iter(settings.ALLOWED_HOSTS), "*").lstrip(".")
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", path, headers={"Host": "localhost" if name == "*" else name})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,151 @@
+"""Keeps programs running, and leaves none of them behind. Knows nothing of mailings."""
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Event
+from time import monotonic
+
+from mailing_manager_project.child import Child, Program, Show
+
+TICK = 0.1  # seconds between looks at the processes
+LAST_MOMENTS = 0.75  # seconds of the stop that each earlier stage has for itself
+
+logger = logging.getLogger("supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient the supervisor is, in seconds and in deaths of one program in a row."""
+
+    stop: float = 8.0
+    start: float = 60.0
+    first_restart: float = 1.0
+    longest_restart: float = 60.0
+    healthy: float = 30.0  # A program that ran for so long has its earlier deaths forgotten.
+    deaths_at_start: int = 4  # of one that never was healthy, and hardly ever will be
+    deaths: int = 10
+
+
+class StopRequestedError(Exception):
+    """Everything is to stop, and this is to be the exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Supervisor:
+    """Runs programs in stages: each stage starts when the one before it answers.
+
+    They stop in the opposite order. Call it from the main thread, which gets the signals, and
+    whose end is what the children take for the end of this process.
+    """
+
+    def __init__(
+        self, stages: Sequence[Sequence[Program]], *, show: Show, limits: Limits = Limits()
+    ) -> None:
+        """Prepare; `show` gets every line that the program of a name writes."""
+        self.is_stopping = Event()
+        self._stages = [[Child(p, show, limits.healthy) for p in stage] for stage in stages]
+        self._running: list[Child] = []
+        self._limits = limits
+        self._is_impatient = False
+        # Simple, because a signal handler may put while the main thread gets.
+        self._codes: SimpleQueue[int] = SimpleQueue()
+
+    def run(self, when_ready: Callable[[], None]) -> int:
+        """Run everything until a stop is asked for; return the exit code.
+
+        `when_ready` is called once everything answers.
+        """
+        with self._signals():
+            try:
+                for stage in self._stages:
+                    self._start(stage)
+                when_ready()
+                while True:
+                    self._watch()
+            except StopRequestedError as request:
+                return request.code
+            finally:
+                self._stop_all()
+
+    def stop(self, code: int) -> None:
+        """Ask for a stop, from any thread."""
+        self._codes.put(code)
+
+    def _start(self, stage: Sequence[Child]) -> None:
+        for child in stage:
+            child.start()
+            self._running.append(child)
+        deadline = monotonic() + self._limits.start
+        while silent := [child for child in stage if not child.answers()]:
+            self._watch()
+            if monotonic() > deadline:
+                names = ", ".join(child.program.name for child in silent)
+                logger.error("No answer from %s in %.0f s.", names, self._limits.start)
+                raise StopRequestedError(1)
+
+    def _watch(self) -> None:
+        """Wait a moment, then look after everything that was started."""
+        with suppress(Empty):
+            raise StopRequestedError(self._codes.get(timeout=TICK))
+        for child in self._running:
+            if how := child.look_after():
+                self._restart_later(child, how)
+
+    def _restart_later(self, child: Child, how: str) -> None:
+        name, hint = child.program.name, child.program.hint
+        limits = self._limits
+        if child.deaths >= (limits.deaths if child.was_healthy else limits.deaths_at_start):
+            logger.error("%s %s (death %d in a row); giving up. %s", name, how, child.deaths, hint)
+            raise StopRequestedError(1)
+        wait = min(limits.first_restart * 2 ** (child.deaths - 1), limits.longest_restart)
+        child.start_in(wait)
+        logger.error("%s %s; it is started again in %.0f s. %s", name, how, wait, hint)
+
+    def _stop_all(self) -> None:
+        self.is_stopping.set()
+        logger.info("Stopping. Ctrl-C stops at once.")
+        deadline = monotonic() + self._limits.stop
+        for place, stage in reversed(list(enumerate(self._stages))):
+            self._stop(stage, deadline - LAST_MOMENTS * place)
+        logger.info("Stopped.")
+
+    def _stop(self, stage: Sequence[Child], deadline: float) -> None:
+        for child in stage:
+            child.terminate()
+        while (slow := [c for c in stage if c.is_running()]) and not self._is_impatient:
+            if monotonic() > deadline:
+                names = ", ".join(child.program.name for child in slow)
+                logger.warning("Killing what does not stop: %s.", names)
+                break
+            with suppress(Empty):
+                self._codes.get(timeout=TICK / 2)
+        for child in stage:
+            child.kill()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn signals into requests to stop."""
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        before = {number: signal.getsignal(number) for number in numbers}
+        if before.get(getattr(signal, "SIGHUP", None)) == signal.SIG_IGN:
+            del before[signal.SIGHUP]  # nohup wants it so
+        for number in before:
+            signal.signal(number, self._on_signal)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        if number == signal.SIGINT and self.is_stopping.is_set():
+            self._is_impatient = True
+        self._codes.put(0)

@@ -1,0 +1,304 @@
+"""The supervisor, with tiny programs of Python."""
+
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+
+import psutil
+import pytest
+
+from mailing_manager_project.child import Program
+from mailing_manager_project.supervisor import Limits, Supervisor
+
+QUICK = Limits(stop=5, start=10, first_restart=0.01, deaths_at_start=100)
+FOREVER = "print('up', flush=True); import time; time.sleep(600)"
+DYING = "print('up', flush=True); raise SystemExit(3)"
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print('deaf', flush=True))
+print('up', flush=True)
+while True: time.sleep(600)
+"""
+
+
+def program(code: str, *, name: str = "it", answers: Callable[[], bool] = lambda: True) -> Program:
+    return Program(name, [sys.executable, "-c", code], answers)
+
+
+class Run:
+    """One run of a supervisor that stops itself when enough was said."""
+
+    def __init__(
+        self,
+        *stages: Sequence[Program],
+        limits: Limits = QUICK,
+        until: Callable[["Run"], bool] = lambda run: "up" in run.said(),
+        when_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.lines: list[tuple[str, str]] = []
+        self.times: list[float] = []
+        self.until = until
+        self.supervisor = Supervisor(stages, show=self.show, limits=limits)
+        began_at = monotonic()
+        self.code = self.supervisor.run(when_ready)
+        self.seconds = monotonic() - began_at
+
+    def show(self, name: str, line: str) -> None:
+        self.lines.append((name, line))
+        self.times.append(monotonic())
+        if self.until(self):
+            self.supervisor.stop(7)
+
+    def said(self) -> list[str]:
+        return [line for _, line in self.lines]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    deadline = monotonic() + 10
+    while is_alive(pid):
+        assert monotonic() < deadline, f"process {pid} is still there"
+
+
+def test_lines_are_shown_with_the_name_of_their_program() -> None:
+    loud = "import os; os.write(1, b'out\\n'); os.write(2, b'err \\xff\\n');"
+    run = Run(
+        [program(loud + FOREVER, name="loud"), program(FOREVER, name="other")],
+        until=lambda run: run.said().count("up") == 2,
+    )
+    assert [line for name, line in run.lines if name == "loud"] == ["out", "err �", "up"]
+    assert [line for name, line in run.lines if name == "other"] == ["up"]
+
+
+def test_the_exit_code_is_the_one_that_the_stop_asked_for() -> None:
+    assert Run([program(FOREVER)]).code == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_a_request_to_stop(number: int) -> None:
+    def send(run: Run) -> bool:
+        os.kill(os.getpid(), number)
+        return False
+
+    before = signal.getsignal(number)
+    assert Run([program(FOREVER)], until=send).code == 0
+    assert signal.getsignal(number) == before
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    def send(run: Run) -> bool:
+        if run.said() == ["up"]:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return "later" in run.said()
+
+    slow = "import time; print('up', flush=True); time.sleep(0.5); print('later', flush=True);"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert Run([program(slow + FOREVER)], until=send).code == 7
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_program_that_dies_is_started_again_each_time_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits = Limits(first_restart=0.2, longest_restart=0.4, deaths_at_start=100)
+    run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 4)
+    first, second, third, fourth = run.times
+    assert second - first >= 0.2
+    assert third - second >= 0.4
+    assert 0.4 <= fourth - third < 0.8  # The longest wait.
+    assert "it ended with exit code 3 after 0 s; it is started again in 0 s." in caplog.text
+
+
+def test_the_log_names_the_signal_that_killed_a_program(caplog: pytest.LogCaptureFixture) -> None:
+    suicide = "import os, signal; print('up', flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    Run([program(suicide)], until=lambda run: run.said().count("up") == 2)
+    assert "it was killed by SIGKILL" in caplog.text
+
+
+def test_deaths_are_forgotten_after_a_healthy_run(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(first_restart=0.01, healthy=0, deaths_at_start=2, deaths=2)
+    run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 5)
+    assert run.code == 7
+
+
+def test_a_program_that_dies_again_and_again_ends_everything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limits = Limits(first_restart=0.01, deaths_at_start=3)
+    run = Run([program(DYING)], limits=limits, until=lambda run: False)
+    assert run.code == 1
+    assert run.said() == ["up"] * 3
+    assert "it ended with exit code 3 after 0 s (death 3 in a row); giving up." in caplog.text
+
+
+def test_a_program_that_was_healthy_once_may_die_more_often(tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    dying = f"""
+import os, time
+print('up', flush=True)
+if not os.path.exists({str(sign)!r}):
+    open({str(sign)!r}, 'w')
+    time.sleep(1)
+"""
+    limits = Limits(first_restart=0.01, healthy=1, deaths_at_start=2, deaths=4)
+    run = Run([program(dying)], limits=limits, until=lambda run: False)
+    assert run.code == 1
+    assert run.said() == ["up"] * 4
+
+
+def test_a_command_that_does_not_exist_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(first_restart=0.01, deaths_at_start=2)
+    run = Run([Program("it", ["/no/such/program"])], limits=limits)
+    assert run.code == 1
+    assert "it could not be started ([Errno 2] No such file" in caplog.text
+
+
+def test_the_hint_of_a_program_is_shown_when_it_dies(caplog: pytest.LogCaptureFixture) -> None:
+    dying = Program("it", [sys.executable, "-c", DYING], hint="See it.log.")
+    Run([dying], until=lambda run: run.said().count("up") == 2)
+    assert "See it.log." in caplog.text
+
+
+def test_a_stage_starts_when_the_one_before_answers(tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    slow = f"import time; time.sleep(0.3); open({str(sign)!r}, 'w'); print('first', flush=True);"
+    ready: list[bool] = []
+    run = Run(
+        [program(slow + "time.sleep(600)", answers=sign.exists)],
+        [program(FOREVER)],
+        when_ready=lambda: ready.append(True),
+    )
+    assert run.said() == ["first", "up"]
+    assert ready == [True]
+
+
+def test_no_answer_in_time_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
+    run = Run(
+        [program(FOREVER, answers=lambda: False)],
+        limits=Limits(start=0.3),
+        until=lambda run: False,
+        when_ready=lambda: pytest.fail("It is not ready."),
+    )
+    assert run.code == 1
+    assert "No answer from it in 0 s." in caplog.text
+
+
+def test_stages_stop_in_the_opposite_order() -> None:
+    polite = """
+import signal, sys, time
+def end(*_): print('bye', flush=True); sys.exit()
+signal.signal(signal.SIGTERM, end)
+print('up', flush=True)
+time.sleep(600)
+"""
+    names = ["a", "b", "c"]
+    run = Run(
+        *[[program(polite, name=name)] for name in names],
+        until=lambda run: run.said().count("up") == 3 and "bye" not in run.said(),
+    )
+    assert [name for name, line in run.lines if line == "bye"] == ["c", "b", "a"]
+
+
+def test_a_program_that_ignores_the_request_is_killed_at_the_deadline(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = Run([program(DEAF, name="deaf")], limits=Limits(stop=0.5))
+    assert run.said() == ["up", "deaf"]
+    assert 0.5 <= run.seconds < 5
+    assert "Killing what does not stop: deaf." in caplog.text
+
+
+def test_ctrl_c_while_stopping_stops_at_once() -> None:
+    def interrupt(run: Run) -> bool:
+        os.kill(os.getpid(), signal.SIGINT)
+        return False
+
+    run = Run([program(DEAF)], limits=Limits(stop=600), until=interrupt)
+    assert run.said() == ["up", "deaf"]
+    assert run.code == 0
+    assert run.seconds < 60
+
+
+def test_sigterm_while_stopping_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def terminate(run: Run) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return False
+
+    Run([program(DEAF)], limits=Limits(stop=0.5), until=terminate)
+    assert "Killing what does not stop: it." in caplog.text
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(1)", "time.sleep(600)"])
+def test_what_a_program_has_started_ends_with_it(end: str) -> None:
+    parent = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+print(child.pid, flush=True)
+{end}
+"""
+    again = 2 if "raise" in end else 1
+    run = Run([program(parent)], until=lambda run: len(run.lines) == again)
+    for pid in run.said():
+        wait_for_end(int(pid))
+
+
+def test_an_error_of_our_own_leaves_nothing_running() -> None:
+    pids: list[int] = []
+
+    def fail() -> None:
+        pids.extend(child.pid for child in psutil.Process().children() if child not in before)
+        raise RuntimeError("on purpose")
+
+    before = psutil.Process().children()
+    with pytest.raises(RuntimeError, match="on purpose"):
+        Run([program(FOREVER)], until=lambda run: False, when_ready=fail)
+    assert len(pids) == 1
+    assert not is_alive(pids[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux kills with the parent.")
+def test_programs_die_with_a_supervisor_that_is_killed() -> None:
+    supervisor = """
+import sys
+from mailing_manager_project.child import Program
+from mailing_manager_project.supervisor import Supervisor
+code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+show = lambda name, line: print(line, flush=True)
+Supervisor([[Program("it", [sys.executable, "-c", code])]], show=show).run(lambda: None)
+"""
+    with subprocess.Popen([sys.executable, "-c", supervisor], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        assert is_alive(pid)
+        process.kill()
+    wait_for_end(pid)
+
+
+def test_what_happens_is_logged_with_the_level_that_it_deserves(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    Run([program(DYING)], until=lambda run: run.said().count("up") == 2)
+    levels = {
+        re.sub(r" .*", "", record.getMessage()): record.levelname for record in caplog.records
+    }
+    assert levels == {
+        "it": "ERROR",
+        "Starting": "INFO",
+        "Stopping.": "INFO",
+        "Stopped.": "INFO",
+    }

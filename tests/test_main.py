@@ -1,0 +1,181 @@
+"""main.py with all its processes: start, refusal, faults, stop."""
+
+import os
+import re
+import socket
+import stat
+import sys
+from argparse import Namespace
+from http.cookiejar import CookieJar
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlencode
+from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
+
+import pytest
+
+import main
+from mailing_manager_project import installation
+from mailing_manager_project.broker import Broker
+from mailing_manager_project.child import Program
+from tests.main_program import MainProgram, manage, refusal, running, wait_until
+from tests.servers import free_port
+
+READY = "Ctrl-C stops everything."
+
+
+def can_log_in(program: MainProgram, password: str) -> bool:
+    """Tell whether the login page of the admin takes this password of admin's."""
+    jar = CookieJar()
+    browser = build_opener(HTTPCookieProcessor(jar), ProxyHandler({}))
+    address = f"http://127.0.0.1:{program.port}/admin/login/"
+    page = browser.open(address).read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page)
+    assert token
+    form = {"username": "admin", "password": password, "csrfmiddlewaretoken": token[1]}
+    browser.open(address, urlencode({**form, "next": "/health/"}).encode()).close()
+    return any(cookie.name == "sessionid" for cookie in jar)
+
+
+@pytest.mark.flow
+def test_the_first_start_prints_a_password_once_and_everything_stops_within_ten_seconds(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as program:
+        program.wait_for(READY)
+        line = program.wait_for("with the password")
+        password = line.split()[-1]
+        assert program.output.count(password) == 1
+        assert can_log_in(program, password)
+        assert not can_log_in(program, "another password")
+        assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+        # Everybody on the folder means the same broker, and only one may run.
+        look = "from django.conf import settings; print(settings.CELERY_BROKER_URL)"
+        broker = manage(tmp_path, "shell", "-v0", "-c", look)
+        assert broker.strip() == f"redis+socket://{tmp_path}/redis.sock"
+        assert f"already on {tmp_path} (process {program.process.pid})" in refusal(tmp_path)
+
+        began_at = monotonic()
+        assert program.stop() == 0
+        assert monotonic() - began_at < 10
+        assert program.processes() == []
+        assert "Traceback" not in program.output
+
+
+@pytest.mark.flow
+def test_nobody_stays_when_it_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path) as program:
+        program.wait_for(READY)
+        assert len(program.processes()) >= 10
+        program.process.kill()
+        wait_until(lambda: not program.processes(), program)
+
+
+@pytest.mark.flow
+def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refusal(tmp_path, f"--port={port}")
+    assert f"Port {port} on 127.0.0.1 cannot be had: another program uses it." in line
+    assert f"--port {port + 1}" in line
+
+
+@pytest.mark.flow
+def test_a_broker_that_does_not_answer_is_one_clear_line(tmp_path: Path) -> None:
+    line = refusal(tmp_path, CELERY_BROKER_URL="redis://:secret@127.0.0.1:1/0")
+    assert "The broker at redis://127.0.0.1:1/0 does not answer" in line
+    assert "CELERY_BROKER_URL" in line
+
+
+@pytest.mark.flow
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("postgres://me:secret@127.0.0.1:1/mailings", "mailings at 127.0.0.1:1 cannot be used"),
+        ("sqlite:////no/such/folder/db.sqlite3", "/no/such/folder/db.sqlite3 cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_clear_line(
+    url: str, complaint: str, tmp_path: Path
+) -> None:
+    line = refusal(tmp_path, DATABASE_URL=url)
+    assert complaint in line
+    assert "correct DATABASE_URL" in line
+    assert "secret" not in line
+
+
+@pytest.mark.flow
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("MESSAGE_SENDER_CONCURRENCY", "many", "'many'"),
+        ("DATABASE_URL", "oracle://me:secret@127.0.0.1/x", "must begin with sqlite:///"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_one_clear_line(
+    name: str, value: str, complaint: str, tmp_path: Path
+) -> None:
+    line = refusal(tmp_path, **{name: value})
+    assert "A setting is wrong." in line
+    assert complaint in line
+    assert "secret" not in line
+
+
+@pytest.mark.flow
+def test_a_folder_that_cannot_be_written_is_one_clear_line() -> None:
+    # Not even root may.
+    line = refusal(Path("/sys/mailing-manager"))
+    assert "/sys/mailing-manager cannot be written" in line
+    assert "VAR_DIR" in line
+
+
+@pytest.mark.flow
+def test_the_demo_refuses_to_send_to_real_people(tmp_path: Path) -> None:
+    line = refusal(tmp_path, "--demo", MESSAGE_SENDER_TOKEN="real")
+    assert "the demo must not send its sample to real people" in line
+
+
+@pytest.fixture
+def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Namespace:
+    """Return a command line for a preparation that makes nothing."""
+    for name in ("make_secret_key", "prepare_database"):
+        monkeypatch.setattr(installation, name, lambda: None)
+    for name in ("CELERY_BROKER_URL", "MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_URL"):
+        monkeypatch.setenv(name, "")  # They are set for good otherwise.
+    return Namespace(host="127.0.0.1", port=free_port(), sandbox_port=free_port(), demo=False)
+
+
+def test_with_a_token_there_is_no_sandbox(
+    options: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESSAGE_SENDER_TOKEN", "real")
+    monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
+    port = main.prepare(options, Broker("redis://there"))
+    assert os.environ["MESSAGE_SENDER_TOKEN"] == "real"
+    assert os.environ["MESSAGE_SENDER_URL"] == "https://sender.example/v1"
+    assert "sandbox" not in names(main.list_programs(options, Broker("redis://there"), port))
+
+
+def test_without_a_token_there_is_only_the_sandbox(
+    options: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
+    port = main.prepare(options, Broker("redis://there"))
+    assert port == options.sandbox_port
+    assert os.environ["MESSAGE_SENDER_TOKEN"] == "sandbox"
+    assert os.environ["MESSAGE_SENDER_URL"] == f"http://127.0.0.1:{port}/v1"
+    assert "sandbox" in names(main.list_programs(options, Broker("redis://there"), port))
+
+
+def names(stages: list[list[Program]]) -> list[str]:
+    return [program.name for stage in stages for program in stage]
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "web"])
+def test_a_port_that_is_none_is_refused(
+    port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["main.py", f"--port={port}"])
+    with pytest.raises(SystemExit, match="2"):
+        main.parse_arguments()
+    assert "is not a port: choose one from 1 to 65535." in capsys.readouterr().err
