@@ -1,0 +1,164 @@
+"""The console's room of the clients."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, JsonResponse
+from django.urls import URLPattern, path
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.widgets import UnfoldAdminSelect2Widget
+
+from clients import services, time_zones
+from clients.admin.console import ConsoleAdmin, ConsoleForm
+from clients.admin.lists import ExactFilter
+from clients.admin.words import moment
+from clients.models import Client
+
+SUGGESTED = ("operator_code", "tag")
+LOOK_UPS = 50  # values of a field that are looked through for suggestions
+SUGGESTIONS = 20
+
+
+class OperatorCodeFilter(ExactFilter):
+    """Clients of one operator."""
+
+    title = "operator code"
+    parameter_name = "operator_code"
+
+
+class TagFilter(ExactFilter):
+    """Clients with one tag."""
+
+    title = "tag"
+    parameter_name = "tag"
+
+
+class TimeZoneFilter(DropdownFilter):
+    """Clients of one time zone."""
+
+    title = "time zone"
+    parameter_name = "timezone"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer all zones there are, without asking the clients."""
+        return [(name, name) for name in sorted(time_zones.names())]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Client]) -> QuerySet[Client]:
+        """Return the clients of the zone."""
+        zone = self.value()
+        if not zone:
+            return queryset
+        return queryset.filter(timezone=zone) if zone in time_zones.names() else queryset.none()
+
+
+class ClientForm(ConsoleForm):
+    """A client, with time zones that can be searched."""
+
+    class Meta:
+        """Time zones are many."""
+
+        labels = {"timezone": "Time zone"}  # noqa: RUF012  # Django's own way
+        widgets = {"timezone": UnfoldAdminSelect2Widget}  # noqa: RUF012  # Django's own way
+
+    def clean(self) -> dict[str, Any]:
+        """Let the model derive the operator code of a new number, unless it was written too."""
+        cleaned = super().clean()
+        if "phone_number" in self.changed_data and "operator_code" not in self.changed_data:
+            cleaned["operator_code"] = ""
+        return cleaned
+
+
+@admin.register(Client)
+class ClientAdmin(ConsoleAdmin):
+    """Who can be reached: found by number or tag among millions, without reading them all."""
+
+    form = ClientForm
+    list_display = ("phone", "operator_code", "tag", "zone", "created", "updated")
+    list_filter = (OperatorCodeFilter, TagFilter, TimeZoneFilter)
+    sortable_by = ()  # newest first; no other order has an index on millions of rows
+    search_fields = ("phone_number", "tag")
+    search_help_text = "Beginning of a phone number or of a tag"
+    fields = ("phone_number", "operator_code", "tag", "timezone", "created", "updated")
+    readonly_fields = ("created", "updated")
+
+    def get_fields(self, request: HttpRequest, obj: Client | None = None) -> tuple[str, ...]:
+        """Leave out the times of a client that is not there yet."""
+        return self.fields if obj else self.fields[:-2]
+
+    def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Keep clients whose phone number or, if there are letters in it, tag begins so."""
+        number = as_digits(text)
+        if number:
+            return queryset.filter(phone_number__startswith=number)
+        return queryset.filter(tag__startswith=text) if text else queryset
+
+    def discard(self, item: Client) -> None:
+        """Delete a client; its messages stay."""
+        services.delete_client(item)
+
+    def describe_deletion(self, item: Client) -> str:
+        """Say what happens to the client's messages."""
+        return f"{item} – its messages stay, with the number; those unsent never go out"
+
+    @admin.display(description="phone number", ordering="phone_number")
+    def phone(self, client: Client) -> str:
+        """Show the number as it is dialled."""
+        return str(client)
+
+    @admin.display(description="time zone")
+    def zone(self, client: Client) -> str:
+        """Show the zone by its name, which is faster than by its choice among hundreds."""
+        return str(client.timezone)
+
+    @admin.display(description="created (UTC)")
+    def created(self, client: Client) -> str:
+        """Show when the client was added."""
+        return moment(client.created_at)
+
+    @admin.display(description="updated (UTC)")
+    def updated(self, client: Client) -> str:
+        """Show when the client was last changed."""
+        return moment(client.updated_at)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the suggestions that forms of mailings ask for."""
+        suggest = self.admin_site.admin_view(self.suggest)
+        own = [path("suggest/<slug:field>/", suggest, name="clients_client_suggest")]
+        return own + list(super().get_urls())
+
+    def suggest(self, request: HttpRequest, field: str) -> JsonResponse:
+        """Answer with values of a field that begin with what was typed, for Select2."""
+        if field not in SUGGESTED or not self.has_view_permission(request):
+            raise PermissionDenied
+        typed = request.GET.get("term", "").replace("\0", "")
+        values = [
+            value
+            for value in islice(_values_from(field, typed), LOOK_UPS)
+            if value.casefold().startswith(typed.casefold())
+        ]
+        return JsonResponse(
+            {"results": [{"id": value, "text": value} for value in values[:SUGGESTIONS]]}
+        )
+
+
+def as_digits(text: str) -> str:
+    """Return the digits of a phone number or its beginning; nothing if it is none."""
+    digits = text.translate(str.maketrans("", "", " +-().\u00a0"))
+    return digits if digits.isdecimal() and digits.isascii() else ""
+
+
+def _values_from(field: str, start: str) -> Iterator[str]:
+    """Go through the different values of a field in order.
+
+    Each costs one look-up in the field's index, however many clients share it; DISTINCT
+    would read them all.
+    """
+    values = Client.objects.order_by(field).values_list(field, flat=True)
+    value = values.filter(**{f"{field}__gte": start}).exclude(**{field: ""}).first()
+    while value is not None:
+        yield value
+        value = values.filter(**{f"{field}__gt": value}).first()

@@ -1,0 +1,158 @@
+"""The console's outer rooms: other packages' admins in Unfold's clothes, and the sidebar."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+from django.urls import reverse
+from django_celery_beat import admin as beat
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from knox.admin import AuthTokenAdmin
+from knox.models import AuthToken
+from unfold.admin import TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from clients.admin.lists import ForgivingAdmin
+
+SCHEDULES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
+
+admin.site.index_title = "Overview"
+admin.site.index_template = "admin/mailings/overview.html"
+admin.site.unregister((User, Group, AuthToken, PeriodicTask, *SCHEDULES))
+
+
+@admin.register(User)
+class ConsoleUserAdmin(UserAdmin, ForgivingAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+    """Who may use the console, and for what."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class ConsoleGroupAdmin(GroupAdmin, ForgivingAdmin):
+    """Rights that several users have."""
+
+
+@admin.register(AuthToken)
+class ConsoleTokenAdmin(AuthTokenAdmin, ForgivingAdmin):
+    """Tokens of machines: made, shown once, and revoked by deleting them."""
+
+    list_display = ("token_key", "user", "created", "expiry")
+    search_fields = ("token_key", "user__username")
+    raw_id_fields = ()
+    autocomplete_fields = ("user",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Show what is kept of a token, which is not the token itself."""
+        return ("token_key", "user", "created", "expiry") if obj else ("user", "expiry")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse to everybody: a token is made or revoked, nothing else."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Make a token and show it, this once."""
+        obj.save()
+        self.message_user(
+            request,
+            f"Token of {obj.user}: {form.token} – copy it now, it is not shown again.",
+            messages.WARNING,
+        )
+
+
+class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
+    """The tasks that there are, in Unfold's select."""
+
+
+class PeriodicTaskForm(beat.PeriodicTaskForm):
+    """The package's form with Unfold's inputs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = TaskSelect()
+
+
+@admin.register(PeriodicTask)
+class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, ForgivingAdmin):
+    """When which task runs; beat notices a change within seconds."""
+
+    form = PeriodicTaskForm
+    date_hierarchy = None
+
+
+class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
+    """The tasks that a schedule is used by."""
+
+
+class ScheduleAdmin(ForgivingAdmin):
+    """A time or an interval, and the tasks that run then."""
+
+    inlines = (PeriodicTaskInline,)
+
+
+@admin.register(CrontabSchedule)
+class ConsoleCrontabScheduleAdmin(beat.CrontabScheduleAdmin, ScheduleAdmin):
+    """Times as cron writes them, and in words."""
+
+    inlines = (PeriodicTaskInline,)
+
+
+admin.site.register((ClockedSchedule, IntervalSchedule, SolarSchedule), ScheduleAdmin)
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar: the three rooms first, each to those who may see it."""
+    groups = (
+        (
+            "",
+            (
+                ("Mailings", "campaign", "mailings", "mailing"),
+                ("Clients", "contacts", "clients", "client"),
+                ("Messages", "sms", "messages_app", "message"),
+            ),
+        ),
+        (
+            "Administration",
+            (
+                ("Schedule", "schedule", "django_celery_beat", "periodictask"),
+                ("API tokens", "key", "knox", "authtoken"),
+                ("Users", "person", "auth", "user"),
+                ("Groups", "group", "auth", "group"),
+            ),
+        ),
+    )
+    return [
+        *(
+            {
+                "title": title,
+                "separator": bool(title),
+                "items": [
+                    {
+                        "title": name,
+                        "icon": icon,
+                        "link": reverse(f"admin:{app}_{model}_changelist"),
+                    }
+                    for name, icon, app, model in items
+                    if request.user.has_perm(f"{app}.view_{model}")
+                ],
+            }
+            for title, items in groups
+        ),
+        {
+            "title": "Programs",
+            "separator": True,
+            "items": [{"title": "REST API", "icon": "api", "link": reverse("docs")}],
+        },
+    ]

@@ -1,0 +1,46 @@
+"""What mailings have come to, as numbers and as bars."""
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from mailings.models import Mailing
+from mailings.stats import mailing_stats
+
+# A message's status, how it reads to an operator, and its colour in a bar.
+PARTS = (
+    ("success", "sent", "bg-green-500"),
+    ("fail", "failed", "bg-red-500"),
+    ("pending", "pending", "bg-base-300 dark:bg-base-600"),
+)
+
+
+def counts_of(mailings: Iterable[Mailing]) -> list[dict[str, int]]:
+    """Return each mailing's messages by status and in all, in at most one query."""
+    return [cast(dict[str, int], stats["stats"]) for stats in mailing_stats(mailings)]
+
+
+def parts(counts: Mapping[str, int]) -> list[dict[str, str]]:
+    """Return counts as parts of a bar."""
+    total = counts["total"] or 1
+    return [
+        {
+            "status": status,
+            "name": name,
+            "colour": colour,
+            "number": f"{counts[status]:,}",
+            "percent": f"{100 * counts[status] / total:.2f}",
+        }
+        for status, name, colour in PARTS
+    ]
+
+
+def bar(counts: Mapping[str, int]) -> SafeString:
+    """Return counts as a bar, and under it in numbers."""
+    named = [f"{counts[status]:,} {name}" for status, name, _ in PARTS if counts[status]]
+    return render_to_string(
+        "admin/mailings/mailing/progress.html",
+        {"parts": parts(counts), "in_numbers": " · ".join(named) or "no messages yet"},
+    )

@@ -1,0 +1,140 @@
+"""What a mailing's page can do beside its form: tell how far it has come, and the buttons."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Min, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.views.decorators.http import require_POST
+
+from clients.admin.console import ConsoleAdmin
+from clients.admin.words import moment, sentence
+from clients.models import Client
+from mailings import services
+from mailings.admin import words
+from mailings.admin.counts import counts_of, parts
+from mailings.admin.forms import filters_of
+from mailings.filters import validate_filters
+from mailings.models import Mailing
+from mailings.tasks import ring_on_commit
+from messages_app.models import Message
+
+
+def _resume(mailing: Mailing) -> Mailing:
+    return services.resume_mailing(mailing, now=timezone.now())
+
+
+# What the buttons do, and what is then said to be done.
+DEEDS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
+    "pause": (services.pause_mailing, "paused"),
+    "resume": (_resume, "resumed"),
+    "cancel": (services.cancel_mailing, "cancelled"),
+}
+
+
+class MailingDesk(ConsoleAdmin):
+    """The panel, the count of clients, and the buttons, for one mailing or the selected."""
+
+    actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the count of clients, the panel, and the buttons."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("audience/", wrap(self.count_audience), name="mailings_mailing_audience"),
+            path("<int:pk>/panel/", wrap(self.show_panel), name="mailings_mailing_panel"),
+            *(
+                path(
+                    f"<int:pk>/{deed}/",
+                    wrap(require_POST(self.do)),
+                    {"deed": deed},
+                    name=f"mailings_mailing_{deed}",
+                )
+                for deed in DEEDS
+            ),
+            *super().get_urls(),
+        ]
+
+    def count_audience(self, request: HttpRequest) -> HttpResponse:
+        """Answer with how many clients the filters of a form select now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        filters = filters_of(request.GET)
+        try:
+            validate_filters(filters)
+        except ValidationError as error:
+            return HttpResponse(format_html("{}", sentence(error)))
+        number = Client.objects.matching(filters).count()
+        return HttpResponse(f"{number:,} {'matches' if number == 1 else 'match'} now.")
+
+    def show_panel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with the panel as it is now; the page asks for it while the mailing is open."""
+        mailing = self._get(request, pk)
+        if not self.has_view_permission(request, mailing):
+            raise PermissionDenied
+        return TemplateResponse(
+            request, "admin/mailings/mailing/panel.html", {"panel": self.panel_of(request, mailing)}
+        )
+
+    def do(self, request: HttpRequest, pk: int, deed: str) -> HttpResponse:
+        """Pause, resume or cancel a mailing, and go back to its page."""
+        mailing = self._get(request, pk)
+        if not self.has_change_permission(request, mailing):
+            raise PermissionDenied
+        self._do_to_each(request, [mailing], deed)
+        return redirect(self.page_of(pk))
+
+    @admin.action(permissions=["change"], description="Pause selected")
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
+        """Send nothing more of them until they are resumed."""
+        self._do_to_each(request, queryset, "pause")
+
+    @admin.action(permissions=["change"], description="Resume selected")
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
+        """Go on with them where they were paused."""
+        self._do_to_each(request, queryset, "resume")
+
+    @admin.action(permissions=["change"], description="Cancel selected for good")
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
+        """End them; what is not in flight fails."""
+        self._do_to_each(request, queryset, "cancel")
+
+    def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], deed: str) -> None:
+        act, done = DEEDS[deed]
+
+        def do(mailing: Mailing) -> None:
+            changed = act(mailing)
+            ring_on_commit(changed)
+            self.log_change(request, changed, done.capitalize())
+
+        self.apply_to_each(request, mailings, do, done)
+
+    def _get(self, request: HttpRequest, pk: int) -> Mailing:
+        mailing: Mailing | None = self.get_object(request, str(pk))
+        if mailing is None:
+            raise Http404
+        return mailing
+
+    def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
+        """Return what the panel shows: what has become of the mailing and what comes next."""
+        unsent = Message.objects.filter(mailing=mailing).unfinished()
+        [counts] = counts_of([mailing])
+        return {
+            "mailing": mailing,
+            "state": words.status_label(mailing),
+            "total": f"{counts['total']:,}",
+            "parts": parts(counts),
+            "next_event": words.next_event(mailing, timezone.now()),
+            "last_run": moment(mailing.last_run_time),
+            "next_attempt": moment(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
+            "is_open": mailing.success_count is None,
+            "may_change": not mailing.is_over and self.has_change_permission(request, mailing),
+            "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
+        }

@@ -1,0 +1,115 @@
+"""The form of a mailing: its filters as lists to pick from, not as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import QueryDict
+from django.urls import reverse_lazy
+from unfold.widgets import (
+    UnfoldAdminExpandableTextareaWidget,
+    UnfoldAdminMultipleAutocompleteWidget,
+    UnfoldAdminSelect2MultipleWidget,
+)
+
+from clients import time_zones
+from clients.admin.console import ConsoleForm
+from mailings.filters import KEYS, validate_filters
+
+
+class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):
+    """Any values: those that clients have are suggested, others can be typed."""
+
+    # Django's, because Unfold's writes the value of an attribute where the option's belongs.
+    option_template_name = "django/forms/widgets/select_option.html"
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            {
+                "data-ajax--url": reverse_lazy("admin:clients_client_suggest", args=[field]),
+                "data-tags": "true",
+                "data-token-separators": '[",", ";"]',
+            }
+        )
+
+    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
+        """Render the chosen values; the others come when they are asked for."""
+        self.choices = [(chosen, chosen) for chosen in value]
+        return super().optgroups(name, value, attrs)
+
+
+class AnyValuesField(forms.MultipleChoiceField):
+    """Values that no list limits."""
+
+    def valid_value(self, value: str) -> bool:
+        """Take everything; what filters may contain is checked as a whole."""
+        return True
+
+
+class MailingForm(ConsoleForm):
+    """A mailing as an operator writes it."""
+
+    operator_code = AnyValuesField(
+        required=False, label="Operator codes", widget=SuggestedValues("operator_code")
+    )
+    tag = AnyValuesField(required=False, label="Tags", widget=SuggestedValues("tag"))
+    timezone = AnyValuesField(
+        required=False, label="Time zones", widget=UnfoldAdminSelect2MultipleWidget
+    )
+    # Which version of the mailing was edited, so that nobody's change is overwritten unseen.
+    version = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        """Times are those of UTC, and say so."""
+
+        labels = {  # noqa: RUF012  # Django's own way
+            "start_time": "Start time (UTC)",
+            "stop_time": "Stop time (UTC)",
+        }
+        widgets = {"text": UnfoldAdminExpandableTextareaWidget}  # noqa: RUF012  # likewise
+
+    class Media:
+        """What counts the clients anew, and takes what there is before what is typed."""
+
+        js = ("unfold/js/select2.init.js", "mailings/mailing.js")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["timezone"].widget.choices = [
+            (name, name) for name in sorted(time_zones.names())
+        ]
+        if self.instance.pk:
+            for key, value in self.instance.filters.items():
+                self.initial[key] = [value] if isinstance(value, str) else value
+            self.initial["version"] = self.instance.updated_at
+
+    def clean(self) -> dict[str, Any]:
+        """Put together the filters, and keep what the form shows less exactly than it is."""
+        cleaned = super().clean()
+        if any(key in self.changed_data for key in KEYS):
+            self.instance.filters = self._filters(cleaned)
+        if self.instance.pk:
+            self._keep_microseconds(cleaned)
+            self.instance.updated_at = cleaned.get("version") or self.instance.updated_at
+        return cleaned
+
+    def _filters(self, cleaned: Mapping[str, Any]) -> dict[str, list[str]]:
+        filters = {key: cleaned[key] for key in KEYS if cleaned.get(key)}
+        for key, values in filters.items():
+            try:
+                validate_filters({key: values})
+            except ValidationError as error:
+                self.add_error(key, error)
+        return filters
+
+    def _keep_microseconds(self, cleaned: dict[str, Any]) -> None:
+        """Keep times that were not edited; the form shows them in whole seconds."""
+        for name in ("start_time", "stop_time"):
+            if name in cleaned and name not in self.changed_data:
+                cleaned[name] = getattr(self.instance, name)
+
+
+def filters_of(query: QueryDict) -> dict[str, list[str]]:
+    """Return the filters that the fields of a form say."""
+    return {key: query.getlist(key) for key in KEYS if query.getlist(key)}

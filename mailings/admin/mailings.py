@@ -1,0 +1,154 @@
+"""The console's room of the mailings."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from clients.admin.lists import DaysFilter, as_id
+from clients.admin.words import moment
+from mailings import services
+from mailings.admin import words
+from mailings.admin.counts import bar, counts_of
+from mailings.admin.desk import MailingDesk
+from mailings.admin.forms import MailingForm
+from mailings.models import Mailing
+from mailings.tasks import ring_on_commit
+
+TEMPLATES = "admin/mailings/mailing"
+
+
+@admin.register(Mailing)
+class MailingAdmin(MailingDesk):
+    """What is sent, to whom, from when to when, and how far it has come."""
+
+    form = MailingForm
+    list_display = ("number", "text_excerpt", "state", "times", "audience", "progress")
+    list_display_links = ("text_excerpt",)
+    list_filter = (
+        ("status", ChoicesDropdownFilter),
+        ("start_time", DaysFilter),
+        ("stop_time", DaysFilter),
+    )
+    search_fields = ("text",)
+    search_help_text = "Words of the text, or an id"
+    readonly_fields = ("matching",)
+    change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
+    change_form_before_template = f"{TEMPLATES}/version.html"
+
+    # The list
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, its mailings counted by one query."""
+        changelist = super().get_changelist_instance(request)
+        rows = changelist.result_list
+        for mailing, counts in zip(rows, counts_of(rows), strict=True):
+            mailing.counts = counts
+        return changelist
+
+    def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Keep mailings whose text has the words in it, or whose id it is."""
+        return queryset.filter(Q(text__icontains=text) | Q(pk=as_id(text))) if text else queryset
+
+    @admin.display(description="id", ordering="pk")
+    def number(self, mailing: Mailing) -> int:
+        """Show the id, which messages and the REST API know it by."""
+        return mailing.pk
+
+    @admin.display(description="text", ordering="text")
+    def text_excerpt(self, mailing: Mailing) -> str:
+        """Show the beginning of the text."""
+        return words.excerpt(mailing.text)
+
+    @admin.display(description="status", ordering="status")
+    def state(self, mailing: Mailing) -> SafeString:
+        """Show the status as a coloured label."""
+        return words.status_label(mailing)
+
+    @admin.display(description="from – to (UTC)", ordering="start_time")
+    def times(self, mailing: Mailing) -> SafeString:
+        """Show when sending begins and ends."""
+        return format_html(
+            '<span class="whitespace-nowrap">{} –<br>{}</span>',
+            moment(mailing.start_time),
+            moment(mailing.stop_time),
+        )
+
+    @admin.display(description="to whom")
+    def audience(self, mailing: Mailing) -> str:
+        """Show the filters in words."""
+        return words.audience(mailing.filters)
+
+    @admin.display(description="progress")
+    def progress(self, mailing: Any) -> SafeString:  # a mailing that carries its counts
+        """Show how far it has come, as a bar and in numbers."""
+        return bar(mailing.counts)
+
+    # The page of one
+
+    def get_fieldsets(self, request: HttpRequest, obj: Mailing | None = None) -> Any:
+        """Show what can be edited as a form, and what cannot in words."""
+        if obj and not self.has_change_permission(request, obj):
+            return [(None, {"fields": ("whole_text", "times", "audience")})]
+        return [
+            (None, {"fields": ("text", "start_time", "stop_time")}),
+            ("To whom", {"fields": ("operator_code", "tag", "timezone", "matching")}),
+        ]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Suggest to begin now and to end tomorrow."""
+        now = timezone.now()
+        return {
+            "start_time": now,
+            "stop_time": now + timedelta(days=1),
+            **super().get_changeform_initial_data(request),
+        }
+
+    def has_change_permission(self, request: HttpRequest, obj: Mailing | None = None) -> bool:
+        """Show what is over as read-only; a POST goes on to the service, which says why."""
+        is_shut = obj is not None and obj.is_over and request.method == "GET"
+        return bool(super().has_change_permission(request, obj)) and not is_shut
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Show the page, with a panel of what has become of the mailing."""
+        mailing = context["original"]
+        if mailing:
+            context["panel"] = self.panel_of(request, mailing)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
+        """Save a mailing through its service and let it take effect."""
+        save = services.edit_mailing if change else services.create_mailing
+        ring_on_commit(save(obj, now=timezone.now()))
+
+    def response_post_save_add(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
+        """Go to the new mailing's page, where it can be watched."""
+        return redirect(self.page_of(obj.pk))
+
+    @admin.display(description="text")
+    def whole_text(self, mailing: Mailing) -> str:
+        """Show the text, line by line, as the clients read it."""
+        return mailing.text
+
+    @admin.display(description="Clients")
+    def matching(self, mailing: Mailing) -> SafeString:
+        """Count the clients that the filters in the form select, whenever they change."""
+        return render_to_string(f"{TEMPLATES}/matching.html")
+
+    def discard(self, item: Mailing) -> None:
+        """Delete a mailing with its messages, unless it is running."""
+        services.delete_mailing(item, now=timezone.now())
+
+    def describe_deletion(self, item: Mailing) -> str:
+        """Say that the messages go too."""
+        return f"{item} ({words.excerpt(item.text)}), with all its messages"

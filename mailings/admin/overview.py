@@ -1,0 +1,44 @@
+"""The console's first page: what is under way."""
+
+from typing import Any
+
+from django.db.models import Count
+from django.http import HttpRequest
+from django.utils import timezone
+
+from mailings.admin import words
+from mailings.admin.counts import bar, counts_of
+from mailings.models import Mailing
+
+SHOWN = 8  # mailings under way
+
+Status = Mailing.Status
+
+
+def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add to the first page what there is for somebody who may see mailings."""
+    if not request.user.has_perm("mailings.view_mailing"):
+        return context
+    by_status = dict(Mailing.objects.order_by().values_list("status").annotate(Count("pk")))
+    now = timezone.now()
+    open_ones = Mailing.objects.filter(status__in=(Status.RUNNING, Status.PAUSED))[:SHOWN]
+    mailings = list(open_ones)
+    return {
+        **context,
+        "statuses": [
+            {"value": status, "name": status.label, "number": by_status.get(status, 0)}
+            for status in Status
+        ],
+        "under_way": [
+            {
+                "pk": mailing.pk,
+                "text": words.excerpt(mailing.text, 90),
+                "state": words.status_label(mailing),
+                "audience": words.audience(mailing.filters),
+                "next_event": words.next_event(mailing, now),
+                "bar": bar(counts),
+            }
+            for mailing, counts in zip(mailings, counts_of(mailings), strict=True)
+        ],
+        "may_add": request.user.has_perm("mailings.add_mailing"),
+    }

@@ -1,0 +1,58 @@
+"""A mailing in words: for whom it is, and what happens to it next."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from clients.admin.words import label, moment, some
+from mailings.models import Mailing
+
+Status = Mailing.Status
+
+COLOURS = {
+    Status.SCHEDULED: "info",
+    Status.RUNNING: "success",
+    Status.PAUSED: "warning",
+    Status.FINISHED: "",
+    Status.CANCELLED: "danger",
+}
+NAMES = {"operator_code": "operator", "tag": "tag", "timezone": "zone"}
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """Return the beginning of a text on one line."""
+    return Truncator(" ".join(text.split())).chars(length)
+
+
+def audience(filters: Mapping[str, str | Sequence[str]]) -> str:
+    """Return for whom a mailing is."""
+    parts = [
+        f"{NAMES[key]} {some([value] if isinstance(value, str) else list(value))}"
+        for key, value in filters.items()
+    ]
+    return " · ".join(parts) or "everyone"
+
+
+def status_label(mailing: Mailing) -> SafeString:
+    """Return the status as a coloured label."""
+    return label(mailing.get_status_display(), COLOURS[Status(mailing.status)])
+
+
+def next_event(mailing: Mailing, now: datetime) -> str:
+    """Return what will happen to a mailing by itself."""
+    if mailing.success_count is not None:
+        return "Nothing more happens: every message has had its last word."
+    if mailing.is_over or mailing.stop_time <= now:
+        return "It is being closed: what is in flight arrives, the rest fails."
+    stop = f"At {moment(mailing.stop_time)} what is left fails."
+    if mailing.status == Status.PAUSED:
+        return f"Nothing is sent until it is resumed. {stop}"
+    if mailing.start_time > now:
+        return f"Sending begins at {moment(mailing.start_time)}."
+    if mailing.last_run_time is None:
+        return f"Its clients are being looked through. {stop}"
+    again = moment(mailing.last_run_time + settings.MAILING_REPEAT_TIMEOUT)
+    return f"New matching clients are added at {again}. {stop}"

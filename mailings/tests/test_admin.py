@@ -1,0 +1,585 @@
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client as Browser
+from django.urls import reverse
+from django.utils import timezone
+
+from clients.models import Client
+from mailings.admin import words
+from mailings.models import Mailing
+from mailings.tasks import start_mailing
+from messages_app.models import Message
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/mailings/mailing/"
+Status = Mailing.Status
+
+MakeMailing = Callable[..., Mailing]
+MakeClients = Callable[..., list[Client]]
+Queued = Callable[[], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def admin_user(django_user_model: type[User]) -> User:
+    # Without a password, because hashing one takes longer than a test.
+    return django_user_model.objects.create(username="admin", is_staff=True, is_superuser=True)
+
+
+def page_of(mailing: Mailing) -> str:
+    return reverse("admin:mailings_mailing_change", args=[mailing.pk])
+
+
+def form_of(page: Any) -> dict[str, Any]:  # a response with the test client's context
+    """Return what a browser would send back from a page, had nobody touched it."""
+    sent: dict[str, Any] = {}
+    for bound in page.context["adminform"].form:
+        widget = bound.field.widget.get_context(bound.html_name, bound.value(), {})["widget"]
+        for part in widget.get("subwidgets", [widget]):
+            groups = part.get("optgroups", [])
+            options = [option for _, group, _ in groups for option in group]
+            chosen = [option["value"] for option in options if option["selected"]]
+            sent[part["name"]] = chosen if "optgroups" in part else part["value"] or ""
+    return sent
+
+
+def new(**values: Any) -> dict[str, Any]:
+    now = timezone.now()
+    return {
+        "text": "Hello",
+        "start_time_0": f"{now:%Y-%m-%d}",
+        "start_time_1": f"{now:%H:%M:%S}",
+        "stop_time_0": f"{now + timedelta(days=1):%Y-%m-%d}",
+        "stop_time_1": f"{now:%H:%M:%S}",
+        **values,
+    }
+
+
+def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status: int) -> None:
+    """Give a mailing so many messages of each status."""
+    for status, number in by_status.items():
+        done = status == "success"
+        Message.objects.bulk_create(
+            Message(
+                mailing=mailing,
+                client=client,
+                status=status,
+                next_attempt_at=None if done else now,
+                phone_number=client.phone_number,
+            )
+            for client in make_clients(number)
+        )
+
+
+def do_with(browser: Browser, action: str, *mailings: Mailing, **more: str) -> str:
+    post = {"action": action, "_selected_action": [mailing.pk for mailing in mailings], **more}
+    return browser.post(LIST, post, follow=True).content.decode()
+
+
+class TestCreating:
+    def test_a_new_mailing_is_planned_as_soon_as_it_is_saved(
+        self,
+        admin_client: Browser,
+        make_clients: MakeClients,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        make_clients(3, tag="vip")
+        make_clients(2, tag="new")
+        with django_capture_on_commit_callbacks(execute=True):
+            response = admin_client.post(f"{LIST}add/", new(tag=["vip"]))
+        mailing = Mailing.objects.get()
+        assert response.headers["Location"] == page_of(mailing)
+        assert ("start_mailing", mailing.pk) in queued()
+        start_mailing(mailing.pk)
+        mailing.refresh_from_db()
+        assert mailing.status == Status.RUNNING
+        assert mailing.messages.count() == 3
+
+    def test_the_form_suggests_to_begin_now_and_to_end_tomorrow(
+        self, admin_client: Browser
+    ) -> None:
+        form = form_of(admin_client.get(f"{LIST}add/"))
+        now = timezone.now()
+        assert form["start_time_0"] in (f"{now:%Y-%m-%d}", f"{now - timedelta(minutes=1):%Y-%m-%d}")
+        days = datetime.fromisoformat(form["stop_time_0"]) - datetime.fromisoformat(
+            form["start_time_0"]
+        )
+        assert days == timedelta(days=1)
+
+    @pytest.mark.parametrize(
+        ("values", "field", "reason"),
+        [
+            ({"text": " "}, "text", "This field is required."),
+            ({"text": "x" * 4097}, "text", "at most 4096 characters"),
+            ({"text": "NUL \0"}, "text", "Null characters are not allowed."),
+            ({"stop_time_0": "2020-01-01"}, "stop_time", "later than the start time"),
+            (
+                {"start_time_0": "2019-01-01", "stop_time_0": "2020-01-01"},
+                "stop_time",
+                "has passed",
+            ),
+            ({"stop_time_0": "someday"}, "stop_time", "Enter a valid date."),
+            ({"timezone": ["Nowhere/Land"]}, "timezone", "IANA names"),
+            ({"tag": ["x" * 65]}, "tag", "up to 64 characters"),
+            ({"operator_code": ["9\0"]}, "operator_code", "printable"),
+        ],
+    )
+    def test_what_cannot_be_sent_is_refused_beside_its_field(
+        self, values: dict[str, Any], field: str, reason: str, admin_client: Browser
+    ) -> None:
+        response = admin_client.post(f"{LIST}add/", new(**values))
+        assert response.status_code == 200
+        assert reason in response.context["adminform"].form.errors[field][0]
+        assert not Mailing.objects.exists()
+
+    def test_a_refused_form_keeps_what_was_written(self, admin_client: Browser) -> None:
+        written = new(stop_time_0="2020-01-01", tag=["vip", "new"], operator_code=["999"])
+        page = admin_client.post(f"{LIST}add/", written)
+        again = form_of(page)
+        assert (again["tag"], again["operator_code"]) == (["vip", "new"], ["999"])
+        assert '<option value="vip" selected>vip</option>' in page.content.decode()
+
+
+class TestEditing:
+    @pytest.mark.parametrize(
+        "filters",
+        [
+            {},
+            {"tag": "vip"},
+            {"operator_code": ["999", "926"], "timezone": "Europe/Moscow"},
+            {"timezone": ["Europe/Moscow", "UTC"], "tag": ["a", "b, c"]},
+        ],
+    )
+    def test_a_form_saved_untouched_changes_nothing(
+        self, filters: dict[str, Any], admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing(filters=filters, last_run_time=timezone.now())
+        admin_client.post(page_of(mailing), form_of(admin_client.get(page_of(mailing))))
+        saved = Mailing.objects.get()
+        names = ("text", "start_time", "stop_time", "filters", "status", "last_run_time")
+        assert [getattr(saved, name) for name in names] == [
+            getattr(mailing, name) for name in names
+        ]
+        assert saved.updated_at > mailing.updated_at
+
+    def test_edited_filters_are_saved_and_the_clients_looked_through_again(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing(filters={"tag": "vip"}, last_run_time=timezone.now())
+        form = form_of(admin_client.get(page_of(mailing)))
+        with django_capture_on_commit_callbacks(execute=True):
+            admin_client.post(page_of(mailing), {**form, "tag": ["vip", "new"], "timezone": []})
+        mailing.refresh_from_db()
+        assert mailing.filters == {"tag": ["vip", "new"]}
+        assert mailing.last_run_time is None
+        assert ("start_mailing", mailing.pk) in queued()
+
+    def test_emptied_filters_select_everyone(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing(filters={"tag": "vip"})
+        form = form_of(admin_client.get(page_of(mailing)))
+        admin_client.post(page_of(mailing), {**form, "tag": []})
+        mailing.refresh_from_db()
+        assert mailing.filters == {}
+
+    def test_the_start_of_a_running_mailing_is_refused_beside_its_field(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        form = form_of(admin_client.get(page_of(mailing)))
+        page = admin_client.post(page_of(mailing), {**form, "start_time_0": "2020-01-01"})
+        [reason] = page.context["adminform"].form.errors["start_time"]
+        assert reason == "The mailing has started; its start time cannot change."
+
+    @pytest.mark.parametrize("status", [Status.FINISHED, Status.CANCELLED])
+    def test_a_mailing_that_is_over_is_shown_and_cannot_be_edited(
+        self, status: str, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        form = form_of(admin_client.get(page_of(mailing)))
+        Mailing.objects.update(status=status, success_count=0, fail_count=0)
+        page = admin_client.get(page_of(mailing)).content.decode()
+        assert "Hello" in page
+        assert 'name="_save"' not in page
+        assert "Pause" not in page
+        refused = admin_client.post(page_of(mailing), {**form, "text": "Bye"})
+        assert f"The mailing is {status} and cannot be edited." in refused.content.decode()
+        mailing.refresh_from_db()
+        assert mailing.text == "Hello"
+
+    def test_a_change_by_somebody_else_is_not_overwritten(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        mine = form_of(admin_client.get(page_of(mailing)))
+        admin_client.post(page_of(mailing), {**mine, "text": "Theirs"})
+        page = admin_client.post(page_of(mailing), {**mine, "text": "Mine"})
+        assert "Somebody else changed this mailing" in page.content.decode()
+        mailing.refresh_from_db()
+        assert mailing.text == "Theirs"
+
+
+class TestButtons:
+    def press(self, browser: Browser, mailing: Mailing, deed: str) -> str:
+        return browser.post(f"{LIST}{mailing.pk}/{deed}/", follow=True).content.decode()
+
+    def test_pause_and_resume_a_mailing(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing()
+        assert "1 mailing paused." in self.press(admin_client, mailing, "pause")
+        mailing.refresh_from_db()
+        assert mailing.status == Status.PAUSED
+        with django_capture_on_commit_callbacks(execute=True):
+            assert "1 mailing resumed." in self.press(admin_client, mailing, "resume")
+        mailing.refresh_from_db()
+        assert mailing.status == Status.RUNNING
+        assert queued() == [("start_mailing", mailing.pk)]
+        assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
+            "Paused",
+            "Resumed",
+        ]
+
+    def test_cancel_a_mailing_and_have_it_closed_at_once(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing()
+        with django_capture_on_commit_callbacks(execute=True):
+            self.press(admin_client, mailing, "cancel")
+        mailing.refresh_from_db()
+        assert mailing.status == Status.CANCELLED
+        assert queued() == [("finish_mailing", mailing.pk)]
+
+    def test_say_why_a_finished_mailing_cannot_be_paused(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing(status=Status.FINISHED)
+        page = self.press(admin_client, mailing, "pause")
+        assert "The mailing is finished and cannot be paused." in page
+
+    def test_do_nothing_when_they_are_only_followed_as_links(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        assert admin_client.get(f"{LIST}{mailing.pk}/pause/").status_code == 405
+        assert Mailing.objects.get().status == Status.RUNNING
+
+    def test_know_no_mailing_that_cannot_exist(self, admin_client: Browser) -> None:
+        assert admin_client.post(f"{LIST}99999999999999999999/pause/").status_code == 404
+        assert admin_client.get(f"{LIST}99999999999999999999/panel/").status_code == 404
+
+    def test_need_a_token_of_the_page_against_forgery(
+        self, admin_user: User, make_mailing: MakeMailing
+    ) -> None:
+        browser = Browser(enforce_csrf_checks=True)
+        browser.force_login(admin_user)
+        assert browser.post(f"{LIST}{make_mailing().pk}/pause/").status_code == 403
+
+
+class TestSelected:
+    def test_are_paused_resumed_and_cancelled(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailings = [make_mailing(), make_mailing()]
+        for action, status, said in (
+            ("pause_selected", Status.PAUSED, "2 mailings paused."),
+            ("resume_selected", Status.RUNNING, "2 mailings resumed."),
+            ("cancel_selected", Status.CANCELLED, "2 mailings cancelled."),
+        ):
+            assert said in do_with(admin_client, action, *mailings)
+            assert {mailing.status for mailing in Mailing.objects.all()} == {status}
+
+    def test_are_done_one_by_one_and_the_refused_are_named(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        running, finished = make_mailing(), make_mailing(status=Status.FINISHED)
+        page = do_with(admin_client, "pause_selected", running, finished)
+        assert "1 mailing paused." in page
+        assert f"{finished}: The mailing is finished and cannot be paused." in page
+
+    def test_are_deleted_after_a_question_unless_they_run(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        running, paused = make_mailing(), make_mailing(status=Status.PAUSED)
+        assert "with all its messages" in do_with(admin_client, "delete_selected", running, paused)
+        page = do_with(admin_client, "delete_selected", running, paused, post="yes")
+        assert "1 mailing deleted." in page
+        assert f"{running}: The mailing is running. Cancel it first." in page
+        assert list(Mailing.objects.all()) == [running]
+        assert LogEntry.objects.count() == 1
+
+
+class TestDeleting:
+    def test_a_running_mailing_is_refused_with_a_message(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        response = admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"}, follow=True)
+        assert response.redirect_chain == [(page_of(mailing), 302)]
+        assert "The mailing is running. Cancel it first." in response.content.decode()
+        assert Mailing.objects.exists()
+        assert not LogEntry.objects.exists()
+
+    def test_a_mailing_goes_with_its_messages_which_nobody_has_to_read_before(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        django_assert_max_num_queries: Any,
+    ) -> None:
+        mailing = make_mailing(status=Status.PAUSED)
+        plan(mailing, make_clients, now, success=3)
+        with django_assert_max_num_queries(4):  # session, user, mailing, log
+            admin_client.get(f"{LIST}{mailing.pk}/delete/")
+        admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
+        assert not Mailing.objects.exists()
+        assert not Message.objects.exists()
+
+
+class TestList:
+    def test_shows_status_audience_and_progress(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing(filters={"tag": ["vip", "new"], "operator_code": "999"})
+        plan(mailing, make_clients, now, success=3, fail=1, pending=2)
+        make_mailing(status=Status.FINISHED, success_count=1234, fail_count=0)
+        page = admin_client.get(LIST).content.decode()
+        assert "operator 999" in page
+        assert "tag vip, new" in page
+        assert "3 sent · 1 failed · 2 pending" in page
+        assert "1,234 sent" in page
+
+    @pytest.mark.parametrize("number", [5, 50])
+    def test_asks_as_many_questions_for_fifty_mailings_as_for_five(
+        self,
+        number: int,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        django_assert_num_queries: Any,
+    ) -> None:
+        for _ in range(number):
+            plan(make_mailing(), make_clients, now, success=1, pending=1)
+        with django_assert_num_queries(5):  # session, user, count, mailings, their messages
+            admin_client.get(LIST)
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("status__exact=paused", {"Second"}),
+            ("start_time_from=2030-01-02", {"Second"}),
+            ("start_time_to=2030-01-01", {"First"}),
+            ("start_time_from=2030-01-01&start_time_to=2030-01-01", {"First"}),
+            ("stop_time_from=2030-01-02&stop_time_to=2030-01-02", {"First"}),
+            ("start_time_from=someday&start_time_to=%20", {"First", "Second"}),
+            ("q=first", {"First"}),
+            ("q=nothing", set()),
+        ],
+    )
+    def test_is_filtered_by_status_and_day_and_searched_by_words(
+        self, query: str, found: set[str], admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        for day, text, status in ((1, "First", "scheduled"), (2, "Second", "paused")):
+            start = datetime.fromisoformat(f"2030-01-0{day}T23:59:59Z")
+            make_mailing(
+                text=text, status=status, start_time=start, stop_time=start + timedelta(days=1)
+            )
+        response = admin_client.get(f"{LIST}?{query}")
+        assert {mailing.text for mailing in response.context["cl"].result_list} == found
+
+    def test_is_searched_by_id(self, admin_client: Browser, make_mailing: MakeMailing) -> None:
+        mailing, _ = make_mailing(), make_mailing()
+        response = admin_client.get(f"{LIST}?q={mailing.pk}")
+        assert response.context["cl"].result_list == [mailing]
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "q=%00",
+            "q=99999999999999999999999",
+            "status__exact=%00",
+            "status__exact=nonsense",
+            "status__exact=running&status__exact=paused",
+            "start_time_from=%00",
+            "start_time_from=9999-12-31&start_time_to=0001-01-01",
+            "start_time__lte=nonsense",
+            "id=99999999999999999999999",
+            "text__regex=(",
+            "filters__x=1",
+        ],
+    )
+    def test_takes_nonsense_in_the_address(
+        self, query: str, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        make_mailing()
+        assert admin_client.get(f"{LIST}?{query}", follow=True).status_code == 200
+
+
+class TestPanel:
+    def panel(self, browser: Browser, mailing: Mailing) -> str:
+        response = browser.get(f"{LIST}{mailing.pk}/panel/")
+        assert response.status_code == 200
+        return response.content.decode()
+
+    def test_counts_the_messages_and_leads_to_them(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        plan(mailing, make_clients, now, success=2, fail=1, pending=4)
+        panel = self.panel(admin_client, mailing)
+        assert f"/admin/messages_app/message/?mailing={mailing.pk}&amp;status__exact=fail" in panel
+        assert "width: 28.57%" in panel
+        assert 'id="panel"' in admin_client.get(page_of(mailing)).content.decode()
+
+    def test_is_asked_for_again_only_while_something_can_change(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        assert "every 5s" in self.panel(admin_client, mailing)
+        Mailing.objects.update(status=Status.FINISHED, success_count=0, fail_count=0)
+        assert "every 5s" not in self.panel(admin_client, mailing)
+
+
+class TestAudience:
+    def count(self, browser: Browser, **filters: Any) -> str:
+        return browser.get(f"{LIST}audience/", filters).content.decode()
+
+    def test_counts_the_clients_that_the_form_s_filters_select(
+        self, admin_client: Browser, make_clients: MakeClients
+    ) -> None:
+        make_clients(3, tag="vip")
+        make_clients(1, tag="vip", operator_code="926")
+        make_clients(2, tag="new")
+        assert self.count(admin_client) == "6 match now."
+        assert self.count(admin_client, tag=["vip", "new"]) == "6 match now."
+        assert self.count(admin_client, tag="vip", operator_code="926") == "1 matches now."
+
+    def test_says_what_is_wrong_with_filters(self, admin_client: Browser) -> None:
+        assert "IANA names" in self.count(admin_client, timezone="<b>")
+        assert "<b>" not in self.count(admin_client, timezone="<b>")
+        assert "printable" in self.count(admin_client, tag="\0")
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"status": "scheduled", "start": 60}, "Sending begins at"),
+            ({}, "Its clients are being looked through."),
+            ({"last_run_time": timezone.now()}, "New matching clients are added at"),
+            ({"status": "paused"}, "Nothing is sent until it is resumed."),
+            ({"status": "cancelled"}, "It is being closed"),
+            ({"stop": -1}, "It is being closed"),
+            ({"status": "finished", "success_count": 0}, "Nothing more happens"),
+        ],
+    )
+    def test_say_what_happens_next(
+        self, changes: dict[str, Any], said: str, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        start = now + timedelta(minutes=changes.pop("start", -30))
+        stop = now + timedelta(minutes=changes.pop("stop", 90))
+        mailing = make_mailing(start_time=start, stop_time=stop, **changes)
+        assert words.next_event(mailing, now).startswith(said)
+
+    def test_name_the_audience(self) -> None:
+        assert words.audience({}) == "everyone"
+        many = [str(number) for number in range(8)]
+        assert words.audience({"operator_code": many}) == "operator 0, 1, 2, 3, 4 and 3 more"
+
+
+class TestOverview:
+    def test_shows_what_is_under_way_and_how_many_there_are_of_each_status(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        make_mailing(text="Running now")
+        make_mailing(text="Over", status=Status.FINISHED)
+        page = admin_client.get("/admin/")
+        assert "Running now" in page.content.decode()
+        assert "Over<" not in page.content.decode()
+        numbers = {status["value"]: status["number"] for status in page.context["statuses"]}
+        assert numbers == {
+            "scheduled": 0,
+            "running": 1,
+            "paused": 0,
+            "finished": 1,
+            "cancelled": 0,
+        }
+
+    def test_invites_to_write_the_first_mailing(self, admin_client: Browser) -> None:
+        assert "Write a mailing" in admin_client.get("/admin/").content.decode()
+
+
+class TestRights:
+    def operator(self, browser: Browser, *rights: str) -> Browser:
+        user = User.objects.create_user("operator", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=rights))
+        browser.force_login(user)
+        return browser
+
+    def test_staff_without_rights_sees_nothing(
+        self, client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing(text="Secret")
+        browser = self.operator(client)
+        assert "Secret" not in browser.get("/admin/").content.decode()
+        for address in (
+            LIST,
+            f"{LIST}add/",
+            page_of(mailing),
+            f"{LIST}audience/",
+            f"{LIST}{mailing.pk}/panel/",
+            f"{LIST}{mailing.pk}/delete/",
+        ):
+            assert browser.get(address).status_code == 403, address
+        assert browser.post(f"{LIST}{mailing.pk}/pause/").status_code == 403
+
+    def test_who_may_only_look_changes_nothing(
+        self, client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        browser = self.operator(client, "view_mailing")
+        page = browser.get(page_of(mailing)).content.decode()
+        assert "Hello" in page
+        assert "Pause" not in page
+        assert browser.post(page_of(mailing), new()).status_code == 403
+        assert browser.post(f"{LIST}{mailing.pk}/cancel/").status_code == 403
+        do_with(browser, "pause_selected", mailing)
+        assert Mailing.objects.get().status == Status.RUNNING
+
+    def test_nobody_is_let_in_without_logging_in(
+        self, client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        for address in (LIST, page_of(mailing), f"{LIST}audience/", f"{LIST}{mailing.pk}/panel/"):
+            assert client.get(address).status_code == 302
+        client.post(f"{LIST}{mailing.pk}/pause/")
+        assert Mailing.objects.get().status == Status.RUNNING

@@ -1,0 +1,5 @@
+"""Messages in the operators' console."""
+
+from messages_app.admin.messages import MessageAdmin
+
+__all__ = ["MessageAdmin"]

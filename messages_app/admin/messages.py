@@ -1,0 +1,243 @@
+"""The console's room of the messages."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import ForeignKey, QuerySet
+from django.forms import Field, ModelChoiceField
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+
+from clients.admin.clients import as_digits
+from clients.admin.console import ConsoleAdmin
+from clients.admin.lists import as_id
+from clients.admin.words import link_to, second
+from clients.models import Client
+from messages_app import services
+from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
+from messages_app.admin.words import status_label, tell
+from messages_app.models import Message
+from messages_app.tasks import ring
+
+Status = Message.Status
+
+
+class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only in its stubs
+    """A mailing to pick by what it says."""
+
+    def label_from_instance(self, obj: Any) -> str:
+        """Return the beginning of the text along with the id."""
+        return f"{obj}: {Truncator(obj.text).chars(80)}"
+
+
+@admin.register(Message)
+class MessageAdmin(ConsoleAdmin):
+    """What became of every message; nothing here is ever typed but a new one's address."""
+
+    list_display = (
+        "number",
+        "mailing_link",
+        "client_link",
+        "state",
+        "attempts",
+        "sent",
+        "next_attempt",
+        "error_code",
+    )
+    list_display_links = ("number",)
+    list_filter = (
+        MailingFilter,
+        ClientFilter,
+        ("status", ChoicesDropdownFilter),
+        ErrorCodeFilter,
+    )
+    list_select_related = ("client",)
+    sortable_by = ()  # newest first; no other order has an index on millions of rows
+    search_fields = ("phone_number",)
+    search_help_text = "Beginning of a phone number"
+    autocomplete_fields = ("client",)
+    actions = ("send_selected_again", "delete_selected")
+    change_form_outer_before_template = "admin/messages_app/message/buttons.html"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "state",
+                    "story",
+                    "number",
+                    "client_link",
+                    "mailing_link",
+                    "text",
+                    "created",
+                    "attempts",
+                    "sent",
+                    "next_attempt",
+                    "error_code",
+                    "is_manual",
+                )
+            },
+        ),
+    )
+    add_fieldsets = ((None, {"fields": ("mailing", "client")}),)
+
+    # The list
+
+    def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Keep messages to clients whose number begins so, by the indexes that there are."""
+        if not text:
+            return queryset
+        number = as_digits(text)
+        if not number:
+            return queryset.none()
+        clients = Client.objects.filter(phone_number__startswith=number)
+        if clients.exists():
+            return queryset.filter(client__in=clients)
+        # What was sent to a client who was deleted since.
+        return queryset.filter(client=None, phone_number=number)
+
+    @admin.display(description="phone number")
+    def number(self, message: Message) -> str:
+        """Show the number it goes or went to."""
+        number = message.phone_number or (message.client.phone_number if message.client else "")
+        return f"+{number}" if number else "–"
+
+    @admin.display(description="mailing")
+    def mailing_link(self, message: Message) -> SafeString:
+        """Lead to the mailing."""
+        mailing = Message._meta.get_field("mailing").related_model
+        return link_to(mailing, message.mailing_id, f"Mailing {message.mailing_id}")
+
+    @admin.display(description="client")
+    def client_link(self, message: Message) -> str:
+        """Lead to the client."""
+        if not message.client:
+            return "deleted"
+        return link_to(Client, message.client_id, f"Client {message.client_id}")
+
+    @admin.display(description="status")
+    def state(self, message: Message) -> SafeString:
+        """Show the status as a coloured label."""
+        return status_label(message)
+
+    @admin.display(description="sent (UTC)")
+    def sent(self, message: Message) -> str:
+        """Show when the sender accepted it."""
+        return second(message.sent_at)
+
+    @admin.display(description="next attempt (UTC)")
+    def next_attempt(self, message: Message) -> str:
+        """Show when it will be tried (again)."""
+        return second(message.next_attempt_at)
+
+    @admin.display(description="added (UTC)")
+    def created(self, message: Message) -> str:
+        """Show when it was planned."""
+        return second(message.created_at)
+
+    # The page of one
+
+    @admin.display(description="in words")
+    def story(self, message: Message) -> str:
+        """Say what became of it and what comes next."""
+        return tell(message, timezone.now())
+
+    @admin.display(description="text")
+    def text(self, message: Message) -> str:
+        """Show what it says, or would."""
+        return message.mailing.text
+
+    def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
+        """Refuse to everybody: what became of a message is not for writing."""
+        return False
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may have messages sent again."""
+        return bool(super().has_change_permission(request))
+
+    def formfield_for_foreignkey(
+        self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
+    ) -> Field | None:
+        """Offer the mailings that a message can still be added to."""
+        if db_field.name == "mailing":
+            mailings: Any = db_field.remote_field.model  # a room above, so without its types
+            kwargs["queryset"] = mailings.objects.open().exclude(status="cancelled")
+            kwargs["form_class"] = MailingField
+        field: Field | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
+        return field
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Take a mailing or a client from the address, if it could be one."""
+        asked = super().get_changeform_initial_data(request)
+        return {name: value for name, value in asked.items() if as_id(str(value))}
+
+    def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
+        """Add a message by hand and let it go out at once."""
+        added = services.add_message(**form.cleaned_data, now=timezone.now())
+        obj.pk = added.pk
+        transaction.on_commit(partial(ring, added.mailing_id))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Show the page, with the buttons that fit."""
+        message = context["original"]
+        status = message.status if message else Status.SUCCESS
+        context["may_resend"] = status == Status.FAIL and self.has_resend_permission(request)
+        context["may_withdraw"] = status != Status.SUCCESS and self.has_delete_permission(request)
+        context["show_delete"] = False  # which is what withdrawing is
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    # What can be done
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the button that sends again."""
+        resend = self.admin_site.admin_view(require_POST(self.resend))
+        return [
+            path("<int:pk>/resend/", resend, name="messages_app_message_resend"),
+            *super().get_urls(),
+        ]
+
+    def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Send a failed message again, and go back to its page."""
+        message = self.get_object(request, str(pk))
+        if message is None:
+            raise Http404
+        if not self.has_resend_permission(request):
+            raise PermissionDenied
+        self.send_selected_again(request, [message])
+        return redirect(self.page_of(pk))
+
+    @admin.action(permissions=["resend"], description="Send selected again")
+    def send_selected_again(self, request: HttpRequest, messages: Iterable[Message]) -> None:
+        """Make failed messages due again, now."""
+
+        def send_again(message: Message) -> None:
+            services.resend_message(message, now=timezone.now())
+            transaction.on_commit(partial(ring, message.mailing_id))
+            self.log_change(request, message, "Sent again.")
+
+        self.apply_to_each(request, messages, send_again, "will be sent again")
+
+    @admin.action(permissions=["delete"], description="Withdraw selected")
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Ask, then withdraw one by one."""
+        return super().delete_selected(request, queryset)
+
+    def discard(self, item: Message) -> None:
+        """Withdraw a message that was not sent."""
+        services.withdraw_message(item, now=timezone.now())
+
+    def describe_deletion(self, item: Message) -> str:
+        """Say what withdrawing means."""
+        return f"{item} to {self.number(item)} – withdrawn: never sent, nor planned again"

@@ -1,0 +1,236 @@
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client as DjangoClient
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from clients.models import Client
+from mailings.models import Mailing
+from messages_app.models import Message
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PHONE = {"width": 390, "height": 844}
+
+LIST = "/admin/mailings/mailing/"
+ROOMS = [
+    "/admin/",
+    LIST,
+    f"{LIST}add/",
+    "/admin/clients/client/",
+    "/admin/clients/client/add/",
+    "/admin/messages_app/message/",
+    "/admin/messages_app/message/add/",
+    "/admin/django_celery_beat/periodictask/",
+    "/admin/django_celery_beat/periodictask/add/",
+    "/admin/knox/authtoken/add/",
+    "/admin/auth/user/",
+]
+
+MakeMailing = Callable[..., Mailing]
+MakeClients = Callable[..., list[Client]]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    if not executable:
+        pytest.fail("The console is tested in a browser: install Chromium, so that it is on PATH.")
+    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+        # Playwright keeps an event loop running in this thread, where the tests use the ORM.
+        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """Return what browsers find wrong: errors of scripts and servers, and foreign hosts."""
+    return []
+
+
+@pytest.fixture
+def open_page(
+    chromium: Browser, live_server: LiveServer, complaints: list[str]
+) -> Iterator[Callable[..., Page]]:
+    contexts = []
+
+    def open_page(**options: Any) -> Page:
+        context = chromium.new_context(base_url=live_server.url, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, urlsplit(live_server.url).netloc, complaints)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def watch(page: Page, host: str, complaints: list[str]) -> None:
+    def note(is_wrong: object, what: object) -> None:
+        if is_wrong:
+            complaints.append(f"{page.url}: {what}")
+
+    page.on("pageerror", lambda error: note(True, error))
+    page.on("console", lambda line: note(line.type in ("error", "warning"), line.text))
+    page.on("response", lambda answer: note(answer.status >= 400, (answer.status, answer.url)))
+    page.on("request", lambda request: note(is_foreign(request.url, host), request.url))
+
+
+def is_foreign(url: str, host: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme not in ("data", "blob") and parts.netloc != host
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> User:
+    return User.objects.create_superuser("operator", password="Long-enough-1")
+
+
+@pytest.fixture
+def enter(
+    open_page: Callable[..., Page], operator: User, live_server: LiveServer
+) -> Callable[..., Page]:
+    """Return a function that opens a page of somebody who is logged in."""
+
+    def enter(**options: Any) -> Page:
+        session = DjangoClient()
+        session.force_login(operator)
+        page = open_page(**options)
+        cookie = session.cookies["sessionid"].value
+        page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        return page
+
+    return enter
+
+
+def test_an_operator_logs_in_writes_a_mailing_finds_it_in_the_list_and_pauses_it(
+    open_page: Callable[..., Page], operator: User, make_clients: MakeClients
+) -> None:
+    make_clients(3, tag="vip")
+    make_clients(2, tag="new")
+    page = open_page()
+    page.goto("/admin/")
+    page.get_by_label("Username").fill("operator")
+    page.get_by_label("Password").fill("Long-enough-1")
+    page.get_by_role("button", name="Log in").click()
+
+    page.get_by_role("link", name="Write a mailing").click()
+    page.locator("#id_text").fill("Come and see")
+    expect(page.locator("#matching")).to_have_text("5 match now.")
+    page.locator("#id_tag + .select2").click()
+    page.keyboard.type("v")
+    page.get_by_role("option", name="vip", exact=True).click()
+    expect(page.locator("#matching")).to_have_text("3 match now.")
+    page.get_by_role("button", name="Save", exact=True).click()
+    mailing = Mailing.objects.get()
+    page.wait_for_url(f"**/{mailing.pk}/change/")
+    assert mailing.filters == {"tag": ["vip"]}
+
+    page.get_by_role("link", name="Mailings").first.click()
+    row = page.locator("#result_list tr", has_text="Come and see")
+    expect(row).to_contain_text("Scheduled")
+    row.get_by_role("link", name="Come and see").click()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#panel")).to_contain_text("Paused")
+    mailing.refresh_from_db()
+    assert mailing.status == Mailing.Status.PAUSED
+
+
+def test_cancelling_asks_first(enter: Callable[..., Page], make_mailing: MakeMailing) -> None:
+    mailing = make_mailing()
+    page = enter()
+    page.goto(f"{LIST}{mailing.pk}/change/")
+    button = page.get_by_role("button", name="Cancel for good")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    button.click()
+    expect(page.locator("#panel")).to_contain_text("Running")
+    page.once("dialog", lambda dialog: dialog.accept())
+    button.click()
+    expect(page.locator("#panel")).to_contain_text("Cancelled")
+    mailing.refresh_from_db()
+    assert mailing.status == Mailing.Status.CANCELLED
+
+
+def test_the_page_of_a_mailing_keeps_counting_by_itself(
+    enter: Callable[..., Page], make_mailing: MakeMailing, make_clients: MakeClients
+) -> None:
+    mailing = make_mailing()
+    page = enter()
+    page.clock.install()
+    page.goto(f"{LIST}{mailing.pk}/change/")
+    page.locator("#id_text").fill("Half a sentence")
+    expect(page.locator("#panel")).to_contain_text("All messages 0")
+    [client] = make_clients(1)
+    Message.objects.create(mailing=mailing, client=client, status="success")
+    page.clock.fast_forward(6000)
+    expect(page.locator("#panel")).to_contain_text("All messages 1")
+    assert page.locator("#id_text").input_value() == "Half a sentence"
+
+
+def test_who_was_logged_out_meanwhile_keeps_what_they_wrote(
+    enter: Callable[..., Page], make_mailing: MakeMailing
+) -> None:
+    mailing = make_mailing()
+    page = enter()
+    page.clock.install()
+    page.goto(f"{LIST}{mailing.pk}/change/")
+    page.locator("#id_text").fill("Half a sentence")
+    page.context.clear_cookies()
+    with page.expect_response("**/login/**"):
+        page.clock.fast_forward(6000)
+    expect(page.locator("#panel")).to_contain_text("Running")
+    assert page.locator("#id_password").count() == 0
+    assert page.locator("#id_text").input_value() == "Half a sentence"
+
+
+def test_messages_are_sent_again_from_the_list(
+    enter: Callable[..., Page], make_mailing: MakeMailing, make_clients: MakeClients
+) -> None:
+    [client] = make_clients(1)
+    message = Message.objects.create(mailing=make_mailing(), client=client, status="fail")
+    page = enter()
+    page.goto("/admin/messages_app/message/")
+    page.locator("#result_list tbody input.action-select").check()
+    page.get_by_label("Select action to run").select_option("send_selected_again")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("1 message will be sent again.")).to_be_visible()
+    message.refresh_from_db()
+    assert message.next_attempt_at
+
+
+@pytest.mark.parametrize(
+    "look", [{"color_scheme": "light"}, {"color_scheme": "dark", "viewport": PHONE}]
+)
+def test_no_room_complains_or_asks_another_host_or_is_wider_than_its_window(
+    look: dict[str, Any],
+    enter: Callable[..., Page],
+    make_mailing: MakeMailing,
+    make_clients: MakeClients,
+) -> None:
+    [client] = make_clients(1)
+    running, finished = make_mailing(), make_mailing(status="finished", success_count=1)
+    message = Message.objects.create(mailing=running, client=client)
+    pages = [
+        *ROOMS,
+        f"{LIST}{running.pk}/change/",
+        f"{LIST}{finished.pk}/change/",
+        f"{LIST}{finished.pk}/delete/",
+        f"/admin/clients/client/{client.pk}/change/",
+        f"/admin/messages_app/message/{message.pk}/change/",
+    ]
+    page = enter(**look)
+    for address in pages:
+        page.goto(address)
+        if page.locator("#matching").count():
+            expect(page.locator("#matching")).to_contain_text("now")
+        width = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert width <= 0, f"{address} is {width} pixels too wide"
