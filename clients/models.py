@@ -5,7 +5,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from timezone_field import TimeZoneField
 
-from clients import phone_numbers
+from clients import phone_numbers, tags
 from clients.querysets import ClientQuerySet
 
 
@@ -26,7 +26,11 @@ class Client(models.Model):
         help_text="Digits. Left empty, it is taken from the phone number.",
     )
     tag = models.CharField(
-        max_length=64, blank=True, db_index=True, help_text="Any word to select clients by."
+        max_length=tags.MAX_LENGTH,
+        blank=True,
+        db_index=True,
+        validators=[tags.validate],
+        help_text="Any word to select clients by.",
     )
     timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
     created_at = models.DateTimeField(auto_now_add=True)

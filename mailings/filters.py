@@ -2,11 +2,11 @@
 
 from django.core.exceptions import ValidationError
 
-from clients import time_zones
+from clients import tags, time_zones
+from clients.tags import MAX_LENGTH
 
 KEYS = ("operator_code", "tag", "timezone")
 MAX_VALUES = 1000
-MAX_LENGTH = 64  # characters in a value
 
 
 def validate_filters(filters: object) -> None:
@@ -39,10 +39,18 @@ def _validate_values(key: str, values: list[object]) -> None:
     for value in values:
         if not isinstance(value, str):
             raise _error(key, "takes a text or a list of texts")
-        if len(value) > MAX_LENGTH or not value.isprintable():
-            raise _error(key, f"takes printable texts of up to {MAX_LENGTH} characters")
+        if not _is_readable(value):
+            raise _error(key, f"takes up to {MAX_LENGTH} characters that can be read")
         if key == "timezone" and value not in time_zones.names():
             raise _error(key, f"takes IANA names such as Europe/Moscow, not {value!r}")
+
+
+def _is_readable(value: str) -> bool:
+    try:
+        tags.validate(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _error(key: str, sentence: str) -> ValidationError:

@@ -128,7 +128,7 @@ def test_the_last_one_wins_across_batches_too(monkeypatch: pytest.MonkeyPatch) -
         (",,vip,", "phone_number '': '' is not an international phone number"),
         ("79991234567,MTS,,", "operator_code 'MTS': Write digits only"),
         ("79991234567,123456789,,", "operator_code '123456789': Ensure .* at most 8"),
-        (f"79991234567,,{'x' * 65},", "tag 'x{40}': Ensure this value has at most 64"),
+        (f"79991234567,,{'x' * 65},", "tag 'x{40}': .*at most 64"),
         ("79991234567,,,Mars/Olympus", "timezone 'Mars/Olympus': There is no time zone"),
         ("79991234567,,,../../etc/passwd", "timezone .*There is no time zone"),
         ("79991234567,,,Europe", "timezone 'Europe': There is no time zone"),

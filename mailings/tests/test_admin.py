@@ -127,7 +127,7 @@ class TestCreating:
             ({"stop_time_0": "someday"}, "stop_time", "Enter a valid date."),
             ({"timezone": ["Nowhere/Land"]}, "timezone", "IANA names"),
             ({"tag": ["x" * 65]}, "tag", "up to 64 characters"),
-            ({"operator_code": ["9\0"]}, "operator_code", "printable"),
+            ({"operator_code": ["9\0"]}, "operator_code", "that can be read"),
         ],
     )
     def test_what_cannot_be_sent_is_refused_beside_its_field(
@@ -486,7 +486,7 @@ class TestAudience:
     def test_says_what_is_wrong_with_filters(self, admin_client: Browser) -> None:
         assert "IANA names" in self.count(admin_client, timezone="<b>")
         assert "<b>" not in self.count(admin_client, timezone="<b>")
-        assert "printable" in self.count(admin_client, tag="\0")
+        assert "that can be read" in self.count(admin_client, tag="\0")
 
 
 class TestWords:
