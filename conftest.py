@@ -1,14 +1,35 @@
-"""Where the tests run: on Postgres, or on SQLite when TEST_DATABASE says so."""
+"""Where the tests run (on Postgres, or on SQLite when TEST_DATABASE says so), and with what."""
 
 import atexit
 import os
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from datetime import datetime, timedelta
+from itertools import count
+from queue import Empty
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
+
+import django
+import pytest
+from celery import current_app
+from django.apps import apps
+from django.db import connections
+from django.utils import timezone
+from kombu import Connection
+from kombu.pools import producers
 
 from tests.servers import private_postgres
 
-# Settings are read when pytest-django starts, so the database must be known before. Only the
-# controlling process starts servers; its xdist workers inherit the addresses.
+if TYPE_CHECKING:
+    from clients.models import Client
+    from mailings.models import Mailing
+
+pytest_plugins = ["tests.sandbox", "tests.rest"]
+
+# Only the controlling process starts servers; its xdist workers inherit the addresses.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     resources = ExitStack()
     atexit.register(resources.close)
@@ -23,3 +44,89 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         os.environ["DATABASE_URL"] = f"sqlite:///{os.environ['VAR_DIR']}/db.sqlite3"
     else:
         os.environ["DATABASE_URL"] = resources.enter_context(private_postgres(fsync="off"))
+
+# Here and not in pytest.ini, from where pytest-django would read the settings before this file.
+os.environ["DJANGO_SETTINGS_MODULE"] = "mailing_manager_project.settings"
+django.setup()
+
+numbers = count(79_990_000_001)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """Return the moment the test is about."""
+    return timezone.now()
+
+
+@pytest.fixture
+def make_clients() -> Callable[..., "list[Client]"]:
+    """Return a function that saves so many clients, alike but for their numbers."""
+
+    def make(number: int, **fields: Any) -> "list[Client]":
+        model = apps.get_model("clients", "Client")
+        return model.objects.bulk_create(
+            model(**{"phone_number": str(next(numbers)), "operator_code": "999", **fields})
+            for _ in range(number)
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_mailing(now: datetime) -> Callable[..., "Mailing"]:
+    """Return a function that saves a mailing: running since an hour, for another hour."""
+
+    def make(**fields: Any) -> "Mailing":
+        hour = timedelta(hours=1)
+        defaults = {"start_time": now - hour, "stop_time": now + hour, "text": "Hello"}
+        model = apps.get_model("mailings", "Mailing")
+        return model.objects.create(**{**defaults, "status": "running", **fields})
+
+    return make
+
+
+@pytest.fixture
+def queued() -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
+    """Return a function that empties the broker: (task, *arguments) of what was queued."""
+    yield _take_queued
+    _take_queued()
+
+
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have tasks published to a broker that refuses connections."""
+    dead = Connection("redis://127.0.0.1:1", transport_options={"socket_connect_timeout": 1})
+    monkeypatch.setattr(current_app.amqp, "_producer_pool", producers[dead])
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[Any]]:
+    """Return a function that calls functions at the same moment, each in a thread of its own."""
+
+    def call_all(*functions: Callable[[], Any]) -> list[Any]:
+        barrier = Barrier(len(functions))
+
+        def call(function: Callable[[], Any]) -> Any:
+            barrier.wait()
+            try:
+                return function()
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(len(functions)) as pool:
+            return list(pool.map(call, functions))
+
+    return call_all
+
+
+def _take_queued() -> list[tuple[Any, ...]]:
+    tasks = []
+    with current_app.connection_for_read() as connection:
+        for name in ("mailings", "messages"):
+            queue = connection.SimpleQueue(name)
+            with suppress(Empty):
+                while message := queue.get_nowait():
+                    message.ack()
+                    tasks.append((message.headers["task"], *message.payload[0]))
+            queue.close()
+    return tasks

@@ -1,6 +1,7 @@
 """The mailing: a text, the clients it is for, and the time it may be sent in."""
 
 from django.core.exceptions import ValidationError
+from django.core.validators import EMPTY_VALUES
 from django.db import models
 
 from mailings.filters import validate_filters
@@ -82,7 +83,9 @@ class Mailing(models.Model):
         return self.status in (self.Status.FINISHED, self.Status.CANCELLED)
 
     def clean(self) -> None:
-        """Refuse times in the wrong order and a text of nothing but spaces."""
+        """Refuse times in the wrong order, a text of nothing but spaces, and no filters."""
+        if self.filters in EMPTY_VALUES:
+            self._validate_empty_filters()
         if not self.text.strip():
             blank = ValidationError("Write what the clients should read.", code="blank")
             raise ValidationError({"text": blank})
@@ -91,3 +94,10 @@ class Mailing(models.Model):
                 "The stop time must be later than the start time.", code="stop_before_start"
             )
             raise ValidationError({"stop_time": too_early})
+
+    def _validate_empty_filters(self) -> None:
+        """Refuse null, "" and [], about which Django does not ask the field's validators."""
+        try:
+            validate_filters(self.filters)
+        except ValidationError as error:
+            raise ValidationError({"filters": error}) from None

@@ -46,6 +46,11 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         before = _lock(mailing)
         if before.is_over:
             raise _conflict(before, "edited")
+        if before.stop_time <= now:
+            raise ValidationError(
+                "The stop time has passed; the mailing does not change any more.",
+                code="mailing_over",
+            )
         if before.updated_at != mailing.updated_at:
             raise ValidationError(
                 "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
@@ -83,7 +88,10 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         ValidationError: the mailing is over.
     """
     started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
-    return _change_status(mailing, started, "resumed")
+    with transaction.atomic():
+        mailing = _change_status(mailing, started, "resumed")
+        _schedule_start(mailing, now)
+    return mailing
 
 
 def cancel_mailing(mailing: Mailing) -> Mailing:
@@ -169,15 +177,17 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
         error="The mailing was cancelled." if cancelled else "The stop time came first.",
         now=now,
     )
-    _close(mailing)
+    _close(mailing_id, now)
 
 
-def _close(mailing: Mailing) -> None:
+def _close(mailing_id: int, now: datetime) -> None:
     """Write the final counts, if they are final; the mailing then never changes again."""
     with transaction.atomic():
-        mailing = _lock(mailing)
-        sent = Message.objects.filter(mailing=mailing)
-        if sent.unfinished().exists():
+        over = Mailing.objects.filter(pk=mailing_id).to_finish(now)
+        # Looked at again under the lock: it may have been extended or deleted meanwhile.
+        mailing = over.select_for_update(no_key=True).first()
+        sent = Message.objects.filter(mailing=mailing_id)
+        if not mailing or sent.unfinished().exists():
             return
         counts = sent.count_by_status()
         mailing.success_count = counts.get(Message.Status.SUCCESS, 0)

@@ -1,8 +1,9 @@
 """Counts of mailings that always add up: open ones are counted, closed ones were."""
 
+from collections import Counter
 from collections.abc import Iterable
 
-from django.db.models import Sum
+from django.db.models import Count, Sum, Value
 
 from mailings.models import Mailing
 from messages_app.models import Message
@@ -28,14 +29,25 @@ def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
 
 
 def totals() -> dict[str, int]:
-    """Return what the messages of all mailings have come to, in two queries."""
-    closed = Mailing.objects.closed().aggregate(
-        success=Sum("success_count", default=0), fail=Sum("fail_count", default=0)
+    """Return what the messages of all mailings have come to.
+
+    It is one query, so that a mailing that is just being closed counts exactly once.
+    """
+    open_ones = Message.objects.filter(mailing__success_count=None).order_by()
+    closed = Mailing.objects.closed().order_by()
+    rows = (
+        open_ones.values_list("status")
+        .annotate(Count("pk"))
+        .union(
+            closed.values_list(Value("success")).annotate(Sum("success_count", default=0)),
+            closed.values_list(Value("fail")).annotate(Sum("fail_count", default=0)),
+            all=True,
+        )
     )
-    live = Message.objects.filter(mailing__success_count=None).count_by_status()
-    return counts(
-        {status: live.get(status, 0) + closed.get(status, 0) for status in Message.Status.values}
-    )
+    by_status: Counter[str] = Counter()
+    for status, number in rows:
+        by_status[status] += number
+    return counts(by_status)
 
 
 def _final(mailing: Mailing) -> dict[str, int] | None:

@@ -32,14 +32,21 @@ MAX_RETRY_AFTER = 24 * 3600  # seconds
 logger = logging.getLogger(__name__)
 
 
+class HaltedError(Exception):
+    """The sender refuses everything from us; asking on would help nobody."""
+
+
 def deliver(mailing_id: int) -> int:
     """Send a mailing's due messages until none is left or the time box ends; count the answers.
 
     Raises:
+        HaltedError: the sender refuses us. Everything is written all the same.
         ImproperlyConfigured: there is no sender token.
     """
     delivery = _Delivery(mailing_id, sender.transport())
     delivery.run()
+    if delivery.is_halted:
+        raise HaltedError
     return delivery.answered
 
 
@@ -56,6 +63,7 @@ class _Delivery:
 
     def __init__(self, mailing_id: int, transport: sender.Transport) -> None:
         self.answered = 0
+        self.is_halted = False
         self._mailing_id = mailing_id
         self._transport = transport
         self._token = secrets.randbits(63)
@@ -126,13 +134,13 @@ class _Delivery:
         for answer in answers:
             verdict = sender.judge(answer)
             self._outcomes.append(_outcome(answer, verdict, now))
-            if verdict.halt and self._may_claim:
+            if verdict.halt and not self.is_halted:
                 logger.error("Mailing %s: sending stops. %s", self._mailing_id, verdict.error)
-                self._stop()
+                self._halt()
 
-    def _stop(self) -> None:
+    def _halt(self) -> None:
         """Claim no more, and give back what is not handed over yet."""
-        self._may_claim = False
+        self.is_halted, self._may_claim = True, False
         self._late.extend(message.id for message, _ in self._claimed)
         self._claimed.clear()
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import BooleanField, Case, Count, Exists, F, Q, Value, When
 from django.db.models.functions import Coalesce
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from clients.models import Client
     from messages_app.models import Doorbell, Message  # noqa: F401  # named in strings below
 
-BY_INDEX = "SELECT " + ", ".join(
-    f"set_config('enable_{way}', 'off', true)" for way in ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
-)
+DETOURS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
+BY_INDEX = "SELECT " + ", ".join(f"set_config('enable_{way}', 'off', true)" for way in DETOURS)
 CHUNK = 10_000  # rows that one statement changes at most
 
 
@@ -119,11 +119,16 @@ class MessageQuerySet(models.QuerySet["Message"]):
             "phone_number": F("phone_number"),
             "is_manual": False,
         }
-        rows = audience.order_by().annotate(
-            **{
-                f"_{name}": value if isinstance(value, F) else Value(value)
-                for name, value in values.items()
-            }
+        # SQLite takes ON CONFLICT for a join's ON, unless a WHERE stands before it.
+        rows = (
+            audience.order_by()
+            .filter(pk__isnull=False)
+            .annotate(
+                **{
+                    f"_{name}": value if isinstance(value, F) else Value(value)
+                    for name, value in values.items()
+                }
+            )
         )
         sql, params = rows.values_list(*(f"_{name}" for name in values)).query.sql_with_params()
         # The clients are locked against deletion until their messages are committed.
@@ -154,8 +159,8 @@ class MessageQuerySet(models.QuerySet["Message"]):
         claimed when the mailing was edited after `unchanged_since`: text and filters are those
         of the moment of the claim.
         """
-        mailings = self.model._meta.get_field("mailing").related_model._default_manager
-        unchanged = mailings.filter(pk=mailing_id, updated_at=unchanged_since).running(now)
+        running = apps.get_model("mailings", "Mailing").objects.running(now)
+        unchanged = running.filter(pk=mailing_id, updated_at=unchanged_since)
         matches = Q(is_manual=True) | matching(filters, prefix="client__")
         due = (
             self.due(now)

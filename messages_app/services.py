@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
 def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
     """Return a mailing as it is this moment, if it is running and inside its time."""
-    mailings: models.QuerySet[Mailing] = apps.get_model("mailings", "Mailing").objects.all()
-    return mailings.filter(
-        pk=mailing_id, status="running", start_time__lte=now, stop_time__gt=now
-    ).first()
+    return apps.get_model("mailings", "Mailing").objects.running(now).filter(pk=mailing_id).first()
 
 
 def plan(*, mailing_id: int, audience: "models.QuerySet[Client]", now: datetime) -> int:
@@ -110,10 +107,13 @@ def give_up(
 ) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
     unsent = Message.objects.filter(mailing=mailing_id).free(now).unfinished()
-    unsent.filter(status=Message.Status.FAIL).update_in_chunks(next_attempt_at=None)
+    # An answer that comes after its lease has ended must not change what is final.
+    final = {"next_attempt_at": None, "lease_token": None, "lease_until": None}
+    unsent.filter(status=Message.Status.FAIL).update_in_chunks(**final)
     strangers = Q(client=None) | Q(is_manual=False) & ~matching(filters, prefix="client__")
-    fail = {"status": Message.Status.FAIL, "next_attempt_at": None}
-    unsent.filter(strangers).update_in_chunks(
+    fail = {**final, "status": Message.Status.FAIL}
+    # By id, because only conditions without joins are checked again on a locked row.
+    unsent.filter(pk__in=unsent.filter(strangers).values("pk")).update_in_chunks(
         **fail, error_code="not_matched", error="The client no longer matches the filters."
     )
     unsent.update_in_chunks(**fail, error_code=error_code, error=error)

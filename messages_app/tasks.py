@@ -24,24 +24,30 @@ logger = logging.getLogger(__name__)
 @shared_task(name="send_message")
 def send_message(mailing_id: int, lane: int = 0) -> None:
     """Deliver due messages of one mailing for a while, then queue again if more are due."""
-    delivery.deliver(mailing_id)
+    try:
+        delivery.deliver(mailing_id)
+    except delivery.HaltedError:
+        return  # The bell stays, so that nobody rings again before it expires.
     # Silence first, look second: what is planned in between is either seen here or rung for.
     Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
-    if Message.objects.filter(mailing=mailing_id).deliverable(timezone.now()).exists():
-        ring(mailing_id, lanes=[lane])
+    ring(mailing_id, lanes=[lane])
 
 
 def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
-    """Queue send_message for a mailing, once per sending process and not where one waits."""
+    """Queue send_message if something is due, once a sending process and not where one waits."""
     now = timezone.now()
-    lanes = Doorbell.objects.ring(
+    if not Message.objects.filter(mailing=mailing_id).deliverable(now).exists():
+        return
+    rung = Doorbell.objects.ring(
         mailing_id=mailing_id,
         lanes=range(settings.MESSAGE_SENDER_PROCESSES) if lanes is None else lanes,
         now=now,
         expires_at=now + DOORBELL_LIFE,
     )
-    for lane in lanes:
+    for lane in rung:
         if not publish(send_message, mailing_id, lane):
+            # A bell that nobody hears must not keep the next tick from ringing.
+            Doorbell.objects.filter(mailing=mailing_id, lane__in=rung).delete()
             return
 
 

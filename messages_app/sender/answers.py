@@ -52,9 +52,10 @@ SUCCESS = Verdict("", final=True)
 def judge(answer: Answer) -> Verdict:
     """Return what an answer means, after the tables of docs/sender-api.md."""
     if answer.failure is Failure.NOT_CONNECTED:
-        return Verdict("unavailable", f"The sender cannot be reached: {answer.detail}")
+        detail = _printable(answer.detail)
+        return Verdict("unavailable", f"The sender cannot be reached: {detail}")
     if answer.failure:
-        return Verdict("unconfirmed", f"The sender gave no answer: {answer.detail}")
+        return Verdict("unconfirmed", f"The sender gave no answer: {_printable(answer.detail)}")
     if 200 <= answer.status < 300:
         return _judge_body(answer.body)
     return _judge_status(answer)
@@ -67,7 +68,8 @@ def _judge_body(body: bytes) -> Verdict:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
-    if isinstance(content, dict) and content.get("code") == 0:
+    code = content.get("code") if isinstance(content, dict) else None
+    if type(code) is int and code == 0:  # false and 0.0 equal 0 too
         return SUCCESS
     return Verdict("bad_response", f"The sender did not accept it: {_excerpt(body)}")
 
@@ -87,5 +89,9 @@ def _judge_status(answer: Answer) -> Verdict:
 
 def _excerpt(body: bytes) -> str:
     """Return the beginning of a body as printable text on one line."""
-    text = body[: 4 * EXCERPT].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else " " for c in text)[:EXCERPT].strip()
+    return _printable(body[: 4 * EXCERPT].decode("utf-8", "replace"))[:EXCERPT].strip()
+
+
+def _printable(text: str) -> str:
+    """Return what people can read and every database can keep."""
+    return "".join(c if c.isprintable() else " " for c in text)

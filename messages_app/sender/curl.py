@@ -54,8 +54,8 @@ class _Exchange:
 
     def failure(self, code: int, detail: str) -> Answer:
         failure = FAILURES.get(code, Failure.BROKEN)
-        # A timeout before the connection stood means that nothing was sent.
-        if failure is Failure.TIMEOUT and not self.handle.getinfo(pycurl.PRETRANSFER_TIME):
+        # A timeout before the first byte of the request went out means that nothing was sent.
+        if failure is Failure.TIMEOUT and not self.handle.getinfo(pycurl.REQUEST_SIZE):
             failure = Failure.NOT_CONNECTED
         return Answer(self.id, failure=failure, detail=detail)
 

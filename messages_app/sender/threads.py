@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 import requests
 from django.utils import timezone
 from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from requests.exceptions import SSLError
 from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, REQUEST_TIMEOUT, Request
+
+MAX_DIGITS = 9  # of a time to wait; Python refuses to read thousands
 
 
 class RequestsTransport:
@@ -24,9 +28,8 @@ class RequestsTransport:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
         self._open: set[Future[Answer]] = set()
         self._session = requests.Session()
-        self._session.headers.update(
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        )
+        self._session.headers["Content-Type"] = "application/json"
+        self._session.auth = _Bearer(token)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
@@ -59,7 +62,7 @@ class RequestsTransport:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                body = next(response.iter_content(MAX_BODY), b"")
+                body = _read(response)
         except requests.ReadTimeout as error:
             return Answer(request.id, failure=Failure.TIMEOUT, detail=str(error))
         except requests.RequestException as error:
@@ -67,6 +70,27 @@ class RequestsTransport:
             return Answer(request.id, failure=failure, detail=str(error))
         wait_for = _seconds(response.headers.get("Retry-After", ""))
         return Answer(request.id, status=response.status_code, body=body, retry_after=wait_for)
+
+
+class _Bearer(AuthBase):
+    """The token. Were it a mere header, requests would prefer what a .netrc file says."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _read(response: requests.Response) -> bytes:
+    """Return the body, unless it is longer than any that we asked for."""
+    body = b""
+    for chunk in response.iter_content(MAX_BODY):
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise requests.RequestException(f"The answer is longer than {MAX_BODY} bytes.")
+    return body
 
 
 def _never_connected(error: requests.RequestException) -> bool:
@@ -79,10 +103,12 @@ def _never_connected(error: requests.RequestException) -> bool:
 
 def _seconds(retry_after: str) -> int:
     """Return the seconds that a Retry-After header names in either form (RFC 9110, 10.2.3)."""
-    if retry_after.isdigit():
-        return int(retry_after)
+    if retry_after.isdecimal():
+        return int(retry_after[:MAX_DIGITS])
     try:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:
         return 0
+    if timezone.is_naive(moment):  # The date says -0000: in UTC, from who knows where.
+        moment = moment.replace(tzinfo=UTC)
     return max(0, int((moment - timezone.now()).total_seconds()))

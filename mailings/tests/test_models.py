@@ -1,0 +1,92 @@
+"""What a mailing may be, and what the database itself refuses."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from mailings.models import Mailing
+
+MakeMailing = Callable[..., Mailing]
+
+HOUR = timedelta(hours=1)
+
+
+def build(now: datetime, **fields: Any) -> Mailing:
+    return Mailing(**{"start_time": now, "stop_time": now + HOUR, "text": "Hello", **fields})
+
+
+def errors_of(mailing: Mailing) -> list[str]:
+    """Return the names of the fields that validation finds wrong."""
+    try:
+        mailing.full_clean(validate_constraints=False)
+    except ValidationError as error:
+        return list(error.message_dict)
+    return []
+
+
+@pytest.mark.parametrize("text", ["Hello", " Hello ", "👋", "x" * 4096])
+def test_any_text_will_do(now: datetime, text: str) -> None:
+    assert errors_of(build(now, text=text)) == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u2003"])
+def test_a_text_of_nothing_is_refused(now: datetime, text: str) -> None:
+    assert errors_of(build(now, text=text)) == ["text"]
+
+
+@pytest.mark.parametrize("length", [timedelta(0), -HOUR])
+def test_the_stop_time_comes_after_the_start_time(now: datetime, length: timedelta) -> None:
+    assert errors_of(build(now, stop_time=now + length)) == ["stop_time"]
+
+
+@pytest.mark.parametrize("field", ["start_time", "stop_time"])
+def test_both_times_are_needed(now: datetime, field: str) -> None:
+    assert errors_of(build(now, **{field: None})) == [field]
+
+
+@pytest.mark.parametrize("filters", [None, [], "", 5, {"city": "Omsk"}])
+def test_filters_are_validated(now: datetime, filters: object) -> None:
+    assert errors_of(build(now, filters=filters)) == ["filters"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "change", [{"stop_time": F("start_time")}, {"text": ""}, {"status": "lost"}]
+)
+def test_the_database_refuses_what_could_never_be_sent(
+    make_mailing: MakeMailing, change: dict[str, Any]
+) -> None:
+    mailing = make_mailing()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Mailing.objects.filter(pk=mailing.pk).update(**change)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_over"),
+    [
+        ("scheduled", False),
+        ("running", False),
+        ("paused", False),
+        ("finished", True),
+        ("cancelled", True),
+    ],
+)
+def test_it_is_over_when_finished_or_cancelled(status: str, is_over: bool) -> None:
+    assert Mailing(status=status).is_over is is_over
+
+
+@pytest.mark.django_db
+def test_the_newest_comes_first(make_mailing: MakeMailing) -> None:
+    first, second = make_mailing(), make_mailing()
+    assert list(Mailing.objects.all()) == [second, first]
+
+
+@pytest.mark.django_db
+def test_it_is_called_by_its_number(make_mailing: MakeMailing) -> None:
+    mailing = make_mailing()
+    assert str(mailing) == f"Mailing {mailing.pk}"

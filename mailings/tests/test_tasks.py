@@ -1,0 +1,216 @@
+"""The tick and the tasks it rings for, called as functions."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import transaction
+from django_celery_beat.models import PeriodicTask
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from clients.models import Client
+from mailings import services, tasks
+from mailings.models import Mailing
+from mailings.tasks import finish_mailing, ring_on_commit, start_mailing
+from messages_app.models import Message
+
+pytestmark = pytest.mark.django_db
+
+MakeClients = Callable[..., list[Client]]
+MakeMailing = Callable[..., Mailing]
+Queued = Callable[[], list[tuple[Any, ...]]]
+
+MINUTE = timedelta(minutes=1)
+
+
+def both_lanes(mailing: Mailing) -> list[tuple[Any, ...]]:
+    return [("send_message", mailing.pk, 0), ("send_message", mailing.pk, 1)]
+
+
+def test_the_tasks_have_the_names_that_others_depend_on() -> None:
+    assert (start_mailing.name, finish_mailing.name) == ("start_mailing", "finish_mailing")
+
+
+def test_the_tick_is_put_into_beats_schedule_once_and_is_the_operators_then() -> None:
+    migration = import_module("mailings.migrations.0002_tick_every_minute")
+    migration.seed(apps, None)
+    for name in ("start_mailing", "finish_mailing"):
+        entry = PeriodicTask.objects.get(name=name)
+        assert (entry.task, entry.enabled, entry.schedule.run_every) == (name, True, MINUTE)
+        assert entry.expire_seconds < 60
+    PeriodicTask.objects.filter(name="start_mailing").update(enabled=False)
+    migration.seed(apps, None)
+    assert PeriodicTask.objects.get(name="start_mailing").enabled is False
+
+
+def test_the_tick_queues_what_has_something_to_do(
+    make_clients: MakeClients, make_mailing: MakeMailing, now: datetime, queued: Queued
+) -> None:
+    due = make_mailing(status="scheduled")
+    stale = make_mailing(last_run_time=now - timedelta(hours=1))
+    make_mailing(last_run_time=now)
+    make_mailing(status="paused")
+    start_mailing()
+    assert sorted(queued()) == [("start_mailing", due.pk), ("start_mailing", stale.pk)]
+
+
+def test_the_tick_sees_to_the_messages_of_dead_workers(
+    make_clients: MakeClients, make_mailing: MakeMailing, now: datetime, queued: Queued
+) -> None:
+    dead, _ = mailings = [make_mailing(last_run_time=now) for _ in range(2)]
+    for mailing, until in zip(mailings, (now, now + MINUTE), strict=True):
+        Message.objects.create(
+            mailing=mailing,
+            client=make_clients(1)[0],
+            next_attempt_at=now,
+            lease_token=7,
+            lease_until=until,
+        )
+    start_mailing()
+    assert queued() == [("start_mailing", dead.pk)]
+
+
+def test_a_mailing_whose_time_has_come_is_started_planned_and_rung_for(
+    make_clients: MakeClients, make_mailing: MakeMailing, queued: Queued
+) -> None:
+    make_clients(3)
+    mailing = make_mailing(status="scheduled")
+    start_mailing(mailing.pk)
+    mailing.refresh_from_db()
+    assert (mailing.status, Message.objects.count()) == ("running", 3)
+    assert queued() == both_lanes(mailing)
+
+
+def test_starting_it_again_rings_for_nothing_new(
+    make_clients: MakeClients, make_mailing: MakeMailing, queued: Queued
+) -> None:
+    make_clients(3)
+    mailing = make_mailing(status="scheduled")
+    for _ in range(10):
+        start_mailing(mailing.pk)
+    assert Message.objects.count() == 3
+    assert queued() == both_lanes(mailing)
+
+
+def test_a_planned_mailing_with_due_messages_is_rung_for(
+    make_clients: MakeClients, make_mailing: MakeMailing, now: datetime, queued: Queued
+) -> None:
+    (client,) = make_clients(1)
+    mailing = make_mailing(last_run_time=now)
+    Message.objects.create(mailing=mailing, client=client, next_attempt_at=now)
+    start_mailing(mailing.pk)
+    assert queued() == both_lanes(mailing)
+
+
+def test_sending_begins_before_a_long_plan_ends(
+    make_clients: MakeClients,
+    make_mailing: MakeMailing,
+    queued: Queued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "PLAN_CHUNK", 2)
+    monkeypatch.setattr(tasks, "TIME_BOX", 0)
+    make_clients(5)
+    mailing = make_mailing()
+    start_mailing(mailing.pk)
+    assert Message.objects.count() == 2
+    assert queued() == [("start_mailing", mailing.pk), *both_lanes(mailing)]
+    start_mailing(mailing.pk)
+    start_mailing(mailing.pk)
+    assert Message.objects.count() == 5
+    assert queued() == [("start_mailing", mailing.pk)]
+
+
+@pytest.mark.parametrize("status", ["paused", "finished", "cancelled"])
+def test_nothing_is_rung_for_what_does_not_run(
+    make_clients: MakeClients, make_mailing: MakeMailing, queued: Queued, status: str
+) -> None:
+    make_clients(1)
+    start_mailing(make_mailing(status=status).pk)
+    assert queued() == []
+
+
+def test_a_mailing_of_zero_clients_is_started_and_not_rung_for(
+    make_mailing: MakeMailing, queued: Queued
+) -> None:
+    mailing = make_mailing(status="scheduled")
+    start_mailing(mailing.pk)
+    mailing.refresh_from_db()
+    assert mailing.status == "running"
+    assert mailing.last_run_time
+    assert queued() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mailing_deleted_before_its_task_came_is_nobodys_error(queued: Queued) -> None:
+    start_mailing(10**9)
+    finish_mailing(10**9)
+    assert queued() == []
+
+
+def test_the_finishing_tick_queues_what_is_over(
+    make_mailing: MakeMailing, now: datetime, queued: Queued
+) -> None:
+    cancelled = make_mailing(status="cancelled")
+    expired = make_mailing(stop_time=now)
+    make_mailing()
+    make_mailing(status="finished", success_count=0, fail_count=0)
+    finish_mailing()
+    assert sorted(queued()) == [("finish_mailing", cancelled.pk), ("finish_mailing", expired.pk)]
+
+
+def test_finishing_closes_a_mailing(make_mailing: MakeMailing, now: datetime) -> None:
+    mailing = make_mailing(stop_time=now)
+    finish_mailing(mailing.pk)
+    mailing.refresh_from_db()
+    assert (mailing.status, mailing.success_count, mailing.fail_count) == ("finished", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "task"),
+    [
+        ("scheduled", "start_mailing"),
+        ("running", "start_mailing"),
+        ("cancelled", "finish_mailing"),
+    ],
+)
+def test_a_saved_mailing_takes_effect_once_it_is_committed(
+    make_mailing: MakeMailing,
+    queued: Queued,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    status: str,
+    task: str,
+) -> None:
+    mailing = make_mailing(status=status)
+    with django_capture_on_commit_callbacks(execute=True):
+        ring_on_commit(mailing)
+        assert queued() == []
+    assert queued() == [(task, mailing.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mailing_that_was_not_saved_has_no_effect(
+    make_mailing: MakeMailing, queued: Queued
+) -> None:
+    with transaction.atomic():
+        ring_on_commit(make_mailing())
+        transaction.set_rollback(True)
+    assert queued() == []
+
+
+@pytest.mark.usefixtures("no_broker")
+def test_a_broker_that_is_down_costs_a_saved_mailing_one_line_in_the_log(
+    make_mailing: MakeMailing,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    mailing = make_mailing()
+    with django_capture_on_commit_callbacks(execute=True):
+        ring_on_commit(mailing)
+    lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    (line,) = lines
+    assert line.getMessage().startswith(f"start_mailing({mailing.pk},) waits for the next tick")

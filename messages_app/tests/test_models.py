@@ -1,0 +1,125 @@
+"""What the database itself guarantees of messages, withdrawals and doorbells."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models.functions import Now
+
+from clients.models import Client
+from messages_app.models import Doorbell, Message, Withdrawal
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+pytestmark = pytest.mark.django_db
+
+MakeClients = Callable[..., list[Client]]
+MakeMailing = Callable[..., "Mailing"]
+
+
+@pytest.fixture
+def mailing(make_mailing: MakeMailing) -> "Mailing":
+    return make_mailing()
+
+
+@pytest.fixture
+def person(make_clients: MakeClients) -> Client:
+    return make_clients(1)[0]
+
+
+@pytest.fixture
+def message(mailing: "Mailing", person: Client) -> Message:
+    return Message.objects.create(mailing=mailing, client=person, phone_number=person.phone_number)
+
+
+def test_a_new_message_is_pending(message: Message) -> None:
+    message.refresh_from_db()
+    assert (message.status, message.attempts, message.error_code) == ("pending", 0, "")
+    assert (message.sent_at, message.lease_token, message.lease_until) == (None, None, None)
+
+
+def test_a_client_has_one_message_of_a_mailing(message: Message, make_mailing: MakeMailing) -> None:
+    Message.objects.create(mailing=make_mailing(), client=message.client)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Message.objects.create(mailing=message.mailing, client=message.client)
+    assert Message.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": "lost"}, {"status": "success", "next_attempt_at": Now()}, {"mailing": None}],
+)
+def test_the_database_refuses_what_makes_no_sense(message: Message, change: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Message.objects.filter(pk=message.pk).update(**change)
+
+
+def test_a_deleted_clients_messages_stay_with_their_numbers(
+    message: Message, person: Client
+) -> None:
+    number = person.phone_number
+    person.delete()
+    message.refresh_from_db()
+    assert (message.client, message.phone_number) == (None, number)
+
+
+def test_messages_of_deleted_clients_do_not_get_in_each_others_way(
+    mailing: "Mailing", make_clients: MakeClients
+) -> None:
+    for client in make_clients(2):
+        Message.objects.create(mailing=mailing, client=client)
+    Client.objects.all().delete()
+    assert Message.objects.filter(client=None).count() == 2
+
+
+def test_all_of_a_mailing_goes_with_it(message: Message, person: Client, now: datetime) -> None:
+    Withdrawal.objects.create(mailing=message.mailing, client=person)
+    Doorbell.objects.create(mailing=message.mailing, lane=0, expires_at=now)
+    message.mailing.delete()
+    assert not Message.objects.exists()
+    assert not Withdrawal.objects.exists()
+    assert not Doorbell.objects.exists()
+
+
+def test_an_id_is_never_used_again(message: Message, mailing: "Mailing", person: Client) -> None:
+    number = message.pk
+    message.delete()
+    assert Message.objects.create(mailing=mailing, client=person).pk > number
+
+
+def test_a_client_is_withdrawn_once(mailing: "Mailing", person: Client) -> None:
+    Withdrawal.objects.create(mailing=mailing, client=person)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Withdrawal.objects.create(mailing=mailing, client=person)
+
+
+def test_a_lane_has_one_doorbell(mailing: "Mailing", now: datetime) -> None:
+    Doorbell.objects.create(mailing=mailing, lane=0, expires_at=now)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Doorbell.objects.create(mailing=mailing, lane=0, expires_at=now)
+
+
+def test_no_index_holds_what_a_claim_writes() -> None:
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, Message._meta.db_table)
+    indexed = {
+        column for each in constraints.values() if each["index"] for column in each["columns"]
+    }
+    assert "next_attempt_at" in indexed
+    assert not indexed & {"lease_token", "lease_until", "attempts", "phone_number"}
+
+
+def test_the_newest_comes_first(message: Message, make_mailing: MakeMailing) -> None:
+    newer = Message.objects.create(mailing=make_mailing(), client=message.client)
+    assert list(Message.objects.all()) == [newer, message]
+
+
+def test_everything_has_a_name(message: Message, mailing: "Mailing", person: Client) -> None:
+    withdrawal = Withdrawal(mailing=mailing, client=person)
+    doorbell = Doorbell(mailing=mailing, lane=1)
+    assert str(message) == f"Message {message.pk}"
+    assert str(withdrawal) == f"Client {person.pk} withdrawn from mailing {mailing.pk}"
+    assert str(doorbell) == f"Doorbell 1 of mailing {mailing.pk}"

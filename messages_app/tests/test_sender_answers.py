@@ -1,0 +1,159 @@
+"""What an answer means for the message (the tables of docs/sender-api.md)."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from messages_app.models import Message
+from messages_app.sender import Answer, Failure, judge
+
+ACCEPTED = b'{"code": 0, "message": "OK"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ACCEPTED,
+        b'{"message":"OK","code":0}',
+        b' {"code": 0}\n',
+        b'{"code": 0, "message": "queued", "extra": [1, 2]}',
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201, 202, 299])
+def test_success_with_code_zero_is_acceptance(status: int, body: bytes) -> None:
+    verdict = judge(Answer(1, status=status, body=body))
+    assert verdict.is_success
+    assert (verdict.final, verdict.halt, verdict.error_code, verdict.error) == (True, False, "", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"OK",
+        b"null",
+        b"0",
+        b"[]",
+        b'["code", 0]',
+        b"{}",
+        b'{"message": "OK"}',
+        b'{"code": 1, "message": "OK"}',
+        b'{"code": -1}',
+        b'{"code": null}',
+        b'{"code": false}',
+        b'{"code": 0.0}',
+        b'{"code": "0"}',
+        b'{"code": [0]}',
+        b'{"code": 0',
+        b'{"code": 0} {"code": 0}',
+        b"<html>code: 0</html>",
+        b"\xff\xfe\x00garbage\x80",
+        b'{"code": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+    ],
+)
+def test_success_with_any_other_body_is_no_acceptance(body: bytes) -> None:
+    verdict = judge(Answer(1, status=200, body=body))
+    assert (verdict.error_code, verdict.final, verdict.halt) == ("bad_response", False, False)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "error_code", "final", "halt"),
+    [
+        ([401, 403], "unauthorized", False, True),
+        ([429], "throttled", False, False),
+        ([400, 402, 404, 405, 409, 410, 413, 415, 422, 451, 499], "rejected", True, False),
+        ([503], "unavailable", False, False),
+        ([500, 501, 502, 504, 520, 599], "bad_response", False, False),
+        ([300, 301, 302, 303, 304, 307, 308], "bad_response", False, False),
+    ],
+)
+@pytest.mark.parametrize("body", [b"", b"No.", ACCEPTED])
+def test_any_other_status_decides_alone(
+    statuses: list[int], error_code: str, final: bool, halt: bool, body: bytes
+) -> None:
+    for status in statuses:
+        verdict = judge(Answer(1, status=status, body=body))
+        assert not verdict.is_success
+        assert (verdict.error_code, verdict.final, verdict.halt) == (error_code, final, halt)
+        assert verdict.error.startswith(f"HTTP {status}:")
+
+
+@pytest.mark.parametrize(
+    ("failure", "error_code"),
+    [
+        (Failure.NOT_CONNECTED, "unavailable"),
+        (Failure.TIMEOUT, "unconfirmed"),
+        (Failure.BROKEN, "unconfirmed"),
+    ],
+)
+def test_without_an_answer_it_is_unavailable_if_certainly_not_sent_else_unconfirmed(
+    failure: Failure, error_code: str
+) -> None:
+    verdict = judge(Answer(1, failure=failure, detail="Connection refused"))
+    assert (verdict.error_code, verdict.final, verdict.halt) == (error_code, False, False)
+    assert verdict.error.endswith("Connection refused")
+
+
+def test_a_wrong_token_is_named() -> None:
+    verdict = judge(Answer(1, status=401, body=b'{"code": 401, "message": "Bad token."}'))
+    assert "Bad token." in verdict.error
+    assert "MESSAGE_SENDER_TOKEN" in verdict.error
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"code": 7, "message": "No credit"}', '{"code": 7, "message": "No credit"}'),
+        ("Нет денег 👋".encode(), "Нет денег 👋"),
+        (b"line\nline\ttab\x00nul\x1b[31m", "line line tab nul [31m"),
+        (b"\xff\xfe", "\N{REPLACEMENT CHARACTER}" * 2),
+        (b"x" * 10_000_000, "x" * 120),
+        ("👋" * 200, "👋" * 120),
+    ],
+)
+def test_the_beginning_of_the_body_is_kept_in_words(body: bytes | str, words: str) -> None:
+    body = body.encode() if isinstance(body, str) else body
+    for status in (200, 400, 500):
+        assert judge(Answer(1, status=status, body=body)).error.endswith(f": {words}")
+
+
+def test_a_wrong_token_s_page_fits_into_the_column() -> None:
+    limit = Message._meta.get_field("error").max_length
+    assert limit
+    assert len(judge(Answer(1, status=401, body=b"x" * 1000)).error) <= limit
+
+
+answers = st.builds(
+    Answer,
+    id=st.integers(),
+    status=st.integers(200, 599),
+    body=st.binary() | st.text().map(str.encode) | st.just(ACCEPTED),
+    failure=st.none() | st.sampled_from(Failure),
+    detail=st.text(),
+)
+
+
+@given(answers)
+def test_every_answer_has_a_verdict_that_the_database_can_keep(answer: Answer) -> None:
+    verdict = judge(answer)
+    assert verdict.is_success == (verdict.error_code == "")
+    assert len(verdict.error_code) <= 32
+    assert verdict.error.isprintable()
+    verdict.error.encode()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.just("code") | st.text(), values),
+    max_leaves=5,
+)
+
+
+@given(json_values)
+def test_only_an_object_whose_code_is_the_number_zero_is_acceptance(value: object) -> None:
+    verdict = judge(Answer(1, status=200, body=json.dumps(value).encode()))
+    accepted = isinstance(value, dict) and repr(value.get("code")) == "0"
+    assert verdict.is_success == accepted

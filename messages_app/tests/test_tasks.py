@@ -1,0 +1,232 @@
+"""Doorbells ring once, are heard once, and cost nothing when nobody can hear them."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import time_machine
+from celery import current_app
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models.functions import Now
+from django.utils import timezone
+from pytest_django import Settings
+
+from clients.models import Client
+from messages_app import delivery, sender
+from messages_app.models import Doorbell, Message
+from messages_app.tasks import DOORBELL_LIFE, publish, ring, send_message
+from tests.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+pytestmark = pytest.mark.django_db
+
+MakeClients = Callable[..., list[Client]]
+MakeMailing = Callable[..., "Mailing"]
+Queued = Callable[[], list[tuple[Any, ...]]]
+AtOnce = Callable[..., list[Any]]
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def mailing(make_mailing: MakeMailing, make_clients: MakeClients, now: datetime) -> "Mailing":
+    """Return a running mailing with five due messages."""
+    mailing = make_mailing()
+    Message.objects.bulk_create(
+        Message(mailing=mailing, client=client, next_attempt_at=now - HOUR)
+        for client in make_clients(5)
+    )
+    return mailing
+
+
+def lanes() -> list[int]:
+    """Return the lanes that have a doorbell."""
+    return sorted(Doorbell.objects.values_list("lane", flat=True))
+
+
+def test_the_task_has_the_name_and_the_queue_that_others_depend_on() -> None:
+    assert send_message.name == "send_message"
+    assert current_app.amqp.router.route({}, "send_message")["queue"].name == "messages"
+    for name in ("start_mailing", "finish_mailing"):
+        assert current_app.amqp.router.route({}, name)["queue"].name == "mailings"
+
+
+class TestSendMessage:
+    def test_it_sends_and_is_silent_when_all_is_sent(
+        self, mailing: "Mailing", sender: Sandbox, queued: Queued
+    ) -> None:
+        ring(mailing.pk)
+        queued()
+        send_message(mailing.pk, 0)
+        assert sender.stats()["unique"] == 5
+        assert Message.objects.filter(status="success").count() == 5
+        assert (queued(), lanes()) == ([], [1])
+
+    def test_it_rings_its_own_lane_again_when_more_is_due(
+        self,
+        mailing: "Mailing",
+        sender: Sandbox,
+        queued: Queued,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(delivery, "TIME_BOX", 0)
+        settings.MESSAGE_SENDER_CONCURRENCY = 2
+        for sent in (2, 4):
+            send_message(mailing.pk, 1)
+            assert sender.stats()["unique"] == sent
+            assert (queued(), lanes()) == ([("send_message", mailing.pk, 1)], [1])
+        send_message(mailing.pk, 1)
+        assert (queued(), lanes()) == ([], [])
+
+    @pytest.mark.parametrize("status", ["paused", "cancelled"])
+    def test_it_does_not_ring_for_what_does_not_run(
+        self, mailing: "Mailing", sender: Sandbox, queued: Queued, status: str
+    ) -> None:
+        ring(mailing.pk)
+        queued()
+        type(mailing).objects.update(status=status)
+        send_message(mailing.pk, 0)
+        assert (sender.sends(), queued(), lanes()) == (0, [], [1])
+
+    def test_it_does_not_ring_for_what_is_due_later(
+        self, mailing: "Mailing", sender: Sandbox, queued: Queued
+    ) -> None:
+        sender.set_faults(server_error=1)
+        send_message(mailing.pk, 0)
+        assert Message.objects.filter(status="fail").count() == 5
+        assert (queued(), lanes()) == ([], [])
+
+    def test_where_the_sender_refuses_us_the_bell_stays_so_that_nobody_asks_for_a_minute(
+        self, mailing: "Mailing", sender: Sandbox, queued: Queued, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = 1
+        sender.set_faults(token_revoked=True)
+        ring(mailing.pk, lanes=[0])
+        queued()
+        send_message(mailing.pk, 0)
+        assert Message.objects.filter(attempts=0).exists()
+        ring(mailing.pk, lanes=[0])
+        assert (queued(), lanes()) == ([], [0])
+        with time_machine.travel(timezone.now() + DOORBELL_LIFE):
+            ring(mailing.pk, lanes=[0])
+        assert queued() == [("send_message", mailing.pk, 0)]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_mailing_deleted_meanwhile_is_nobodys_error(
+        self, sender: Sandbox, queued: Queued
+    ) -> None:
+        send_message(10**9, 0)
+        assert queued() == []
+
+    def test_without_a_token_it_fails_and_the_bell_stays_so_that_none_pile_up(
+        self, mailing: "Mailing", queued: Queued, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_TOKEN = ""
+        sender.transport.cache_clear()
+        ring(mailing.pk)
+        queued()
+        with pytest.raises(ImproperlyConfigured):
+            send_message(mailing.pk, 0)
+        ring(mailing.pk)
+        assert queued() == []
+        assert Message.objects.filter(attempts=0, lease_token=None).count() == 5
+
+
+class TestRing:
+    def test_ten_rings_queue_one_task_a_process(
+        self, mailing: "Mailing", queued: Queued, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_PROCESSES = 3
+        for _ in range(10):
+            ring(mailing.pk)
+        assert queued() == [("send_message", mailing.pk, lane) for lane in (0, 1, 2)]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_so_do_ten_rings_at_once(
+        self, mailing: "Mailing", queued: Queued, at_once: AtOnce
+    ) -> None:
+        at_once(*[partial(ring, mailing.pk)] * 10)
+        assert sorted(queued()) == [("send_message", mailing.pk, lane) for lane in (0, 1)]
+
+    def test_a_lost_doorbell_is_rung_again_after_its_life(
+        self, mailing: "Mailing", queued: Queued
+    ) -> None:
+        now = timezone.now()
+        for later, tasks in ((0, 2), (59, 0), (60, 2), (61, 0)):
+            with time_machine.travel(now + timedelta(seconds=later), tick=False):
+                ring(mailing.pk)
+            assert len(queued()) == tasks
+
+    def test_a_queued_task_expires_with_its_doorbell(
+        self, mailing: "Mailing", monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lives = []
+
+        def note(_: object, expires: float) -> None:
+            lives.append(expires)
+
+        monkeypatch.setattr(send_message, "apply_async", note)
+        ring(mailing.pk)
+        assert lives == [DOORBELL_LIFE.total_seconds()] * 2
+
+    def test_nothing_due_is_nothing_to_ring_for(
+        self, mailing: "Mailing", queued: Queued, now: datetime
+    ) -> None:
+        Message.objects.update(next_attempt_at=now + HOUR)
+        ring(mailing.pk)
+        assert (queued(), lanes()) == ([], [])
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"status": "scheduled"},
+            {"status": "paused"},
+            {"status": "finished"},
+            {"status": "cancelled"},
+            {"stop_time": Now()},
+            {"start_time": Now() + HOUR, "stop_time": Now() + 2 * HOUR},
+        ],
+    )
+    def test_a_mailing_that_is_not_being_delivered_is_not_rung_for(
+        self, mailing: "Mailing", queued: Queued, change: dict[str, Any]
+    ) -> None:
+        type(mailing).objects.update(**change)
+        ring(mailing.pk)
+        assert (queued(), lanes()) == ([], [])
+
+
+class TestNoBroker:
+    @pytest.mark.usefixtures("no_broker")
+    def test_it_costs_a_ring_one_line_in_the_log(
+        self, mailing: "Mailing", caplog: pytest.LogCaptureFixture
+    ) -> None:
+        ring(mailing.pk)
+        (line,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+        assert line.getMessage().startswith(
+            f"send_message({mailing.pk}, 0) waits for the next tick: no broker"
+        )
+        assert not line.exc_info
+
+    @pytest.mark.usefixtures("no_broker")
+    def test_a_bell_that_nobody_heard_is_rung_again_at_the_next_tick(
+        self, mailing: "Mailing", queued: Queued, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ring(mailing.pk)
+        assert (queued(), lanes()) == ([], [])
+        monkeypatch.undo()
+        ring(mailing.pk)
+        assert len(queued()) == 2
+
+    @pytest.mark.usefixtures("no_broker")
+    def test_the_caller_learns_that_it_was_not_queued(self, mailing: "Mailing") -> None:
+        assert publish(send_message, mailing.pk, 0) is False
+
+    def test_the_caller_learns_that_it_was_queued(self, mailing: "Mailing", queued: Queued) -> None:
+        assert publish(send_message, mailing.pk, 0) is True
+        assert queued() == [("send_message", mailing.pk, 0)]

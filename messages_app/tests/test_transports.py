@@ -1,0 +1,566 @@
+"""One contract, two transports: every submitted request comes back as exactly one answer."""
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from email.utils import format_datetime, formatdate
+from itertools import count
+from pathlib import Path
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
+
+import pytest
+import responses
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+from pytest_django import Settings
+
+from messages_app import sender
+from messages_app.sender import Answer, Failure, Request, Transport, judge
+from messages_app.sender.curl import CurlTransport
+from messages_app.sender.threads import RequestsTransport
+from messages_app.sender.transport import MAX_BODY
+from tests.sandbox import TOKEN, Sandbox, running_sandbox
+from tests.servers import free_port
+
+ACCEPTED = b'{"code": 0, "message": "OK"}'
+next_id = count(1).__next__
+
+
+@pytest.fixture(params=[CurlTransport, RequestsTransport])
+def backend(request: pytest.FixtureRequest) -> type[Transport]:
+    backend: type[Transport] = request.param
+    return backend
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: Sandbox) -> Iterator[Sandbox]:
+    yield running
+    running.set_faults()
+
+
+@pytest.fixture
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("curl", "threads"):
+        monkeypatch.setattr(f"messages_app.sender.{module}.CONNECT_TIMEOUT", 1)
+        monkeypatch.setattr(f"messages_app.sender.{module}.REQUEST_TIMEOUT", 1)
+
+
+def connect(backend: type[Transport], url: str, concurrency: int = 4) -> Transport:
+    return backend(url=url, token=TOKEN, concurrency=concurrency)
+
+
+def send(transport: Transport, number: int = 1) -> list[Answer]:
+    """Send so many messages, as many at once as can be; return their answers in order."""
+    waiting = [Request(next_id(), "79991234567", '"Hello"') for _ in range(number)]
+    answers: list[Answer] = []
+    deadline = time.monotonic() + 20
+    while waiting or not transport.is_idle:
+        while waiting and transport.free:
+            transport.submit(waiting.pop())
+        answers += transport.poll(0.05)
+        assert time.monotonic() < deadline
+    return sorted(answers, key=lambda answer: answer.id)
+
+
+def send_one(backend: type[Transport], url: str) -> Answer:
+    (answer,) = send(connect(backend, url))
+    return answer
+
+
+class ScriptedSender(ThreadingTCPServer):
+    """A server that says on every request what it is told to, byte for byte."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, *pieces: bytes, closes: bool = False) -> None:
+        self.pieces = pieces
+        self.closes = closes
+        self.connections = 0
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.closed = Event()
+        self.over = Event()
+        super().__init__(("127.0.0.1", 0), ScriptedConnection)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class ScriptedConnection(StreamRequestHandler):
+    server: ScriptedSender
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        while line := self.rfile.readline().decode().strip():
+            headers = {}
+            while header := self.rfile.readline().decode().strip():
+                name, _, value = header.partition(": ")
+                headers[name.lower()] = value
+            body = self.rfile.read(int(headers["content-length"]))
+            self.server.requests.append((line, headers, body))
+            with suppress(ConnectionError):  # Whoever has heard enough hangs up.
+                self.say()
+            if self.server.closes:
+                break
+
+    def say(self) -> None:
+        for piece in self.server.pieces:
+            if piece:
+                self.wfile.write(piece)
+            else:  # An empty piece is silence, to the end of the test.
+                self.server.over.wait(20)
+
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()
+        self.server.closed.set()
+
+
+Script = Callable[..., ScriptedSender]
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    """Return a function that starts a sender of such answers."""
+    servers = []
+
+    def start(*pieces: bytes, closes: bool = False) -> ScriptedSender:
+        server = ScriptedSender(*pieces, closes=closes)
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        servers.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in servers:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def http(body: bytes = ACCEPTED, status: str = "200 OK", **headers: str) -> bytes:
+    headers = {"Content-Length": str(len(body)), **headers}
+    lines = [
+        f"HTTP/1.1 {status}",
+        *(f"{name.replace('_', '-')}: {headers[name]}" for name in headers),
+    ]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+class TestExchange:
+    def test_an_accepted_message_comes_back_as_the_senders_answer(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        number = next_id()
+        transport.submit(Request(number, "79991234567", json.dumps("Привет 👋")))
+        answers: list[Answer] = []
+        while not transport.is_idle:
+            answers += transport.poll(0.05)
+        assert answers == [Answer(number, status=200, body=ACCEPTED)]
+        assert sandbox.inbox()[0]["text"] == "Привет 👋"
+        assert sandbox.inbox()[0]["phone"] == 79991234567
+
+    @pytest.mark.parametrize(
+        "text", ["Привет, мир 👋🏽", 'quotes " \\ and \x00 and \u2028', "ы" * 4096, ""]
+    )
+    def test_the_request_is_what_the_contract_says(
+        self, backend: type[Transport], script: Script, text: str
+    ) -> None:
+        server = script(http())
+        transport = connect(backend, server.url)
+        transport.submit(Request(2**63 - 1, "79991234567", json.dumps(text)))
+        while not transport.is_idle:
+            transport.poll(0.05)
+        ((line, headers, body),) = server.requests
+        assert line == f"POST /v1/send/{2**63 - 1} HTTP/1.1"
+        assert headers["authorization"] == f"Bearer {TOKEN}"
+        assert headers["content-type"] == "application/json"
+        assert "expect" not in headers
+        assert json.loads(body) == {"id": 2**63 - 1, "phone": 79991234567, "text": text}
+
+    def test_every_request_comes_back_once_whatever_happens_to_it(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        faults = "bad_request throttled server_error unavailable wrong_code garbage"
+        sandbox.set_faults(
+            **dict.fromkeys([*faults.split(), "reset_before", "reset_after"], 0.1), seed=1
+        )
+        first = next_id()
+        answers = send(connect(backend, sandbox.api_url, concurrency=20), 300)
+        assert [answer.id for answer in answers] == list(range(first + 1, first + 301))
+        sent = {answer.id for answer in answers if judge(answer).is_success}
+        assert 20 < len(sent) < 150
+        assert sent <= sandbox.journal().accepted.keys()
+
+    def test_what_is_free_and_what_is_open_add_up(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        transport = connect(backend, sandbox.api_url, concurrency=3)
+        assert (transport.free, transport.is_idle) == (3, True)
+        for free in (2, 1, 0):
+            transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+            assert (transport.free, transport.is_idle) == (free, False)
+        answers: list[Answer] = []
+        while not transport.is_idle:
+            answers += transport.poll(0.05)
+            assert transport.free == len(answers)
+        assert len(answers) == 3
+
+    def test_as_many_are_open_at_once_as_was_agreed(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        sandbox.set_faults(latency=5)
+        transport = connect(backend, sandbox.api_url, concurrency=10)
+        for _ in range(10):
+            transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+        deadline = time.monotonic() + 4
+        while sandbox.stats()["in_flight"] < 10:
+            assert transport.poll(0.01) == []
+            assert time.monotonic() < deadline
+        sandbox.set_faults(outage=True)
+        while not transport.is_idle:
+            transport.poll(0.05)
+
+    def test_waiting_for_nothing_takes_no_time(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        began_at = time.monotonic()
+        assert transport.poll(10) == []
+        assert time.monotonic() - began_at < 5
+
+    def test_waiting_ends_after_its_time(self, backend: type[Transport], script: Script) -> None:
+        server = script(b"", closes=True)
+        transport = connect(backend, server.url)
+        transport.submit(Request(1, "79991234567", '"Hello"'))
+        began_at = time.monotonic()
+        while not server.requests:
+            assert transport.poll(0.01) == []
+        assert time.monotonic() - began_at < 5
+        server.over.set()
+        while not transport.is_idle:
+            transport.poll(0.05)
+
+
+class TestConnections:
+    def test_they_are_kept_alive(self, backend: type[Transport], script: Script) -> None:
+        server = script(http())
+        transport = connect(backend, server.url)
+        for _ in range(20):
+            send(transport)
+        assert (len(server.requests), server.connections) == (20, 1)
+
+    def test_there_are_no_more_than_open_requests(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(http())
+        send(connect(backend, server.url, concurrency=3), 60)
+        assert len(server.requests) == 60
+        assert server.connections <= 3
+
+    def test_one_that_the_sender_closed_is_replaced(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(http(), closes=True)
+        transport = connect(backend, server.url)
+        for _ in range(5):
+            server.closed.clear()
+            (answer,) = send(transport)
+            assert answer.status == 200
+            assert server.closed.wait(5)
+
+    def test_a_refused_one_means_not_sent(self, backend: type[Transport]) -> None:
+        answer = send_one(backend, f"http://127.0.0.1:{free_port()}/v1")
+        assert answer.failure is Failure.NOT_CONNECTED
+        assert judge(answer).error_code == "unavailable"
+
+    def test_an_unknown_host_means_not_sent(self, backend: type[Transport]) -> None:
+        assert send_one(backend, "http://sender.invalid/v1").failure is Failure.NOT_CONNECTED
+
+    @pytest.mark.usefixtures("short_timeouts")
+    def test_a_timeout_before_connecting_means_not_sent(self, backend: type[Transport]) -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            queue = [socket.socket() for _ in range(3)]
+            for waiting in queue:
+                waiting.setblocking(False)
+                waiting.connect_ex(listener.getsockname())
+            answer = send_one(backend, f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+            for waiting in queue:
+                waiting.close()
+        assert answer.failure is Failure.NOT_CONNECTED
+
+    def test_an_untrusted_certificate_means_not_sent(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(http())
+        answer = send_one(backend, server.url.replace("http:", "https:"))
+        assert answer.failure is Failure.NOT_CONNECTED
+
+    def test_an_outage_is_over_when_the_sender_is_back(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        send(transport, 4)
+        sandbox.set_faults(outage=True)
+        for answer in send(transport, 8):
+            assert answer.failure in (Failure.NOT_CONNECTED, Failure.BROKEN)
+        sandbox.set_faults()
+        assert all(judge(answer).is_success for answer in send(transport, 8))
+
+
+class TestUnclearEnds:
+    @pytest.mark.usefixtures("short_timeouts")
+    @pytest.mark.parametrize("fault", ["hang", "hang_after"])
+    def test_a_timeout_after_connecting_is_unclear(
+        self, backend: type[Transport], sandbox: Sandbox, fault: str
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        send(transport)  # so that the connection is an old one
+        sandbox.set_faults(**{fault: 1})
+        for answer in send(transport, 2):
+            assert answer.failure is Failure.TIMEOUT
+            assert judge(answer).error_code == "unconfirmed"
+
+    @pytest.mark.usefixtures("short_timeouts")
+    def test_a_body_that_does_not_end_is_unclear(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(http(ACCEPTED)[:-5], b"")
+        assert judge(send_one(backend, server.url)).error_code == "unconfirmed"
+
+    @pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
+    @pytest.mark.parametrize("is_warm", [False, True])
+    def test_a_reset_is_unclear(
+        self, backend: type[Transport], sandbox: Sandbox, fault: str, is_warm: bool
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        send(transport, 4 if is_warm else 0)
+        sandbox.set_faults(**{fault: 1})
+        for answer in send(transport, 2):
+            assert answer.failure is Failure.BROKEN
+            assert judge(answer).error_code == "unconfirmed"
+
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            (),
+            (b"I am not HTTP.\r\n\r\n",),
+            (http()[:-5],),
+            (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"cod',),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",),
+        ],
+    )
+    def test_half_an_answer_or_none_is_unclear(
+        self, backend: type[Transport], script: Script, pieces: tuple[bytes, ...]
+    ) -> None:
+        server = script(*pieces, closes=True)
+        answer = send_one(backend, server.url)
+        assert answer.failure is Failure.BROKEN
+        assert answer.detail
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("status", ["201 Created", "400 Bad", "401 No", "429 Slow", "500 Ouch"])
+    def test_status_and_body_come_through(
+        self, backend: type[Transport], script: Script, status: str
+    ) -> None:
+        server = script(http("Нет 👋".encode(), status))
+        answer = send_one(backend, server.url)
+        assert (answer.status, answer.body.decode()) == (int(status[:3]), "Нет 👋")
+        assert answer.failure is None
+
+    def test_half_a_header_is_no_acceptance(self, backend: type[Transport], script: Script) -> None:
+        server = script(b"HTTP/1.1 200 OK\r\nContent-Len", closes=True)
+        assert not judge(send_one(backend, server.url)).is_success
+
+    def test_a_body_in_pieces_is_put_together(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        chunks = [b"1\r\n%c\r\n" % byte for byte in ACCEPTED]
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        server = script(head, *chunks, b"0\r\n\r\n")
+        transport = connect(backend, server.url)
+        for _ in range(3):
+            (answer,) = send(transport)
+            assert (answer.status, answer.body) == (200, ACCEPTED)
+        assert server.connections == 1
+
+    def test_a_body_without_a_length_ends_with_the_connection(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(b"HTTP/1.1 200 OK\r\n\r\n", ACCEPTED[:9], ACCEPTED[9:], closes=True)
+        assert send_one(backend, server.url).body == ACCEPTED
+
+    def test_an_empty_body_is_empty(self, backend: type[Transport], script: Script) -> None:
+        server = script(http(b"", "204 No Content"))
+        assert (send_one(backend, server.url).status, send_one(backend, server.url).body) == (
+            204,
+            b"",
+        )
+
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_an_oversized_body_is_neither_kept_nor_believed(
+        self, backend: type[Transport], script: Script, is_chunked: bool
+    ) -> None:
+        body = ACCEPTED + b" " * 100 * MAX_BODY
+        if is_chunked:
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+            whole = head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        else:
+            whole = http(body)
+        server = script(whole)
+        transport = connect(backend, server.url)
+        for answer in send(transport, 4):
+            assert (answer.failure, answer.body) == (Failure.BROKEN, b"")
+
+    def test_a_redirect_is_not_followed(
+        self, backend: type[Transport], script: Script, sandbox: Sandbox
+    ) -> None:
+        before = sandbox.sends()
+        location = f"{sandbox.api_url}/send/1"
+        server = script(http(b"", "307 Temporary Redirect", Location=location))
+        assert send_one(backend, server.url).status == 307
+        assert (len(server.requests), sandbox.sends()) == (1, before)
+
+    def test_an_interim_answer_is_not_the_answer(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(b"HTTP/1.1 100 Continue\r\n\r\n", http())
+        assert send_one(backend, server.url).status == 200
+
+    def test_a_netrc_file_does_not_replace_the_token(
+        self,
+        backend: type[Transport],
+        sandbox: Sandbox,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        file = tmp_path / "netrc"
+        file.write_text("default login somebody password else\n")
+        file.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(file))
+        assert send_one(backend, sandbox.api_url).status == 200
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize("fault", ["throttled", "unavailable"])
+    @pytest.mark.parametrize("as_date", [False, True])
+    def test_it_is_read_in_both_forms(
+        self, backend: type[Transport], sandbox: Sandbox, fault: str, as_date: bool
+    ) -> None:
+        sandbox.set_faults(
+            **{fault: 1, "retry_after": 90, "unavailable_retry_after": 90},
+            retry_after_date=as_date,
+        )
+        assert 85 <= send_one(backend, sandbox.api_url).retry_after <= 90
+
+    @pytest.mark.parametrize(
+        ("value", "low", "high"),
+        [
+            ("0", 0, 0),
+            ("120", 120, 120),
+            ("", 0, 0),
+            ("-5", 0, 0),
+            ("soon", 0, 0),
+            ("1.5", 0, 1),
+            ("\xb2", 0, 0),
+            ("9" * 5000, 0, 2**63),
+            (formatdate(0, usegmt=True), 0, 0),
+            ("Wed, 99 Foo 2026 07:28:00 GMT", 0, 0),
+            # libcurl waits for six hours at most.
+            (format_datetime(timezone.now().replace(year=2300)), 21_600, 10**10),
+            (format_datetime(timezone.now().replace(year=2300, tzinfo=None)), 21_600, 10**10),
+        ],
+        ids=[
+            *[
+                "0",
+                "120",
+                "none",
+                "-5",
+                "soon",
+                "1.5",
+                "²",
+                "9999",
+                "past",
+                "wrong",
+                "future",
+                "zoneless",
+            ]
+        ],
+    )
+    def test_any_value_is_taken_for_what_it_may_mean(
+        self, backend: type[Transport], script: Script, value: str, low: int, high: int
+    ) -> None:
+        server = script(http(b"", "503 Not Now", Retry_After=value))
+        answer = send_one(backend, server.url)
+        assert answer.status == 503
+        assert low <= answer.retry_after <= high
+
+    def test_without_one_it_is_zero(self, backend: type[Transport], sandbox: Sandbox) -> None:
+        sandbox.set_faults(unavailable=1)
+        assert send_one(backend, sandbox.api_url).retry_after == 0
+
+
+class TestRequestsTransport:
+    @responses.activate
+    def test_it_sends_through_the_requests_library(self) -> None:
+        url = "https://sender.example/v1/send/5"
+        responses.post(url, json={"code": 0, "message": "OK"})
+        transport = connect(RequestsTransport, "https://sender.example/v1")
+        transport.submit(Request(5, "79991234567", '"Hello"'))
+        (answer,) = transport.poll(5)
+        assert judge(answer).is_success
+        (call,) = responses.calls
+        assert json.loads(call.request.body or "") == {
+            "id": 5,
+            "phone": 79991234567,
+            "text": "Hello",
+        }
+
+
+class TestChoice:
+    @pytest.fixture(autouse=True)
+    def _fresh(self, settings: Settings) -> Iterator[None]:
+        settings.MESSAGE_SENDER_TOKEN = TOKEN
+        sender.transport.cache_clear()
+        yield
+        sender.transport.cache_clear()
+
+    def test_libcurl_is_the_default(self) -> None:
+        assert isinstance(sender.transport(), CurlTransport)
+
+    def test_the_settings_choose_another(self, settings: Settings) -> None:
+        settings.MESSAGE_SENDER_BACKEND = "messages_app.sender.threads.RequestsTransport"
+        settings.MESSAGE_SENDER_CONCURRENCY = 7
+        transport = sender.transport()
+        assert isinstance(transport, RequestsTransport)
+        assert transport.free == 7
+
+    def test_a_process_keeps_its_transport(self) -> None:
+        assert sender.transport() is sender.transport()
+
+    def test_a_slash_at_the_end_of_the_address_makes_no_difference(
+        self, settings: Settings, script: Script
+    ) -> None:
+        server = script(http())
+        settings.MESSAGE_SENDER_URL = server.url + "/"
+        send(sender.transport())
+        assert server.requests[0][0].startswith("POST /v1/send/")
+
+    def test_without_a_token_there_is_none_and_the_error_says_what_to_do(
+        self, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_TOKEN = ""
+        with pytest.raises(ImproperlyConfigured, match=r"MESSAGE_SENDER_TOKEN.*make run"):
+            sender.transport()

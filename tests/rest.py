@@ -1,0 +1,89 @@
+"""The REST API, for tests: somebody logged in, messages, and what a refusal says."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.renderers import JSONRenderer
+from rest_framework.test import APIClient
+
+from clients.models import Client
+from mailings.models import Mailing
+from messages_app.models import Message
+
+
+class Answer(Protocol):
+    """An answer of the API."""
+
+    status_code: int
+
+    def json(self) -> Any:
+        """Return the parsed body."""
+
+
+class EscapingRenderer(JSONRenderer):
+    """Writes as ASCII what no encoding has, such as half a surrogate pair."""
+
+    ensure_ascii = True
+
+
+class JsonClient(APIClient):
+    """A client that speaks JSON only."""
+
+    renderer_classes_list = (EscapingRenderer,)
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    """Save somebody who may log in."""
+    return User.objects.create(username="operator")
+
+
+@pytest.fixture
+def api(operator: User) -> APIClient:
+    """Return a client of the API that is logged in."""
+    api = JsonClient()
+    api.force_authenticate(operator)
+    return api
+
+
+@pytest.fixture
+def make_message(
+    make_mailing: Callable[..., Mailing],
+    make_clients: Callable[..., list[Client]],
+    now: datetime,
+) -> Callable[..., Message]:
+    """Return a function that saves a message: due, of a mailing and to a client of its own."""
+
+    def make(**fields: Any) -> Message:
+        mailing = fields.pop("mailing", None) or make_mailing()
+        client = fields.pop("client", ...)
+        return Message.objects.create(
+            mailing=mailing,
+            client=make_clients(1)[0] if client is ... else client,
+            **{"next_attempt_at": now, **fields},
+        )
+
+    return make
+
+
+def iso(moment: datetime) -> str:
+    """Return a moment as the API writes it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def refusal(answer: Answer) -> tuple[int, dict[str | None, str]]:
+    """Return the status of a refusal and its reasons, {field: code}.
+
+    Every refusal is in the one format, and says something to a person.
+    """
+    body = answer.json()
+    assert set(body) == {"type", "errors"}
+    assert body["errors"]
+    for error in body["errors"]:
+        assert set(error) == {"code", "detail", "attr"}
+        assert error["code"]
+        assert error["detail"]
+    return answer.status_code, {error["attr"]: error["code"] for error in body["errors"]}
