@@ -178,14 +178,14 @@ def _upsert(rows: Sequence[Values], columns: Sequence[str]) -> tuple[int, int]:
         old = ", ".join(f"{table}.{column}" for column in columns)
         new = ", ".join(f"excluded.{column}" for column in columns)
         on_conflict = (
-            f"UPDATE SET ({', '.join(columns)}, updated_at) = ({new}, excluded.updated_at)"  # nosec B608
+            f"UPDATE SET ({', '.join(columns)}, updated_at) = ({new}, excluded.updated_at)"
             f" WHERE ({old}) <> ({new})"
         )
     # "WHERE true" tells SQLite that the ON which follows does not belong to a join.
     now = connection.ops.adapt_datetimefield_value(timezone.now())
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(names)}, created_at, updated_at)"  # nosec B608
+            f"INSERT INTO {table} ({', '.join(names)}, created_at, updated_at)"
             f" SELECT {', '.join(f'value ->> {i}' for i in range(len(names)))}, %s, %s"
             f" FROM {json_rows} WHERE true"
             f" ON CONFLICT ({KEY}) DO {on_conflict} RETURNING created_at = updated_at",

@@ -7,7 +7,7 @@ import ctypes
 import logging
 import os
 import signal
-import subprocess  # nosec B404
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,7 +62,7 @@ class Child:
         try:
             # The commands are our own, and each process leads a group, so that what it starts
             # can be found; Ctrl-C in a terminal then reaches only us.
-            self._process = subprocess.Popen(  # nosec B603
+            self._process = subprocess.Popen(
                 self.program.command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

@@ -1,14 +1,14 @@
 """Addresses."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from health_check.views import HealthCheckView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from clients.api.views import ClientViewSet
+from mailing_manager_project.api.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
 from messages_app.api.views import MessageViewSet
 
@@ -19,7 +19,11 @@ router.register("clients", ClientViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
 
-open_to_all = {"permission_classes": [AllowAny], "authentication_classes": []}
+open_to_all = {
+    "permission_classes": [AllowAny],
+    "authentication_classes": [],
+    "metadata_class": None,  # A page has no answer to OPTIONS.
+}
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -27,7 +31,6 @@ urlpatterns = [
     path("api/v1/", include(router.urls)),
     path("api/v1/schema/", SpectacularAPIView.as_view(**open_to_all), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(**open_to_all), name="docs"),
-    path(
-        "health/", HealthCheckView.as_view(checks=["health_check.checks.Database"]), name="health"
-    ),
+    re_path("^api/", NoSuchAddress.as_view()),
+    path("health/", Health.as_view(checks=["health_check.checks.Database"]), name="health"),
 ]

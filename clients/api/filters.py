@@ -1,5 +1,7 @@
 """How a list of clients can be narrowed."""
 
+from django.core.validators import RegexValidator
+from django.db.models import Q, QuerySet
 from django_filters import CharFilter, FilterSet
 
 from clients import time_zones
@@ -7,19 +9,30 @@ from clients.models import Client
 
 
 class ClientFilterSet(FilterSet):
-    """Exact values, and the beginning of the phone number."""
+    """Exact values, the beginning of the phone number, and words."""
 
     phone_number = CharFilter(
-        lookup_expr="startswith", help_text="Beginning of the phone number, digits."
+        method="beginning_with",
+        validators=[RegexValidator(r"^\+?[0-9]+\Z", "Write digits only, for example 7999.")],
+        help_text="Beginning of the phone number, digits.",
     )
     operator_code = CharFilter()
     tag = CharFilter()
     timezone = CharFilter(
         validators=[time_zones.validate], help_text="IANA name, for example Europe/Moscow."
     )
+    search = CharFilter(method="containing", help_text="Part of the phone number or of the tag.")
 
     class Meta:
         """The fields that can be asked for."""
 
         model = Client
         fields = ("phone_number", "operator_code", "tag", "timezone")
+
+    def beginning_with(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
+        """Keep the clients whose number begins like this, with or without a plus sign."""
+        return clients.filter(phone_number__startswith=value.removeprefix("+"))
+
+    def containing(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
+        """Keep the clients of whom this is a part of the number or of the tag."""
+        return clients.filter(Q(phone_number__contains=value) | Q(tag__icontains=value))

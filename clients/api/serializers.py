@@ -1,7 +1,10 @@
 """Clients as JSON, and what is refused."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
+from django.db import transaction
+from django.db.models import Model
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
@@ -9,6 +12,30 @@ from rest_framework.validators import UniqueValidator
 from clients import phone_numbers
 from clients.api.fields import PhoneNumberField, TimeZoneField
 from clients.models import Client
+
+Row = TypeVar("Row", bound=Model)
+
+
+class StrictSerializer(serializers.ModelSerializer[Row]):
+    """Refuses names it does not know: a mailing with a misspelt filter would go to everyone.
+
+    What is read-only may be sent back, as in a GET followed by a PUT, and is left as it is.
+    """
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values that may be written.
+
+        Raises:
+            ValidationError: a name is unknown, or a value is malformed.
+        """
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            name = unknown[0][:64].encode(errors="backslashreplace").decode()
+            raise serializers.ValidationError(
+                {name: f"There is no such field; there are {', '.join(self.fields)}."},
+                code="unknown_field",
+            )
+        return super().to_internal_value(data)
 
 
 @extend_schema_serializer(
@@ -24,7 +51,7 @@ from clients.models import Client
         )
     ]
 )
-class ClientSerializer(serializers.ModelSerializer[Client]):
+class ClientSerializer(StrictSerializer[Client]):
     """Somebody a mailing can reach."""
 
     phone_number = PhoneNumberField(
@@ -59,6 +86,12 @@ class ClientSerializer(serializers.ModelSerializer[Client]):
         code = attrs.get("operator_code", self._kept_operator_code())
         attrs["operator_code"] = code or phone_numbers.operator_code_of(number)
         return attrs
+
+    def update(self, instance: Client, validated_data: dict[str, Any]) -> Client:
+        """Save what was changed, and nothing that somebody else changed meanwhile."""
+        with transaction.atomic():
+            client = Client.objects.select_for_update().get(pk=instance.pk)
+            return super().update(client, validated_data)
 
     def _kept_operator_code(self) -> str:
         """Return the code that a PATCH without one leaves as it is: one that was not derived."""

@@ -12,23 +12,26 @@ from rest_framework.views import APIView
 class StrictFilterBackend(DjangoFilterBackend):
     """Filters that refuse what they do not know, so that a misspelt one selects nothing."""
 
-    own = frozenset({"cursor", "page_size"})
-
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
-        """Return the rows that the query parameters select.
+        """Return the rows that the query parameters select; of one thing, there is no choice.
 
         Raises:
             ValidationError: a parameter is unknown or its value malformed.
         """
+        if getattr(view, "detail", False):
+            return queryset
         filterset_class = self.get_filterset_class(view, queryset)
         known = set(filterset_class.base_filters) if filterset_class else set()
-        unknown = sorted(set(request.query_params) - known - self.own)
+        if getattr(view, "paginator", None):
+            known |= {"cursor", "page_size"}
+        unknown = sorted(set(request.query_params) - known)
         if unknown:
-            _refuse(unknown[0], known | self.own)
+            _refuse(unknown[0], known)
         return super().filter_queryset(request, queryset, view)
 
 
 def _refuse(name: str, known: set[str]) -> NoReturn:
     raise ValidationError(
-        {name[:64]: f"There is no such parameter; there are {', '.join(sorted(known))}."}
+        {name[:64]: f"There is no such parameter; there are {', '.join(sorted(known))}."},
+        code="unknown_parameter",
     )

@@ -1,8 +1,12 @@
 """Pages of a list."""
 
+import re
+from typing import Any, NoReturn
+
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
+from rest_framework.views import APIView
 
 MAX_PAGE_SIZE = 1000
 
@@ -22,17 +26,54 @@ class CursorPages(CursorPagination):
             ValidationError: it is not a positive number.
         """
         raw = request.query_params.get("page_size", str(self.page_size))
-        if not raw.isdecimal() or not raw.strip("0"):
-            raise ValidationError({"page_size": f"Write a number from 1 to {MAX_PAGE_SIZE}."})
-        return min(int(raw[:20]), MAX_PAGE_SIZE)
+        if not re.fullmatch(r"0*[1-9][0-9]*", raw):
+            raise ValidationError(
+                {"page_size": f"Write a number from 1; a page has at most {MAX_PAGE_SIZE}."}
+            )
+        return min(int(raw.lstrip("0")[:20]), MAX_PAGE_SIZE)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Return the place a page begins at.
 
         Raises:
-            NotFound: the cursor is not one that was handed out.
+            ValidationError: the cursor is not one that was handed out.
         """
-        cursor = super().decode_cursor(request)
-        if cursor and cursor.position is not None and not str(cursor.position).isdecimal():
-            raise NotFound(self.invalid_cursor_message)
+        try:
+            cursor = super().decode_cursor(request)
+        except NotFound:
+            _refuse_cursor()
+        if cursor and not re.fullmatch(r"[0-9]{1,18}", str(cursor.position)):
+            _refuse_cursor()
         return cursor
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        """Describe the two parameters for OpenAPI."""
+        cursor = {
+            "name": "cursor",
+            "in": "query",
+            "description": "Where the page begins; taken from another page's next or previous.",
+            "schema": {"type": "string"},
+        }
+        size = {
+            "name": "page_size",
+            "in": "query",
+            "description": f"How many to a page, at most {MAX_PAGE_SIZE}.",
+            "schema": {"type": "integer", "minimum": 1, "default": self.page_size},
+        }
+        return [cursor, size]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Describe a page for OpenAPI."""
+        link = {"type": "string", "nullable": True, "format": "uri"}
+        return {
+            "type": "object",
+            "required": ["next", "previous", "results"],
+            "properties": {"next": link, "previous": link, "results": schema},
+        }
+
+
+def _refuse_cursor() -> NoReturn:
+    raise ValidationError(
+        {"cursor": "There is no such page. Follow next and previous, or leave cursor out."},
+        code="invalid_cursor",
+    )

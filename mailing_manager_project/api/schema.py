@@ -2,14 +2,36 @@
 
 from typing import Any
 
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+)
+from drf_spectacular.openapi import AutoSchema as BaseSchema
+from drf_spectacular.utils import Direction, OpenApiExample, PolymorphicProxySerializer
 from drf_standardized_errors.openapi import AutoSchema
-from drf_standardized_errors.openapi_serializers import ClientErrorEnum
+from drf_standardized_errors.openapi_serializers import (
+    ClientErrorEnum,
+    ParseErrorResponseSerializer,
+    ServerErrorEnum,
+    ValidationErrorResponseSerializer,
+)
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+# Which field, and why: the reasons are too many, and too different, to be listed by field.
+BadRequestResponse = PolymorphicProxySerializer(
+    component_name="ErrorResponse400",
+    serializers={
+        "validation_error": ValidationErrorResponseSerializer,
+        "client_error": ParseErrorResponseSerializer,
+    },
+    resource_type_field_name="type",
+)
 
-class ConflictCode(serializers.Serializer[Any]):
-    """One reason for a 409."""
+
+class Reason(serializers.Serializer[Any]):
+    """The reason for a refusal that is about no field."""
 
     code = serializers.CharField(help_text="Stable name of the reason, such as mailing_finished.")
     detail = serializers.CharField(help_text="What forbids it and what can be done.")
@@ -20,13 +42,129 @@ class ConflictResponse(serializers.Serializer[Any]):
     """The state of things forbids it."""
 
     type = serializers.ChoiceField(choices=ClientErrorEnum.choices)
-    errors = ConflictCode(many=True)  # type: ignore[assignment]  # the metaclass takes it away
+    errors = Reason(many=True)  # type: ignore[assignment]  # the metaclass takes it away
+
+
+class TooLargeResponse(ConflictResponse):
+    """The body is too large."""
+
+
+class UnavailableResponse(serializers.Serializer[Any]):
+    """Nothing is wrong with the request; the same one may succeed in a moment."""
+
+    type = serializers.ChoiceField(choices=ServerErrorEnum.choices)
+    errors = Reason(many=True)  # type: ignore[assignment]  # the metaclass takes it away
+
+
+def _example(name: str, status: int, type_: str, error: dict[str, str | None]) -> OpenApiExample:
+    value = {"type": type_, "errors": [{"attr": None, **error}]}
+    return OpenApiExample(name, value=value, response_only=True, status_codes=[str(status)])
+
+
+EXAMPLES = [
+    _example(
+        "ValidationError",
+        400,
+        "validation_error",
+        {"code": "required", "detail": "This field is required.", "attr": "text"},
+    ),
+    _example(
+        "Conflict",
+        409,
+        "client_error",
+        {
+            "code": "mailing_finished",
+            "detail": "The mailing is finished and cannot be edited.",
+        },
+    ),
+    _example(
+        "TooLarge", 413, "client_error", {"code": "too_large", "detail": "The body is too large."}
+    ),
+    _example(
+        "Unavailable",
+        503,
+        "server_error",
+        {
+            "code": "database_unavailable",
+            "detail": "The database cannot be reached. Try again in a moment.",
+        },
+    ),
+]
 
 
 class Schema(AutoSchema):
-    """Describes every error, 409 for what changes something included."""
+    """Describes every error, and the query parameters of counts as those of lists."""
+
+    def get_filter_backends(self) -> list[Any]:
+        """Return what narrows a list, and what is counted."""
+        return getattr(self.view, "filter_backends", []) if self._is_about_many() else []
+
+    def _get_pagination_parameters(self) -> list[dict[str, Any]]:
+        paginator = getattr(self.view, "paginator", None)
+        if not paginator or not self._is_about_many():
+            return []
+        parameters: list[dict[str, Any]] = paginator.get_schema_operation_parameters(self.view)
+        return parameters
+
+    def _is_about_many(self) -> bool:
+        return self.method == "GET" and getattr(self.view, "detail", None) is False
 
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
-        if status_code == "409":
-            return self.method not in SAFE_METHODS
+        match status_code:
+            case "400":
+                return self._has_body() or self._is_about_many()
+            case "403" | "409":  # 403 is a session without its CSRF token.
+                return self.method not in SAFE_METHODS
+            case "404":
+                return "{" in self.path
+            case "413" | "415":
+                return self._has_body()
         return bool(super()._should_add_error_response(responses, status_code))
+
+    def _has_body(self) -> bool:
+        return self.method in ("POST", "PUT", "PATCH") and bool(self.get_request_serializer())
+
+    def _get_error_response_examples(self) -> list[OpenApiExample]:
+        return [*super()._get_error_response_examples(), *EXAMPLES]
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
+    """The header of a token."""
+
+    target_class = "mailing_manager_project.api.authentication.StrictTokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: BaseSchema) -> dict[str, str]:
+        """Describe what to enter under Authorize."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "Write the word Token, a space and the token: `Token 0123abcd…`. "
+            "`python manage.py create_api_token USERNAME` makes one.",
+        }
+
+
+class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped
+    """Requests that refuse what they do not know say so."""
+
+    target_class = "clients.api.serializers.StrictSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
+        """Describe the serializer as usual, and close it."""
+        schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call]
+            self.target, direction, bypass_extensions=True
+        )
+        return {**schema, "additionalProperties": False} if direction == "request" else schema
+
+
+class Ids(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # untyped
+    """Ids of other things; one that was deleted is answered as null."""
+
+    target_class = "messages_app.api.serializers.IdField"
+
+    def map_serializer_field(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
+        """Describe an id, and null where that can be an answer."""
+        is_nullable = direction == "response" and self.target.field_name == "client"
+        return {"type": "integer", "minimum": 1, **({"nullable": True} if is_nullable else {})}

@@ -1,38 +1,18 @@
 """Mailings as JSON, and what is refused."""
 
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from clients.api.serializers import StrictSerializer
 from mailings import services
+from mailings.api.fields import FiltersField, MomentField
 from mailings.filters import validate_filters
 from mailings.models import Mailing
 from messages_app.api.serializers import CountsSerializer
-
-
-class MomentField(serializers.DateTimeField):
-    """A moment in ISO 8601 whose offset from UTC is always told."""
-
-    default_error_messages: ClassVar = {
-        "naive": "Say the offset from UTC, for example 2030-01-31T09:00:00+03:00 or …Z."
-    }
-
-    def enforce_timezone(self, value: datetime) -> datetime:
-        """Return the moment in UTC."""
-        if timezone.is_naive(value):
-            self.fail("naive")
-        moment: datetime = super().enforce_timezone(value)
-        return moment
-
-
-@extend_schema_field(OpenApiTypes.OBJECT)
-class FiltersField(serializers.JSONField):
-    """A mailing's filters."""
 
 
 @extend_schema_serializer(
@@ -49,7 +29,7 @@ class FiltersField(serializers.JSONField):
         )
     ]
 )
-class MailingSerializer(serializers.ModelSerializer[Mailing]):
+class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
     start_time = MomentField(help_text="Sending begins; in the past means at once.")

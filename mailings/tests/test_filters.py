@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clients.models import Client
-from mailings.filters import KEYS, MAX_LENGTH, MAX_VALUES, validate_filters
+from clients.tags import MAX_LENGTH
+from mailings.filters import KEYS, MAX_VALUES, validate_filters
 from mailings.models import Mailing
 from messages_app import services as messages
 

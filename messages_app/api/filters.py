@@ -1,21 +1,30 @@
 """How a list of messages can be narrowed."""
 
+from typing import Any
+
 from django import forms
-from django.core.validators import MaxValueValidator
-from django.db.models import BigIntegerField
+from django.db.models import BigIntegerField, Q, QuerySet
 from django_filters import CharFilter, FilterSet, NumberFilter
+from drf_spectacular.utils import extend_schema_field
 
 from messages_app.models import Message
 
 
+class IdField(forms.IntegerField):
+    """An id that a database can have: from 1 to the largest of 64 bits."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, min_value=1, max_value=BigIntegerField.MAX_BIGINT)
+
+
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT})
 class IdFilter(NumberFilter):
-    """An id: a whole number of at most 64 bits."""
+    """Whose messages they are."""
 
-    field_class = forms.IntegerField
+    field_class = IdField
 
-    def get_max_validator(self) -> MaxValueValidator:
-        """Return what refuses ids that no database can have."""
-        return MaxValueValidator(BigIntegerField.MAX_BIGINT)
+    def get_max_validator(self) -> None:
+        """Leave the limits to the field."""
 
 
 class MessageFilterSet(FilterSet):
@@ -24,9 +33,16 @@ class MessageFilterSet(FilterSet):
     mailing = IdFilter(field_name="mailing_id", help_text="Id of a mailing.")
     client = IdFilter(field_name="client_id", help_text="Id of a client.")
     error_code = CharFilter(help_text="Why the last attempt failed, such as rejected.")
+    search = CharFilter(
+        method="containing", help_text="Part of the phone number or of the error in words."
+    )
 
     class Meta:
         """The fields that can be asked for."""
 
         model = Message
         fields = ("mailing", "client", "status", "error_code")
+
+    def containing(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
+        """Keep the messages of which this is a part of the number or of the error."""
+        return messages.filter(Q(phone_number__contains=value) | Q(error__icontains=value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess  # nosec B404
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +30,7 @@ class RunningSandbox:
         """
         command = [sys.executable, "-m", "messages_app.sandbox", "--port", "0", *arguments]
         # Only this program is started, by the same Python.
-        self.process = subprocess.Popen(  # nosec B603
-            command, cwd=PROJECT, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline() if self.process.stdout else ""
         ready = READY.match(line)
         if ready is None:

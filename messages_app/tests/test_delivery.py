@@ -516,9 +516,8 @@ class TestHalting:
             return transport.answer(status=401) if transport.polls > 1 else []
 
         transport = scripted(3, script)
-        with time_machine.travel(now, tick=False):
-            with pytest.raises(HaltedError):
-                deliver(mailing.pk)
+        with time_machine.travel(now, tick=False), pytest.raises(HaltedError):
+            deliver(mailing.pk)
         asked = min(number, 3)
         assert len(transport.sent) == asked
         assert untouched() == number - asked

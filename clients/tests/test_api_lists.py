@@ -1,0 +1,132 @@
+"""Lists and counts of clients over REST."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from clients.models import Client
+from tests.rest import refusal
+
+CLIENTS = "/api/v1/clients/"
+
+
+@pytest.fixture
+def three_clients(db: None, make_clients: Callable[..., list[Client]]) -> None:
+    """Save Ann in Moscow, Bob in Samara and Cid in Moscow, of two operators."""
+    make_clients(1, phone_number="79990000001", tag="Ann", timezone="Europe/Moscow")
+    make_clients(1, phone_number="79990000012", tag="Bob", timezone="Europe/Samara")
+    make_clients(
+        1, phone_number="79261000000", tag="Cid", timezone="Europe/Moscow", operator_code="926"
+    )
+
+
+def found(api: APIClient, **query: str) -> list[str]:
+    answer = api.get(CLIENTS, query)
+    assert answer.status_code == 200, answer.json()
+    return [client["tag"] for client in answer.json()["results"]]
+
+
+@pytest.mark.usefixtures("three_clients")
+@pytest.mark.parametrize(
+    ("query", "tags"),
+    [
+        ({}, ["Cid", "Bob", "Ann"]),
+        ({"operator_code": "999"}, ["Bob", "Ann"]),
+        ({"tag": "Ann"}, ["Ann"]),
+        ({"tag": "An"}, []),
+        ({"timezone": "Europe/Moscow"}, ["Cid", "Ann"]),
+        ({"phone_number": "7999"}, ["Bob", "Ann"]),
+        ({"phone_number": "+7999"}, ["Bob", "Ann"]),
+        ({"phone_number": "999"}, []),
+        ({"search": "1000"}, ["Cid"]),
+        ({"search": "bO"}, ["Bob"]),
+        ({"search": "%"}, []),
+        ({"operator_code": "999", "timezone": "Europe/Moscow"}, ["Ann"]),
+    ],
+)
+def test_a_list_has_the_clients_asked_for_newest_first(
+    api: APIClient, query: dict[str, str], tags: list[str]
+) -> None:
+    assert found(api, **query) == tags
+
+
+@pytest.mark.parametrize("path", [CLIENTS, f"{CLIENTS}stats/"])
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("tags=vip", "tags"),
+        ("Tag=vip", "Tag"),
+        ("a[b]=1", "a[b]"),
+        ("tag=%00", "tag"),
+        ("search=%00", "search"),
+        ("operator_code=%00", "operator_code"),
+        ("phone_number=abc", "phone_number"),
+        ("phone_number=%D9%A7", "phone_number"),
+        ("timezone=../etc", "timezone"),
+        ("timezone=America", "timezone"),
+        ("timezone=localtime", "timezone"),
+    ],
+)
+def test_a_parameter_that_means_nothing_is_refused(
+    api: APIClient, path: str, query: str, name: str
+) -> None:
+    status, reasons = refusal(api.get(f"{path}?{query}"))
+
+    assert (status, list(reasons)) == (400, [name])
+
+
+def test_pages_of_counts_do_not_exist(api: APIClient) -> None:
+    assert refusal(api.get(f"{CLIENTS}stats/?page_size=5")) == (
+        400,
+        {"page_size": "unknown_parameter"},
+    )
+
+
+@pytest.mark.usefixtures("three_clients")
+def test_clients_are_counted_in_all_and_by_what_mailings_select_them_by(api: APIClient) -> None:
+    assert api.get(f"{CLIENTS}stats/").json() == {
+        "total": 3,
+        "operator_codes": {"999": 2, "926": 1},
+        "tags": {"Ann": 1, "Bob": 1, "Cid": 1},
+        "timezones": {"Europe/Moscow": 2, "Europe/Samara": 1},
+    }
+
+
+@pytest.mark.usefixtures("three_clients")
+def test_only_the_selected_clients_are_counted(api: APIClient) -> None:
+    assert api.get(f"{CLIENTS}stats/", {"timezone": "Europe/Samara"}).json() == {
+        "total": 1,
+        "operator_codes": {"999": 1},
+        "tags": {"Bob": 1},
+        "timezones": {"Europe/Samara": 1},
+    }
+
+
+def test_no_clients_are_counted_as_none(api: APIClient) -> None:
+    assert api.get(f"{CLIENTS}stats/").json() == {
+        "total": 0,
+        "operator_codes": {},
+        "tags": {},
+        "timezones": {},
+    }
+
+
+@pytest.mark.parametrize(("path", "queries"), [(CLIENTS, 1), (f"{CLIENTS}stats/", 4)])
+def test_the_number_of_queries_does_not_grow_with_the_number_of_clients(
+    api: APIClient, make_clients: Callable[..., list[Client]], path: str, queries: int
+) -> None:
+    def spent(**query: Any) -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as context:
+            assert api.get(path, query).status_code == 200
+        return len(context)
+
+    make_clients(1)
+    assert spent() == queries
+    make_clients(50)
+    assert spent() == queries

@@ -1,0 +1,132 @@
+"""Who may use the REST API: whoever is logged in, by session or by token."""
+
+import pytest
+from django.contrib.auth.models import User
+from knox.models import AuthToken
+from rest_framework.test import APIClient
+
+from tests.rest import JsonClient, refusal
+
+API = "/api/v1/"
+ROOMS = ("clients/", "mailings/", "messages/")
+CLOSED = [
+    *((method, room) for room in ROOMS for method in ("get", "post", "head", "options")),
+    *((method, f"{room}1/") for room in ROOMS for method in ("get", "put", "patch", "delete")),
+    *(("get", f"{room}stats/") for room in (*ROOMS, "mailings/1/")),
+    *(("post", f"mailings/1/{deed}/") for deed in ("pause", "resume", "cancel")),
+    ("post", "messages/1/resend/"),
+    ("get", ""),
+    ("get", "nothing/"),
+]
+
+
+@pytest.fixture
+def token(operator: User) -> str:
+    """Return a token of somebody who may log in."""
+    return str(AuthToken.objects.create(operator)[1])
+
+
+def with_token(header: str) -> APIClient:
+    return JsonClient(headers={"authorization": header})
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_nothing_is_done_or_told_without_a_login(method: str, path: str) -> None:
+    answer = getattr(JsonClient(), method)(f"{API}{path}")
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Token"
+    if method != "head":
+        assert refusal(answer) == (401, {None: "not_authenticated"})
+
+
+@pytest.mark.parametrize("path", [f"{API}schema/", f"{API}docs/", "/health/"])
+def test_schema_docs_and_health_are_open(db: None, path: str) -> None:
+    assert JsonClient().get(path).status_code == 200
+
+
+@pytest.mark.parametrize("accept", ["x", "\xff", "text/html;;", ",", "image/png"])
+def test_health_is_told_or_not_in_the_format_asked_for(db: None, accept: str) -> None:
+    answer = JsonClient().get("/health/", headers={"accept": accept})
+
+    assert answer.status_code == 406
+
+
+def test_a_token_is_a_login(token: str) -> None:
+    assert with_token(f"Token {token}").get(f"{API}clients/").status_code == 200
+
+
+def test_a_token_needs_no_csrf_token(token: str) -> None:
+    api = JsonClient(enforce_csrf_checks=True, headers={"authorization": f"Token {token}"})
+
+    assert api.post(f"{API}clients/", {"phone_number": "79991234567"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Token", "Token ", "Token x", "Token a b", "Token \xff", "Token \x00", "Token abc\x00"),
+        *("Token abcdefgh", "token " + "0" * 100_000, "Token \xed\xa0\x80"),
+    ],
+)
+def test_what_is_no_token_is_refused(db: None, header: str) -> None:
+    answer = with_token(header).get(f"{API}clients/")
+
+    assert refusal(answer) == (401, {None: "authentication_failed"})
+
+
+@pytest.mark.parametrize("header", ["Bearer x", "Basic eDp4", "\xff", "x" * 10_000, ""])
+def test_another_kind_of_login_is_none(db: None, header: str) -> None:
+    answer = with_token(header).get(f"{API}clients/")
+
+    assert refusal(answer) == (401, {None: "not_authenticated"})
+
+
+def test_a_changed_token_is_refused(token: str) -> None:
+    answer = with_token(f"Token {token[:-1]}{'0' if token[-1] != '0' else '1'}").get(
+        f"{API}clients/"
+    )
+
+    assert refusal(answer) == (401, {None: "authentication_failed"})
+
+
+def test_the_token_of_an_inactive_user_is_refused(operator: User, token: str) -> None:
+    User.objects.update(is_active=False)
+
+    answer = with_token(f"Token {token}").get(f"{API}clients/")
+
+    assert refusal(answer) == (401, {None: "authentication_failed"})
+
+
+def test_a_session_is_a_login_as_long_as_its_user_is_active(operator: User) -> None:
+    browser = JsonClient()
+    browser.force_login(operator)
+    assert browser.get(f"{API}clients/").status_code == 200
+
+    User.objects.update(is_active=False)
+
+    assert refusal(browser.get(f"{API}clients/")) == (401, {None: "not_authenticated"})
+
+
+def test_a_session_changes_things_only_with_its_csrf_token(operator: User) -> None:
+    browser = JsonClient(enforce_csrf_checks=True)
+    browser.force_login(operator)
+    told = {"phone_number": "79991234567"}
+    browser.cookies["csrftoken"] = "x" * 32
+
+    refused = browser.post(f"{API}clients/", told)
+    accepted = browser.post(f"{API}clients/", told, headers={"x-csrftoken": "x" * 32})
+
+    assert refusal(refused) == (403, {None: "permission_denied"})
+    assert accepted.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    ["sessionid=x", 'sessionid="\\000aaaaaaaa"', "sessionid=\xff\xffaaaaaaaa", "=;=" * 1000],
+)
+def test_what_is_no_session_is_refused(db: None, cookie: str) -> None:
+    """Postgres cannot even look for a NUL."""
+    answer = JsonClient().get(f"{API}clients/", headers={"cookie": cookie})
+
+    assert refusal(answer)[0] in {400, 401}

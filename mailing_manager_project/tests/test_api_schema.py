@@ -1,0 +1,146 @@
+"""The OpenAPI document: valid, complete, and about this API only."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+
+UNSAFE = ("post", "put", "patch", "delete")
+BODIES = ("post", "put", "patch")
+NO_BODY = ("pause/", "resume/", "cancel/", "resend/")
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """Return the document that is served."""
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+    document: dict[str, Any] = generator.get_schema(public=True)  # type: ignore[no-untyped-call]
+    return document
+
+
+@pytest.fixture(scope="module")
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what can be done: {"GET /clients/": description}."""
+    return {
+        f"{method} {path.removeprefix('/api/v1')}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_is_valid_and_made_without_guesses(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    validate_schema(document)  # type: ignore[no-untyped-call]
+
+    call_command("spectacular", "--fail-on-warn", "--validate", "--file", f"{tmp_path}/api.yaml")
+
+
+def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]]) -> None:
+    rooms = ("clients", "mailings", "messages")
+    assert set(operations) == {
+        *(f"{method} /{room}/" for room in rooms for method in ("get", "post")),
+        *(f"{method} /{room}/{{id}}/" for room in rooms for method in ("get", "put", "patch")),
+        *(f"delete /{room}/{{id}}/" for room in rooms),
+        *(f"get /{room}/stats/" for room in rooms),
+        "get /mailings/{id}/stats/",
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume", "cancel")),
+        "post /messages/{id}/resend/",
+    }
+
+
+def test_every_operation_says_what_it_does(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        assert operation["summary"], name
+        assert operation["description"], name
+
+
+def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        method, path = name.split()
+        has_body = method in BODIES and not path.endswith(NO_BODY)
+        about_many = method == "get" and "{id}" not in path
+        errors = {
+            *("401", "405", "406", "503"),
+            *(("400",) if has_body or about_many else ()),
+            *(("403", "409") if method in UNSAFE else ()),
+            *(("404",) if "{id}" in path else ()),
+            *(("413", "415") if has_body else ()),
+        }
+        assert {status for status in operation["responses"] if status >= "400"} == errors, name
+
+
+def test_every_error_has_an_example(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                content = response["content"]["application/json"]
+                assert content["examples"], f"{name} {status}"
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("/clients/", {"phone_number", "operator_code", "tag", "timezone", "search"}),
+        ("/messages/", {"mailing", "client", "status", "error_code", "search"}),
+        (
+            "/mailings/",
+            {
+                *("status", "search", "start_time_after", "start_time_before"),
+                *("stop_time_after", "stop_time_before"),
+            },
+        ),
+    ],
+)
+def test_lists_and_counts_tell_their_parameters(
+    operations: dict[str, dict[str, Any]], path: str, parameters: set[str]
+) -> None:
+    def told(path: str) -> set[str]:
+        return {parameter["name"] for parameter in operations[f"get {path}"]["parameters"]}
+
+    pages = {"cursor", "page_size"}
+    assert told(path) == parameters | pages
+    assert told(f"{path}stats/") == parameters | (pages if path == "/mailings/" else set())
+
+
+def test_everything_can_be_authorised_by_token_and_by_session(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    schemes = document["components"]["securitySchemes"]
+
+    assert schemes["token"]["type"] == "apiKey"
+    assert (schemes["token"]["in"], schemes["token"]["name"]) == ("header", "Authorization")
+    for operation in operations.values():
+        assert operation["security"] == [{"token": []}, {"cookieAuth": []}]
+
+
+def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    for name, fields in {
+        "Client": {"phone_number", "operator_code", "tag", "timezone"},
+        "Mailing": {"start_time", "stop_time", "text", "filters"},
+        "Message": {"mailing", "client"},
+    }.items():
+        for schema in (schemas[f"{name}Request"], schemas[f"Patched{name}Request"]):
+            assert set(schema["properties"]) == fields
+            assert schema["additionalProperties"] is False
+
+
+def test_a_message_may_have_lost_its_client_but_is_never_sent_to_nobody(
+    document: dict[str, Any],
+) -> None:
+    schemas = document["components"]["schemas"]
+
+    assert schemas["Message"]["properties"]["client"]["nullable"]
+    assert "nullable" not in schemas["MessageRequest"]["properties"]["client"]
+
+
+def test_filters_are_described_key_by_key(document: dict[str, Any]) -> None:
+    filters = document["components"]["schemas"]["MailingRequest"]["properties"]["filters"]
+
+    assert set(filters["properties"]) == {"operator_code", "tag", "timezone"}
+    assert filters["additionalProperties"] is False

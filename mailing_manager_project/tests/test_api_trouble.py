@@ -1,0 +1,180 @@
+"""The REST API when others are faster, and when database or broker are away."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from threading import Barrier, Thread
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from rest_framework.test import APIClient
+
+from clients.api.serializers import ClientSerializer
+from clients.models import Client
+from mailing_manager_project.celery import app
+from mailings.models import Mailing
+from messages_app.models import Message
+from tests.rest import JsonClient, iso, refusal
+from tests.servers import free_port
+
+API = "/api/v1/"
+TOLD = {"phone_number": "79991234567"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whoever_is_second_with_a_number_is_told_to_try_again(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = ClientSerializer.create
+
+    def create_late(serializer: ClientSerializer, validated_data: dict[str, Any]) -> Client:
+        Client.objects.create(**TOLD)
+        return create(serializer, validated_data)
+
+    monkeypatch.setattr(ClientSerializer, "create", create_late)
+
+    assert refusal(api.post(f"{API}clients/", TOLD)) == (409, {None: "conflict"})
+    assert Client.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_who_save_one_number_at_once_one_succeeds(operator: User) -> None:
+    barrier = Barrier(4)
+    statuses = []
+
+    def save() -> None:
+        api = JsonClient()
+        api.force_authenticate(operator)
+        barrier.wait()
+        statuses.append(api.post(f"{API}clients/", TOLD).status_code)
+        connection.close()
+
+    threads = [Thread(target=save) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(statuses)[0] == 201
+    assert set(statuses[1:]) | {201} <= {201, 400, 409}
+    assert statuses.count(201) == Client.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_client_deleted_by_somebody_else_meanwhile_does_not_come_back(
+    api: APIClient, make_clients: Callable[..., list[Client]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (client,) = make_clients(1)
+    update = ClientSerializer.update
+
+    def update_late(serializer: ClientSerializer, stale: Client, data: dict[str, Any]) -> Client:
+        Client.objects.all().delete()
+        return update(serializer, stale, data)
+
+    monkeypatch.setattr(ClientSerializer, "update", update_late)
+
+    answer = api.patch(f"{API}clients/{client.pk}/", {"tag": "vip"})
+
+    assert refusal(answer) == (409, {None: "conflict"})
+    assert not Client.objects.exists()
+
+
+@pytest.fixture
+def api(api: APIClient) -> APIClient:
+    """Return a client that hands out answers of 500 and more instead of raising their cause."""
+    api.raise_request_exception = False
+    return api
+
+
+@pytest.fixture
+def no_database(
+    operator: User, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Have the database go away, and come back after the test."""
+    connection.close()
+    with monkeypatch.context() as patch:
+        patch.setitem(connection.settings_dict, "PORT", str(free_port()))
+        if connection.vendor == "sqlite":
+            patch.setitem(connection.settings_dict, "NAME", "/nowhere/db.sqlite3")
+        yield
+    connection.close()
+
+
+@pytest.mark.usefixtures("no_database")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("get", path) for path in ("clients/", "mailings/", "messages/", "mailings/stats/")),
+        ("post", "clients/"),
+        ("delete", "clients/1/"),
+        ("post", "mailings/1/pause/"),
+    ],
+)
+def test_without_a_database_the_api_asks_for_patience(
+    api: APIClient, method: str, path: str
+) -> None:
+    answer = getattr(api, method)(f"{API}{path}", TOLD if path == "clients/" else {})
+
+    assert refusal(answer) == (503, {None: "database_unavailable"})
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_a_database_nobody_is_refused_as_a_stranger() -> None:
+    api = JsonClient(
+        headers={"authorization": "Token 0123456789abcdef"}, raise_request_exception=False
+    )
+
+    assert refusal(api.get(f"{API}clients/")) == (503, {None: "database_unavailable"})
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_goes_away_meanwhile_is_no_fault_of_the_request(
+    api: APIClient, error: type[DatabaseError]
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise error("The connection is lost.")
+
+    with connection.execute_wrapper(fail):
+        answer = api.get(f"{API}clients/")
+
+    assert refusal(answer) == (503, {None: "database_unavailable"})
+
+
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no broker answer where one should be."""
+    monkeypatch.setattr(app.conf, "broker_write_url", f"redis://127.0.0.1:{free_port()}/0")
+    # The connections to the one that the tests have are put away until afterwards.
+    monkeypatch.setattr(app, "_pool", None)
+    monkeypatch.setattr(app.amqp, "_producer_pool", None)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("no_broker")
+def test_without_a_broker_all_is_saved_soon_and_the_log_says_what_waits(
+    api: APIClient,
+    make_message: Callable[..., Message],
+    make_clients: Callable[..., list[Client]],
+    now: datetime,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    message = make_message(status="fail")
+    mailing = f"{API}mailings/{message.mailing_id}/"
+    times = {"start_time": iso(now), "stop_time": iso(now + timedelta(hours=1))}
+    began_at = monotonic()
+
+    answers = [
+        api.post(f"{API}mailings/", {**times, "text": "Hello"}),
+        api.patch(mailing, {"text": "New"}),
+        api.post(f"{mailing}pause/"),
+        api.post(f"{mailing}resume/"),
+        api.post(f"{API}messages/{message.pk}/resend/"),
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 200]
+    assert monotonic() - began_at < 5 * len(answers)
+    waiting = [record for record in caplog.records if "no broker" in record.getMessage()]
+    assert len(waiting) == len(answers)
+    assert Mailing.objects.count() == 2

@@ -1,0 +1,243 @@
+"""Mailings over REST: what can be done with one, and when."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from clients.models import Client
+from mailings import services
+from mailings.models import Mailing
+from messages_app.models import Message
+from tests.rest import iso, refusal
+
+MAILINGS = "/api/v1/mailings/"
+HOUR = timedelta(hours=1)
+STATUSES = ("scheduled", "running", "paused", "finished", "cancelled")
+OVER = ("finished", "cancelled")
+
+
+@pytest.fixture
+def told(now: datetime) -> dict[str, Any]:
+    """Return what is told of a new mailing."""
+    return {"start_time": iso(now + HOUR), "stop_time": iso(now + 2 * HOUR), "text": "Hello"}
+
+
+def test_a_mailing_has_exactly_the_documented_fields(api: APIClient, told: dict[str, Any]) -> None:
+    filters = {"operator_code": ["999", "926"], "tag": "vip"}
+
+    answer = api.post(MAILINGS, {**told, "filters": filters})
+
+    mailing = Mailing.objects.get()
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "id": mailing.pk,
+        **told,
+        "filters": filters,
+        "status": "scheduled",
+        "last_run_time": None,
+        "created_at": iso(mailing.created_at),
+        "updated_at": iso(mailing.updated_at),
+    }
+    assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
+
+
+def test_a_mailing_without_filters_is_for_everyone(api: APIClient, told: dict[str, Any]) -> None:
+    assert api.post(MAILINGS, told).json()["filters"] == {}
+
+
+def test_a_misspelt_filters_is_refused_instead_of_sending_to_everyone(
+    api: APIClient, told: dict[str, Any]
+) -> None:
+    answer = api.post(MAILINGS, {**told, "filter": {"tag": "vip"}})
+
+    assert refusal(answer) == (400, {"filter": "unknown_field"})
+    assert not Mailing.objects.exists()
+
+
+def test_a_status_is_never_set_from_outside(
+    api: APIClient, told: dict[str, Any], make_mailing: Callable[..., Mailing]
+) -> None:
+    created = api.post(MAILINGS, {**told, "status": "finished"}).json()
+    mailing = make_mailing(status="paused")
+    patched = api.patch(f"{MAILINGS}{mailing.pk}/", {"status": "running"}).json()
+
+    assert (created["status"], patched["status"]) == ("scheduled", "paused")
+
+
+def test_a_replaced_mailing_has_no_filters_left_that_were_not_told(
+    api: APIClient, told: dict[str, Any], make_mailing: Callable[..., Mailing], now: datetime
+) -> None:
+    mailing = make_mailing(filters={"tag": "vip"}, status="scheduled", start_time=now + HOUR / 2)
+
+    answer = api.put(f"{MAILINGS}{mailing.pk}/", told)
+
+    assert answer.status_code == 200
+    assert {**answer.json(), **told, "filters": {}} == answer.json()
+
+
+def test_an_edit_of_a_running_mailing_applies_to_what_is_not_sent_yet(
+    api: APIClient, make_mailing: Callable[..., Mailing], now: datetime
+) -> None:
+    mailing = make_mailing(last_run_time=now, planned_up_to=7)
+
+    answer = api.patch(
+        f"{MAILINGS}{mailing.pk}/",
+        {"text": "New", "filters": {"tag": "vip"}, "stop_time": iso(now + 3 * HOUR)},
+    )
+
+    assert answer.status_code == 200
+    assert {**answer.json(), "text": "New", "filters": {"tag": "vip"}} == answer.json()
+    mailing.refresh_from_db()
+    assert mailing.stop_time == now + 3 * HOUR
+    assert (mailing.last_run_time, mailing.planned_up_to) == (None, 0)
+
+
+@pytest.mark.parametrize("status", OVER)
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_a_mailing_that_is_over_cannot_be_edited(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    told: dict[str, Any],
+    status: str,
+    method: str,
+) -> None:
+    mailing = make_mailing(status=status)
+
+    answer = getattr(api, method)(f"{MAILINGS}{mailing.pk}/", {**told, "text": "New"})
+
+    assert refusal(answer) == (409, {None: f"mailing_{status}"})
+    mailing.refresh_from_db()
+    assert mailing.text == "Hello"
+
+
+def test_an_edit_that_would_undo_another_is_refused(
+    api: APIClient, make_mailing: Callable[..., Mailing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailing = make_mailing()
+    edit = services.edit_mailing
+
+    def edit_late(stale: Mailing, *, now: datetime) -> Mailing:
+        Mailing.objects.get().save()
+        return edit(stale, now=now)
+
+    monkeypatch.setattr(services, "edit_mailing", edit_late)
+
+    answer = api.patch(f"{MAILINGS}{mailing.pk}/", {"text": "Late"})
+
+    assert refusal(answer) == (409, {None: "mailing_changed_meanwhile"})
+
+
+@pytest.mark.parametrize(
+    ("deed", "before", "after"),
+    [
+        ("pause", "scheduled", "paused"),
+        ("pause", "running", "paused"),
+        ("pause", "paused", "paused"),
+        ("resume", "scheduled", "running"),
+        ("resume", "running", "running"),
+        ("resume", "paused", "running"),
+        ("cancel", "scheduled", "cancelled"),
+        ("cancel", "running", "cancelled"),
+        ("cancel", "paused", "cancelled"),
+        ("cancel", "cancelled", "cancelled"),
+    ],
+)
+def test_pause_resume_and_cancel_answer_with_the_mailing_as_it_is_then(
+    api: APIClient, make_mailing: Callable[..., Mailing], deed: str, before: str, after: str
+) -> None:
+    mailing = make_mailing(status=before)
+
+    answer = api.post(f"{MAILINGS}{mailing.pk}/{deed}/")
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == after
+    assert answer.json() == api.get(f"{MAILINGS}{mailing.pk}/").json()
+
+
+@pytest.mark.parametrize(
+    ("deed", "status"),
+    [
+        ("pause", "finished"),
+        ("pause", "cancelled"),
+        ("resume", "finished"),
+        ("resume", "cancelled"),
+        ("cancel", "finished"),
+    ],
+)
+def test_what_is_over_cannot_be_paused_resumed_or_cancelled(
+    api: APIClient, make_mailing: Callable[..., Mailing], deed: str, status: str
+) -> None:
+    mailing = make_mailing(status=status)
+
+    answer = api.post(f"{MAILINGS}{mailing.pk}/{deed}/")
+
+    assert refusal(answer) == (409, {None: f"mailing_{status}"})
+    mailing.refresh_from_db()
+    assert mailing.status == status
+
+
+def test_a_mailing_paused_before_its_start_waits_again_when_it_is_resumed(
+    api: APIClient, told: dict[str, Any]
+) -> None:
+    pk = api.post(MAILINGS, told).json()["id"]
+
+    api.post(f"{MAILINGS}{pk}/pause/")
+
+    assert api.post(f"{MAILINGS}{pk}/resume/").json()["status"] == "scheduled"
+
+
+@pytest.mark.parametrize("status", [status for status in STATUSES if status != "running"])
+def test_a_mailing_that_does_not_run_is_deleted_with_its_messages(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    make_message: Callable[..., Message],
+    status: str,
+) -> None:
+    mailing = make_mailing(status=status)
+    make_message(mailing=mailing)
+
+    assert api.delete(f"{MAILINGS}{mailing.pk}/").status_code == 204
+    assert not Message.objects.exists()
+    assert Client.objects.exists()
+
+
+def test_a_running_mailing_cannot_be_deleted(
+    api: APIClient, make_mailing: Callable[..., Mailing]
+) -> None:
+    mailing = make_mailing()
+
+    assert refusal(api.delete(f"{MAILINGS}{mailing.pk}/")) == (409, {None: "mailing_running"})
+    assert Mailing.objects.exists()
+
+
+def test_a_mailing_with_messages_on_their_way_cannot_be_deleted(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    make_message: Callable[..., Message],
+    now: datetime,
+) -> None:
+    mailing = make_mailing(status="cancelled")
+    make_message(mailing=mailing, lease_token=1, lease_until=now + HOUR)
+
+    assert refusal(api.delete(f"{MAILINGS}{mailing.pk}/")) == (409, {None: "mailing_in_flight"})
+    assert Mailing.objects.exists()
+
+
+def test_a_mailing_deleted_by_somebody_else_meanwhile_is_a_conflict(
+    api: APIClient, make_mailing: Callable[..., Mailing], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailing = make_mailing()
+    pause = services.pause_mailing
+
+    def pause_late(stale: Mailing) -> Mailing:
+        Mailing.objects.all().delete()
+        return pause(stale)
+
+    monkeypatch.setattr(services, "pause_mailing", pause_late)
+
+    answer = api.post(f"{MAILINGS}{mailing.pk}/pause/")
+
+    assert refusal(answer) == (409, {None: "conflict"})
