@@ -15,6 +15,9 @@ demo: $(READY)
 
 test: $(READY_DEV)
 	@$(PY) -m pytest -n auto
+	@echo "Once more on SQLite: everything that a database decides."
+	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres" \
+		clients mailings messages_app --ignore-glob="*/test_sandbox*"
 
 check: lint test
 

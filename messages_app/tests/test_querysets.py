@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from clients.models import Client
@@ -23,9 +23,7 @@ MakeClients = Callable[..., list[Client]]
 MakeMailing = Callable[..., "Mailing"]
 AtOnce = Callable[..., list[Any]]
 
-several_writers = pytest.mark.skipif(
-    connection.vendor == "sqlite", reason="SQLite has one writer at a time."
-)
+several_writers = pytest.mark.postgres  # SQLite has one writer at a time
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -383,7 +381,7 @@ class TestRecording:
             "lease_until": None,
         }
 
-    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite knows no lengths.")
+    @pytest.mark.postgres  # SQLite knows no lengths
     def test_a_longer_reason_is_the_callers_mistake(
         self, leased: list[Message], now: datetime
     ) -> None:

@@ -25,6 +25,7 @@ from messages_app.sender.transport import MAX_BODY
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port
 
+TLS_HANDSHAKE = b"\x16"
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 next_id = count(1).__next__
 
@@ -98,6 +99,9 @@ class ScriptedConnection(StreamRequestHandler):
 
     def handle(self) -> None:
         self.server.connections += 1
+        if self.request.recv(1, socket.MSG_PEEK) == TLS_HANDSHAKE:
+            self.wfile.write(b"There is no TLS here.")
+            return
         while line := self.rfile.readline().decode().strip():
             headers = {}
             while header := self.rfile.readline().decode().strip():
@@ -300,7 +304,7 @@ class TestConnections:
                 waiting.close()
         assert answer.failure is Failure.NOT_CONNECTED
 
-    def test_an_untrusted_certificate_means_not_sent(
+    def test_a_failed_tls_handshake_means_not_sent(
         self, backend: type[Transport], script: Script
     ) -> None:
         server = script(http())
