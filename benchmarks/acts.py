@@ -1,0 +1,280 @@
+"""What benchmarks do inside an installation, each in a process of its own.
+
+`python -m benchmarks.acts NAME JSON` prints the result as JSON on the last line.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import django
+import psutil
+import requests
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402  # after the setup
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.db.models import Max, Min  # noqa: E402
+from django.test import Client as Browser  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+from django.utils import timezone  # noqa: E402
+from knox.models import AuthToken  # noqa: E402
+
+from clients.models import Client  # noqa: E402
+from mailings import services  # noqa: E402
+from mailings.models import Mailing  # noqa: E402
+from mailings.tasks import ring_on_commit  # noqa: E402
+from messages_app import sender  # noqa: E402
+from messages_app.models import Message  # noqa: E402
+
+LIMIT = 600  # seconds that a delivery may take
+
+Result = dict[str, Any]
+
+
+def migrate() -> Result:
+    """Make the tables, and an operator to log in as."""
+    call_command("migrate", verbosity=0)
+    User.objects.create_superuser("bench", password="bench")
+    return {}
+
+
+def add_clients(number: int) -> Result:
+    """Add clients of ten operators, five tags and two zones, in the database itself."""
+    columns = "phone_number, operator_code, tag, timezone, created_at, updated_at"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %s)
+            INSERT INTO clients_client ({columns})
+            SELECT CAST(79000000000 + i AS text), CAST(900 + i %% 10 AS text),
+                   CAST('tag' || i %% 5 AS text),
+                   CASE i %% 2 WHEN 0 THEN 'Europe/Moscow' ELSE 'Asia/Omsk' END,
+                   CURRENT_TIMESTAMP, CURRENT_TIMESTAMP
+            FROM n
+            """,
+            [number],
+        )
+        cursor.execute("ANALYZE")
+    return {}
+
+
+def deliver(number: int) -> Result:
+    """Create a mailing to everyone and wait until the running workers have delivered it."""
+    began_at = timezone.now()
+    mailing = _create_mailing()
+    ring_on_commit(mailing)
+    messages = Message.objects.filter(mailing=mailing)
+    give_up_at = time.monotonic() + LIMIT
+    while not _is_delivered(messages, number):
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(f"Not delivered in {LIMIT} s: {messages.count_by_status()}")
+        time.sleep(0.25)
+    sent = messages.aggregate(first=Min("sent_at"), last=Max("sent_at"))
+    if messages.filter(status="success").count() != number:
+        raise RuntimeError(f"Not everything arrived: {messages.count_by_status()}")
+    return {
+        "per_second": number / (sent["last"] - began_at).total_seconds(),
+        "sending_per_second": number / (sent["last"] - sent["first"]).total_seconds(),
+    }
+
+
+def post(number: int) -> Result:
+    """Post messages through the product's transport with no database behind it."""
+    transport = sender.transport()
+    text = json.dumps("A text as long as the one that the mailing has, to be fair.")
+    began_at = time.perf_counter()
+    begun = answered = 0
+    first = os.getpid() * 10_000_000
+    while answered < number:
+        for _ in range(min(transport.free, number - begun)):
+            begun += 1
+            transport.submit(sender.Request(first + begun, "79000000000", text))
+        answers = transport.poll(0.05)
+        answered += len(answers)
+        if any(not sender.judge(answer).is_success for answer in answers):
+            raise RuntimeError("The sandbox refused a message.")
+    return {"seconds": time.perf_counter() - began_at}
+
+
+def deliver_as_usual(number: int) -> Result:
+    """Queue one task a message of a new mailing and wait until the workers have sent them."""
+    from benchmarks.usual import send_one  # Its Celery application is not ours.
+
+    mailing = _create_mailing()
+    clients = list(Client.objects.values_list("pk", flat=True)[:number])
+    messages = Message.objects.filter(mailing=mailing, status="success")
+    began_at = time.perf_counter()
+    for client in clients:
+        send_one.delay(mailing.pk, client)
+    give_up_at = time.monotonic() + LIMIT
+    while messages.count() < number:
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(f"Not delivered in {LIMIT} s.")
+        time.sleep(0.1)
+    return {"per_second": number / (time.perf_counter() - began_at)}
+
+
+def wait_for_first(number: int, url: str, stats_url: str) -> Result:
+    """Post mailings that are due, one by one; tell how soon the sender had their first message."""
+    _, token = AuthToken.objects.create(User.objects.get(username="bench"))
+    times = []
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Token {token}"
+        for _ in range(number):
+            before = session.get(stats_url).json()["accepted"]
+            now = timezone.now()
+            began_at = time.perf_counter()
+            answer = session.post(
+                f"{url}/api/v1/mailings/",
+                json={
+                    "start_time": now.isoformat(),
+                    "stop_time": (now + timedelta(hours=1)).isoformat(),
+                    "text": "Now",
+                },
+            )
+            answer.raise_for_status()
+            while session.get(stats_url).json()["accepted"] == before:
+                if time.perf_counter() - began_at > 70:
+                    raise TimeoutError("Nothing was sent within 70 s.")
+                time.sleep(0.002)
+            times.append(time.perf_counter() - began_at)
+    return _percentiles(times)
+
+
+def plan(number: int) -> Result:
+    """Plan a mailing to everyone, in one process; tell the memory it took."""
+    mailing = _create_mailing()
+    services.start_mailing(mailing.pk, now=timezone.now())
+    services.plan_chunk(mailing.pk, now=timezone.now())
+    process = psutil.Process()
+    before = process.memory_info().rss
+    began_at = time.perf_counter()
+    while services.plan_chunk(mailing.pk, now=timezone.now()):
+        pass
+    seconds = time.perf_counter() - began_at
+    planned = Message.objects.filter(mailing=mailing).count()
+    if planned != number:
+        raise RuntimeError(f"{planned} messages were planned instead of {number}.")
+    return {
+        "per_second": (number - services.PLAN_CHUNK) / seconds,
+        "seconds": seconds,
+        "megabytes_grown": (process.memory_info().rss - before) / 1e6,
+    }
+
+
+def add_history(mailings: int, clients: int, running: int) -> Result:
+    """Add mailings with a message to each client: the last ones running, the others finished."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)
+            INSERT INTO mailings_mailing (start_time, stop_time, text, filters, status,
+                created_at, updated_at, planned_up_to, success_count, fail_count, last_run_time)
+            SELECT now() - interval '1 day', now() + interval '1 day', 'Text ' || i, '{}',
+                CASE WHEN i > %s THEN 'running' ELSE 'finished' END, now(), now(), 0,
+                CASE WHEN i > %s THEN NULL ELSE %s END, CASE WHEN i > %s THEN NULL ELSE %s END,
+                now()
+            FROM n
+            """,
+            [
+                mailings,
+                *(mailings - running, mailings - running),
+                *(clients - clients // 100, mailings - running, clients // 100),
+            ],
+        )
+        cursor.execute(
+            """
+            INSERT INTO messages_app_message (mailing_id, client_id, status, created_at, sent_at,
+                attempts, next_attempt_at, error_code, error, phone_number, is_manual)
+            SELECT mailing.id, client.id,
+                CASE WHEN client.id %% 100 = 0 THEN 'fail'
+                     WHEN mailing.status = 'running' AND client.id %% 2 = 0 THEN 'pending'
+                     ELSE 'success' END,
+                now(), now(), 1,
+                CASE WHEN client.id %% 100 <> 0 AND mailing.status = 'running'
+                     AND client.id %% 2 = 0 THEN now() END,
+                CASE WHEN client.id %% 100 = 0 THEN 'rejected' ELSE '' END, '',
+                client.phone_number, false
+            FROM mailings_mailing mailing
+            CROSS JOIN (SELECT * FROM clients_client ORDER BY id LIMIT %s) client
+            """,
+            [clients],
+        )
+        cursor.execute("VACUUM ANALYZE")
+    return {"messages": Message.objects.count()}
+
+
+def read(paths: list[str], repeats: int) -> Result:
+    """Ask for addresses again and again, in this process; tell times and numbers of queries."""
+    browser = Browser(SERVER_NAME="localhost")
+    browser.force_login(User.objects.get(username="bench"))
+    return {path: _read(browser, path, repeats) for path in paths}
+
+
+def _read(browser: Browser, path: str, repeats: int) -> Result:
+    times = []
+    with CaptureQueriesContext(connection) as queries:
+        _get(browser, path)
+    for _ in range(repeats):
+        began_at = time.perf_counter()
+        _get(browser, path)
+        times.append(time.perf_counter() - began_at)
+    return {**_percentiles(times), "queries": len(queries)}
+
+
+def _percentiles(times: list[float]) -> Result:
+    """Return median and 95th percentile of times in seconds, as milliseconds."""
+    times = sorted(times)
+    return {
+        "p50_ms": times[len(times) // 2] * 1000,
+        "p95_ms": times[int(len(times) * 0.95)] * 1000,
+    }
+
+
+def _get(browser: Browser, path: str) -> None:
+    response = browser.get(path)
+    if response.status_code != 200:
+        raise RuntimeError(f"{path} answered {response.status_code}: {response.content[:200]!r}")
+
+
+def _create_mailing() -> Mailing:
+    now = timezone.now()
+    return services.create_mailing(
+        Mailing(
+            start_time=now,
+            stop_time=now + timedelta(hours=2),
+            text="A text as long as the one that the mailing has, to be fair.",
+        ),
+        now=now,
+    )
+
+
+def _is_delivered(messages: Any, number: int) -> bool:
+    return not messages.unfinished().exists() and messages.count() >= number
+
+
+ACTS: dict[str, Callable[..., Result]] = {
+    act.__name__: act
+    for act in (
+        migrate,
+        add_clients,
+        deliver,
+        deliver_as_usual,
+        post,
+        wait_for_first,
+        plan,
+        add_history,
+        read,
+    )
+}
+
+if __name__ == "__main__":
+    print(json.dumps(ACTS[sys.argv[1]](**json.loads(sys.argv[2]))))  # noqa: T201  # its result

@@ -1,0 +1,164 @@
+"""The measurements. Each yields rows for the report; ratios compare runs made side by side."""
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from typing import Any, NamedTuple
+
+from benchmarks.stage import CONCURRENCY, SENDING_PROCESSES, Stage, stage, workers
+from mailing_manager_project import programs
+from tests.servers import free_port
+
+LATENCY = 0.05  # seconds, of a sender that is not next door
+
+
+class Row(NamedTuple):
+    """One line of the report. `wanted` is what we set out to reach."""
+
+    what: str
+    value: float
+    unit: str
+    wanted: str = ""
+
+
+def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Compare the engine on Postgres with the bare limit: no latency, everything on one machine."""
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        bare, engine = [], []
+        with installation.running(workers()):
+            _warm_up(installation, number)
+            for _ in range(repeats):
+                bare.append(_bare(installation, number))
+                engine.append(installation.act("deliver", number=number)["per_second"])
+    yield Row("bare limit: the same libcurl loop, no database", median(bare), "messages/s")
+    yield Row("engine on Postgres, planning included", median(engine), "messages/s", "≥ 5,000")
+    yield Row("engine / bare limit", _ratio(engine, bare), "%", "≥ 40 %")
+
+
+def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
+    """Compare the engine with arithmetic when the sender takes 50 ms."""
+    limit = SENDING_PROCESSES * CONCURRENCY / LATENCY
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        with installation.running(workers()):
+            _warm_up(installation, number)
+            installation.sandbox.set_faults(latency=LATENCY)
+            rates = [
+                installation.act("deliver", number=number)["sending_per_second"]
+                for _ in range(repeats)
+            ]
+    yield Row("arithmetic limit at 50 ms, 2 × 100 open requests", limit, "messages/s")
+    yield Row("engine on Postgres at 50 ms", median(rates), "messages/s")
+    yield Row("engine / arithmetic limit", median(rates) / limit * 100, "%", "≥ 90 %")
+
+
+def sqlite(repeats: int, number: int = 50_000) -> Iterator[Row]:
+    """Measure the engine on SQLite: a first run's installation."""
+    with stage("sqlite") as installation:
+        installation.act("add_clients", number=number)
+        with installation.running(workers()):
+            _warm_up(installation, number)
+            rates = [
+                installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+            ]
+    yield Row("engine on SQLite, planning included", median(rates), "messages/s", "≥ 4,000")
+
+
+def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
+    """Compare the engine with the usual design, with as many worker processes."""
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "benchmarks.usual"]
+    command += ["worker", "-Q", "usual", "-c", str(SENDING_PROCESSES), "-l", "error"]
+    with stage() as installation:
+        installation.act("add_clients", number=50 * number)
+        for wait in (0.0, LATENCY):
+            installation.sandbox.set_faults(latency=wait)
+            theirs, ours = [], []
+            with installation.running([command, *workers()]):
+                _warm_up(installation, 50 * number)
+                for _ in range(repeats):
+                    share = number if not wait else number // 8
+                    theirs.append(installation.act("deliver_as_usual", number=share)["per_second"])
+                    ours.append(installation.act("deliver", number=50 * number)["per_second"])
+            at = f"at {wait * 1000:.0f} ms"
+            yield Row(f"the usual design {at}: a task a message", median(theirs), "messages/s")
+            yield Row(f"engine / the usual design {at}", _ratio(ours, theirs) / 100, "×", "≥ 50")
+
+
+def planning(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
+    """Plan a mailing to a million clients."""
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        runs = [installation.act("plan", number=number) for _ in range(repeats)]
+    yield Row("planning a million messages", median(r["per_second"] for r in runs), "messages/s")
+    grown = max(run["megabytes_grown"] for run in runs)
+    yield Row("growth of the planner's memory meanwhile", grown, "MB", "flat")
+
+
+def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterator[Row]:
+    """Read lists and stats with five million messages in the database."""
+    paths = {
+        "mailings/stats/": "/api/v1/mailings/stats/",
+        "mailings/{id}/stats/ of a running one": f"/api/v1/mailings/{mailings}/stats/",
+        "messages/stats/ of a mailing": f"/api/v1/messages/stats/?mailing={mailings}",
+        "mailings/": "/api/v1/mailings/",
+        "messages/": "/api/v1/messages/",
+        "messages/ of a mailing": f"/api/v1/messages/?mailing={mailings // 2}",
+        "messages/ that failed": "/api/v1/messages/?status=fail",
+        "messages/ that are pending": "/api/v1/messages/?status=pending",
+        "messages/ of a client": "/api/v1/messages/?client=7",
+        "clients/ by beginning of number": "/api/v1/clients/?phone_number=790000001",
+    }
+    with stage() as installation:
+        installation.act("add_clients", number=clients)
+        installation.act("add_history", mailings=mailings, clients=clients, running=10)
+        found = installation.act("read", paths=list(paths.values()), repeats=20 * repeats)
+    for name, path in paths.items():
+        queries = found[path]["queries"]
+        yield Row(f"GET {name}: p50 ({queries} queries)", found[path]["p50_ms"], "ms")
+        yield Row(f"GET {name}: p95", found[path]["p95_ms"], "ms")
+
+
+def reaction(repeats: int) -> Iterator[Row]:
+    """Measure from the POST of a due mailing to its first message at the sender."""
+    port = free_port()
+    web = programs.web(programs.LOCALHOST, port)
+    with stage() as installation:
+        installation.act("add_clients", number=1_000)
+        with installation.running([web.command, *workers()]):
+            _warm_up(installation, 1_000)
+            found = installation.act(
+                "wait_for_first",
+                number=10 * repeats,
+                url=f"http://{programs.LOCALHOST}:{port}",
+                stats_url=f"{installation.sandbox.control_url}/stats",
+            )
+    yield Row("POST of a due mailing to its first message: p50", found["p50_ms"], "ms", "≤ 1,000")
+    yield Row("POST of a due mailing to its first message: p95", found["p95_ms"], "ms", "≤ 1,000")
+
+
+MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
+    measure.__name__: measure
+    for measure in (throughput, latency, sqlite, usual, planning, reading, reaction)
+}
+
+
+def _bare(installation: Stage, number: int) -> float:
+    """Post from as many processes as the engine has, and add up their rates."""
+    share = number // SENDING_PROCESSES
+    with ThreadPoolExecutor(SENDING_PROCESSES) as pool:
+        runs: list[dict[str, Any]] = list(
+            pool.map(lambda _: installation.act("post", number=share), range(SENDING_PROCESSES))
+        )
+    return sum(share / float(run["seconds"]) for run in runs)
+
+
+def _warm_up(installation: Stage, number: int) -> None:
+    """Let workers start and connect; the first delivery is not measured."""
+    installation.act("deliver", number=number)
+
+
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    """Return the median of the ratios of paired runs, in per cent."""
+    return median(our / their for our, their in zip(ours, theirs, strict=True)) * 100

@@ -1,0 +1,90 @@
+"""Everything a benchmark runs on: its own database, Redis, sandbox sender and workers."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from mailing_manager_project import programs
+from messages_app.sandbox.launch import RunningSandbox, run_sandbox
+from tests.servers import private_postgres, private_redis
+
+PROJECT = Path(__file__).resolve().parent.parent
+STOP_SECONDS = 15
+SENDING_PROCESSES = 2
+CONCURRENCY = 100  # open requests of each sending process
+
+
+class Stage:
+    """An installation that lives as long as one benchmark."""
+
+    def __init__(self, sandbox: RunningSandbox, env: dict[str, str]) -> None:
+        """Remember where everything is."""
+        self.sandbox = sandbox
+        self.env = {**os.environ, **env}
+
+    def act(self, name: str, **arguments: object) -> dict[str, Any]:
+        """Run a function of benchmarks.acts in a process of its own; return its result."""
+        command = [sys.executable, "-m", "benchmarks.acts", name, json.dumps(arguments)]
+        output = subprocess.run(
+            command, cwd=PROJECT, env=self.env, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+        result: dict[str, Any] = json.loads(output.splitlines()[-1])
+        return result
+
+    @contextmanager
+    def running(self, commands: Iterable[Sequence[str]]) -> Iterator[None]:
+        """Keep programs running for a while."""
+        running = [subprocess.Popen(command, cwd=PROJECT, env=self.env) for command in commands]
+        try:
+            yield
+        finally:
+            for process in running:
+                process.terminate()
+            for process in running:
+                try:
+                    process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@contextmanager
+def stage(database: str = "postgres", **env: str) -> Iterator[Stage]:
+    """Set up an empty, migrated installation on "postgres" or "sqlite"."""
+    with ExitStack() as stack:
+        var = stack.enter_context(tempfile.TemporaryDirectory(prefix="mailing-bench-"))
+        sandbox = stack.enter_context(run_sandbox())
+        url = (
+            stack.enter_context(private_postgres())
+            if database == "postgres"
+            else f"sqlite:///{var}/db.sqlite3"
+        )
+        installation = Stage(
+            sandbox,
+            {
+                "VAR_DIR": var,
+                "SECRET_KEY": "only-for-benchmarks",
+                "DATABASE_URL": url,
+                "CELERY_BROKER_URL": stack.enter_context(private_redis()),
+                "MESSAGE_SENDER_URL": f"{sandbox.url}/v1",
+                "MESSAGE_SENDER_TOKEN": "sandbox",
+                "MESSAGE_SENDER_PROCESSES": str(SENDING_PROCESSES),
+                "MESSAGE_SENDER_CONCURRENCY": str(CONCURRENCY),
+                **env,
+            },
+        )
+        installation.act("migrate")
+        yield installation
+
+
+def workers(processes: int = SENDING_PROCESSES) -> list[Sequence[str]]:
+    """Return the commands of the product's two workers, as main.py starts them."""
+    return [
+        programs.worker("mailings", processes=1).command,
+        programs.worker("messages", processes=processes).command,
+    ]
