@@ -3,7 +3,7 @@
 import atexit
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
@@ -86,10 +86,10 @@ def make_mailing(now: datetime) -> Callable[..., "Mailing"]:
 
 
 @pytest.fixture
-def queued() -> Iterator[Callable[[], list[tuple[Any, ...]]]]:
+def queued() -> Callable[[], list[tuple[Any, ...]]]:
     """Return a function that empties the broker: (task, *arguments) of what was queued."""
     _take_queued()  # what tests that do not care have left
-    yield _take_queued
+    return _take_queued
 
 
 @pytest.fixture

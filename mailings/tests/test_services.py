@@ -244,6 +244,37 @@ class TestPlanning:
         edit(mailing, now, filters={})
         assert plan(mailing, now) == 7
 
+    @pytest.mark.django_db(transaction=True)
+    def test_filters_edited_while_a_chunk_is_planned_wait_and_are_looked_through_then(
+        self,
+        make_clients: MakeClients,
+        make_mailing: MakeMailing,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        mailing = make_mailing(filters={"tag": "vip"})
+        make_clients(2, tag="vip")
+        make_clients(3, tag="new")
+        whole = messages.plan
+
+        def edit_filters() -> None:
+            edit(mailing, now, filters={"tag": "new"})
+            connection.close()
+
+        editing = Thread(target=edit_filters)
+
+        def plan_and_edit(**arguments: Any) -> int:
+            editing.start()
+            editing.join(0.3)
+            assert editing.is_alive()
+            return whole(**arguments)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(messages, "plan", plan_and_edit)
+            services.plan_chunk(mailing.pk, now=now)
+        editing.join()
+        assert plan(mailing, now) == 5
+
     def test_an_edited_text_does_not_plan_again(
         self, make_clients: MakeClients, mailing: Mailing, now: datetime
     ) -> None:

@@ -478,6 +478,29 @@ class TestPumping:
             f"Mailing {mailing.pk}: 1 answers came after their lease had ended."
         )
 
+    def test_a_delivery_that_broke_down_leaves_nothing_to_the_next(
+        self, mailing: "Mailing", make_mailing: MakeMailing, add: Add, scripted: Scripted
+    ) -> None:
+        lost, other = add(2), make_mailing()
+        add(3, mailing=other)
+
+        def break_down(transport: ScriptedTransport) -> Sequence[Answer]:
+            raise KeyboardInterrupt
+
+        transport = scripted(4, break_down)
+        with pytest.raises(KeyboardInterrupt):
+            deliver(mailing.pk)
+        transport.script = ScriptedTransport.answer
+        deliver(other.pk)
+        assert succeeded() == 3
+        for message in lost:
+            message.refresh_from_db()
+            assert (message.status, message.attempts, message.sent_at) == ("pending", 1, None)
+        with time_machine.travel(timezone.now() + LEASE):
+            deliver(mailing.pk)
+        assert succeeded() == 5
+        assert [request.id for request in transport.sent].count(lost[0].pk) == 2
+
     def test_no_sender_keeps_a_message_for_longer_than_a_day(
         self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
     ) -> None:
