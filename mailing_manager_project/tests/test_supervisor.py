@@ -92,9 +92,13 @@ def test_a_signal_is_a_request_to_stop(number: int) -> None:
         os.kill(os.getpid(), number)
         return False
 
-    before = signal.getsignal(number)
-    assert Run([program(FOREVER)], until=send).code == 0
-    assert signal.getsignal(number) == before
+    # The tests may run under nohup themselves.
+    found = signal.signal(number, signal.default_int_handler)
+    try:
+        assert Run([program(FOREVER)], until=send).code == 0
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, found)
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:
