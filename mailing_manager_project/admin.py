@@ -112,27 +112,30 @@ class ConsoleCrontabScheduleAdmin(beat.CrontabScheduleAdmin, ScheduleAdmin):
 admin.site.register((ClockedSchedule, IntervalSchedule, SolarSchedule), ScheduleAdmin)
 
 
+# Title of a group, and its items: title, icon, application, model.
+GROUPS = (
+    (
+        "",
+        (
+            ("Mailings", "campaign", "mailings", "mailing"),
+            ("Clients", "contacts", "clients", "client"),
+            ("Messages", "sms", "messages_app", "message"),
+        ),
+    ),
+    (
+        "Administration",
+        (
+            ("Schedule", "schedule", "django_celery_beat", "periodictask"),
+            ("API tokens", "key", "knox", "authtoken"),
+            ("Users", "person", "auth", "user"),
+            ("Groups", "group", "auth", "group"),
+        ),
+    ),
+)
+
+
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the sidebar: the three rooms first, each to those who may see it."""
-    groups = (
-        (
-            "",
-            (
-                ("Mailings", "campaign", "mailings", "mailing"),
-                ("Clients", "contacts", "clients", "client"),
-                ("Messages", "sms", "messages_app", "message"),
-            ),
-        ),
-        (
-            "Administration",
-            (
-                ("Schedule", "schedule", "django_celery_beat", "periodictask"),
-                ("API tokens", "key", "knox", "authtoken"),
-                ("Users", "person", "auth", "user"),
-                ("Groups", "group", "auth", "group"),
-            ),
-        ),
-    )
     return [
         *(
             {
@@ -148,7 +151,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                     if request.user.has_perm(f"{app}.view_{model}")
                 ],
             }
-            for title, items in groups
+            for title, items in GROUPS
         ),
         {
             "title": "Programs",

@@ -184,14 +184,33 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 # Sending
 
-MAILING_REPEAT_TIMEOUT = timedelta(seconds=env.int("MAILING_REPEAT_TIMEOUT", default=600))
-MESSAGE_SENDER_URL = env.str("MESSAGE_SENDER_URL", default="https://probe.fbrq.cloud/v1")
+
+def _positive(name: str, default: int) -> int:
+    """Return a whole number from the environment; zero would mean that nothing is ever sent."""
+    raw = env.str(name, default="").strip() or str(default)
+    if not (raw.isascii() and raw.isdecimal() and 0 < int(raw) < 10**9):
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a whole number from 1 upwards.")
+    return int(raw)
+
+
+def _address(name: str, default: str) -> str:
+    """Return an HTTP address from the environment."""
+    address: str = env.str(name, default="") or default
+    if not address.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(
+            f"{name} is {address[:80]!r}. Begin it with https:// or http://."
+        )
+    return address
+
+
+MAILING_REPEAT_TIMEOUT = timedelta(seconds=_positive("MAILING_REPEAT_TIMEOUT", 600))
+MESSAGE_SENDER_URL = _address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
 MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
 MESSAGE_SENDER_BACKEND = env.str(
     "MESSAGE_SENDER_BACKEND", default="messages_app.sender.curl.CurlTransport"
 )
-MESSAGE_SENDER_CONCURRENCY = env.int("MESSAGE_SENDER_CONCURRENCY", default=100)
-MESSAGE_SENDER_PROCESSES = env.int("MESSAGE_SENDER_PROCESSES", default=2)
+MESSAGE_SENDER_CONCURRENCY = _positive("MESSAGE_SENDER_CONCURRENCY", 100)
+MESSAGE_SENDER_PROCESSES = _positive("MESSAGE_SENDER_PROCESSES", 2)
 
 # REST
 

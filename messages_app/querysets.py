@@ -20,6 +20,7 @@ from clients.querysets import Filters, matching
 
 if TYPE_CHECKING:
     from clients.models import Client
+    from mailings.querysets import MailingQuerySet
     from messages_app.models import Doorbell, Message  # noqa: F401  # named in strings below
 
 DETOURS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
@@ -50,6 +51,11 @@ class Outcome:
     error: str = ""
 
 
+def running_mailings(now: datetime) -> "MailingQuerySet":
+    """Return the mailings that are being delivered, from the room above."""
+    return apps.get_model("mailings", "Mailing").objects.running(now)
+
+
 class MessageQuerySet(models.QuerySet["Message"]):
     """Messages, as phrases."""
 
@@ -59,9 +65,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def deliverable(self, now: datetime) -> "MessageQuerySet":
         """Keep the due ones of mailings that are running and inside their time."""
-        return self.due(now).filter(
-            mailing__status="running", mailing__start_time__lte=now, mailing__stop_time__gt=now
-        )
+        return self.due(now).filter(mailing__in=running_mailings(now))
 
     def free(self, now: datetime) -> "MessageQuerySet":
         """Keep those that no delivery holds, or none that came back in time."""
@@ -159,27 +163,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
         claimed when the mailing was edited after `unchanged_since`: text and filters are those
         of the moment of the claim.
         """
-        running = apps.get_model("mailings", "Mailing").objects.running(now)
-        unchanged = running.filter(pk=mailing_id, updated_at=unchanged_since)
-        matches = Q(is_manual=True) | matching(filters, prefix="client__")
-        due = (
-            self.due(now)
-            .filter(Exists(unchanged), mailing=mailing_id)
-            .annotate(
-                matches=Case(
-                    When(Q(client__isnull=False) & matches, then=Value(True)),
-                    default=Value(False),
-                    output_field=BooleanField(),
-                ),
-                number=Coalesce("client__phone_number", Value("")),
-            )
-            .order_by("mailing_id", "next_attempt_at")
-            .select_for_update(of=("self",), skip_locked=True)
-            .values_list("pk", "matches", "number")[:limit]
-        )
+        unchanged = running_mailings(now).filter(pk=mailing_id, updated_at=unchanged_since)
+        due = self.due(now).filter(Exists(unchanged), mailing=mailing_id)
         table = self._table()
         with self._by_index() as cursor:
-            sql, params = due.query.sql_with_params()
+            sql, params = due._next(limit, filters).query.sql_with_params()
             cursor.execute(
                 f"""
                 WITH due (id, matches, number) AS ({sql})
@@ -196,6 +184,23 @@ class MessageQuerySet(models.QuerySet["Message"]):
             )
             rows = cursor.fetchall()
         return [Claimed(pk, number) for pk, number, lease in rows if lease is not None]
+
+    def _next(self, limit: int, filters: Filters) -> "models.QuerySet[Message, Any]":
+        """Lock the first messages that nobody else has locked: (id, still matches, number)."""
+        matches = Q(is_manual=True) | matching(filters, prefix="client__")
+        return (
+            self.annotate(
+                matches=Case(
+                    When(Q(client__isnull=False) & matches, then=Value(True)),
+                    default=Value(False),
+                    output_field=BooleanField(),
+                ),
+                number=Coalesce("client__phone_number", Value("")),
+            )
+            .order_by("mailing_id", "next_attempt_at")
+            .select_for_update(of=("self",), skip_locked=True)
+            .values_list("pk", "matches", "number")[:limit]
+        )
 
     def record(self, outcomes: Sequence[Outcome], *, token: int) -> int:
         """Write what attempts came to and return their leases; count the messages written.

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Q
@@ -11,6 +10,7 @@ from django.db.models import Q
 from clients.models import Client
 from clients.querysets import Filters, matching
 from messages_app.models import Message, Withdrawal
+from messages_app.querysets import running_mailings
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
     """Return a mailing as it is this moment, if it is running and inside its time."""
-    return apps.get_model("mailings", "Mailing").objects.running(now).filter(pk=mailing_id).first()
+    return running_mailings(now).filter(pk=mailing_id).first()
 
 
 def plan(*, mailing_id: int, audience: "models.QuerySet[Client]", now: datetime) -> int:

@@ -109,7 +109,9 @@ def test_a_database_that_cannot_be_used_is_one_clear_line(
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
     [
-        ("MESSAGE_SENDER_CONCURRENCY", "many", "'many'"),
+        ("MESSAGE_SENDER_CONCURRENCY", "many", "MESSAGE_SENDER_CONCURRENCY is 'many'."),
+        ("MESSAGE_SENDER_PROCESSES", "0", "MESSAGE_SENDER_PROCESSES is '0'."),
+        ("MAILING_REPEAT_TIMEOUT", "-1", "MAILING_REPEAT_TIMEOUT is '-1'."),
         ("DATABASE_URL", "oracle://me:secret@127.0.0.1/x", "must begin with sqlite:///"),
     ],
 )
@@ -120,6 +122,12 @@ def test_a_setting_that_makes_no_sense_is_one_clear_line(
     assert "A setting is wrong." in line
     assert complaint in line
     assert "secret" not in line
+
+
+@pytest.mark.flow
+def test_an_address_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
+    line = refusal(tmp_path, MESSAGE_SENDER_TOKEN="real", MESSAGE_SENDER_URL="probe.fbrq.cloud")
+    assert "MESSAGE_SENDER_URL is 'probe.fbrq.cloud'. Begin it with https://" in line
 
 
 @pytest.mark.flow
