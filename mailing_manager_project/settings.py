@@ -178,7 +178,7 @@ CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith("redis")  # the on
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_TIMEZONE = TIME_ZONE
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "mailing_manager_project.beat:Scheduler"
 # How late beat may notice a mailing saved meanwhile, in seconds.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 

@@ -39,6 +39,19 @@ times = [datetime.fromisoformat(each) for each in {times}]
 print(Mailing.objects.create(start_time=times[0], stop_time=times[1], text="Привет 👋").pk)
 """
 
+CREATE_MAILING = """
+from datetime import timedelta
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+from mailings.models import Mailing
+from mailings.services import create_mailing
+# Without a signal, as on a new installation: nothing has ever been changed.
+PeriodicTask.objects.filter(name="start_mailing").update(enabled=False)
+start = timezone.now() + timedelta(seconds=3)
+mailing = Mailing(start_time=start, stop_time=start + timedelta(hours=1), text="On time")
+create_mailing(mailing, now=timezone.now())
+"""
+
 
 class Installation:
     """The program's own processes on a database, a broker and a sandbox sender of its own."""
@@ -96,6 +109,21 @@ class Installation:
         self._workers.append(worker)
         return log
 
+    def start_beat(self) -> None:
+        """Start the clock."""
+        command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "beat"]
+        log = self.folder / "beat.log"
+        with log.open("wb") as output:
+            beat = subprocess.Popen(
+                [*command, "--pidfile=", "-l", "INFO"],
+                cwd=BASE_DIR,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._workers.append(beat)
+        self.wait_for(lambda: "Starting..." in log.read_text())
+
     def start_workers(self) -> None:
         """Start one for each queue."""
         self.start_worker("mailings")
@@ -103,7 +131,7 @@ class Installation:
 
     def wait_until_ready(self) -> None:
         """Wait until every worker listens to its queue."""
-        logs = list(self.folder.glob("*.log"))
+        logs = list(self.folder.glob("m*.log"))
         self.wait_for(lambda: all("ready." in log.read_text() for log in logs))
 
     def add_clients(self, number: int) -> None:
@@ -299,3 +327,20 @@ def test_what_is_planned_and_not_sent_in_time_is_accounted_for(install: Install)
     assert installation.mailing() == ("finished", sent, 5_000 - sent)
     stopped_at = installation.query("SELECT stop_time FROM mailings_mailing")[0][0]
     assert installation.sandbox.stats()["last_accepted_at"] <= stopped_at.timestamp()
+
+
+@pytest.mark.parametrize("database", ["postgres", "sqlite"])
+def test_the_first_mailing_is_started_by_the_clock_without_waiting_for_the_tick(
+    install: Install, database: str
+) -> None:
+    installation = install(database)
+    installation.start_workers()
+    installation.add_clients(10)
+    installation.start_beat()
+    installation.wait_until_ready()
+    installation.run(CREATE_MAILING)
+    installation.wait_for(lambda: installation.messages() == {"success": 10})
+    installation.check_that_each_was_sent_once(10)
+    sql = "SELECT start_time, (SELECT MIN(sent_at) FROM messages_app_message) FROM mailings_mailing"
+    ((start, first),) = installation.query(sql)
+    assert start <= first
