@@ -19,6 +19,7 @@ from celery import Celery
 from kombu import Connection
 
 from mailing_manager_project.environment import BASE_DIR
+from messages_app.sender.transport import REQUEST_TIMEOUT
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import private_postgres, private_redis
 
@@ -326,7 +327,10 @@ def test_what_is_planned_and_not_sent_in_time_is_accounted_for(install: Install)
     assert installation.messages() == {"success": sent, "fail": 5_000 - sent}
     assert installation.mailing() == ("finished", sent, 5_000 - sent)
     stopped_at = installation.query("SELECT stop_time FROM mailings_mailing")[0][0]
-    assert installation.sandbox.stats()["last_accepted_at"] <= stopped_at.timestamp()
+    # What was begun before the stop may arrive until its request ends; test_delivery.py holds
+    # that none is begun later.
+    last = installation.sandbox.stats()["last_accepted_at"]
+    assert last <= stopped_at.timestamp() + REQUEST_TIMEOUT
 
 
 @pytest.mark.parametrize("database", ["postgres", "sqlite"])
