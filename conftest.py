@@ -3,11 +3,13 @@
 import atexit
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from itertools import count
+from pathlib import Path
 from queue import Empty
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
@@ -17,9 +19,11 @@ import pytest
 from celery import current_app
 from django.apps import apps
 from django.db import connections
+from django.db.models.signals import post_migrate
 from django.utils import timezone
 from kombu import Connection
 from kombu.pools import producers
+from pytest_django import Settings
 
 from tests.servers import private_postgres
 
@@ -52,10 +56,32 @@ django.setup()
 numbers = count(79_990_000_001)
 
 
+def _put_brakes_back(**_: object) -> None:
+    """Save the row that a migration made, because a test may have emptied the tables."""
+    apps.get_model("messages_app", "Brakes").objects.get_or_create(pk=1)
+
+
+post_migrate.connect(_put_brakes_back, sender=apps.get_app_config("messages_app"))
+
+
+@pytest.fixture(autouse=True)
+def _own_spool(settings: Settings, tmp_path: Path) -> None:
+    """Keep what a test's deliveries note down away from those of other tests."""
+    settings.SPOOL_DIR = tmp_path / "spool"
+
+
 @pytest.fixture
 def now() -> datetime:
     """Return the moment the test is about."""
     return timezone.now()
+
+
+@pytest.fixture
+def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the engine read this process's clock, which a test can set, not the database's."""
+    monkeypatch.setattr("messages_app.clock.now", timezone.now)
+    for module in ("clock", "intake", "delivery"):
+        monkeypatch.setattr(f"messages_app.{module}.ticks", time.time)
 
 
 @pytest.fixture

@@ -83,6 +83,8 @@ WSGI_APPLICATION = "mailing_manager_project.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the packages', which it extends.
+        "DIRS": [BASE_DIR / "mailing_manager_project" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -134,7 +136,8 @@ if _database["ENGINE"].endswith("sqlite3"):
 else:
     _database["CONN_MAX_AGE"] = 60  # seconds
     _database["CONN_HEALTH_CHECKS"] = True
-    _database["OPTIONS"] = {"connect_timeout": 5}  # seconds
+    # Seconds; what the URL says, such as ?sslmode=require, counts more.
+    _database["OPTIONS"] = {"connect_timeout": 5, **_database.get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery: see docs/adr/0004-no-acks-late.md for what is deliberately absent.
@@ -152,20 +155,22 @@ CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "mailings"
 CELERY_TASK_ROUTES = {"send_message": {"queue": "messages"}}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
-    "max_retries": 3,
+    "max_retries": 2,
     "interval_start": 0,
     "interval_step": 0.2,
     "interval_max": 1,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
-    "visibility_timeout": 300,
-    "socket_timeout": 15,
-    "socket_connect_timeout": 5,
-    "socket_keepalive": True,
-    "health_check_interval": 10,
-}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}  # RabbitMQ needs none
+if CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "visibility_timeout": 300,
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
 if CELERY_BROKER_URL.startswith("filesystem:"):  # main.py's last resort: queues in files
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(VAR_DIR / "queue"),
@@ -193,6 +198,28 @@ def _positive(name: str, default: int) -> int:
     return int(raw)
 
 
+def _flag(name: str, *, default: bool) -> bool:
+    """Return yes or no from the environment; what might be a slip of the pen is refused."""
+    raw = env.str(name, default="").strip().lower() or str(default).lower()
+    if raw not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write True or False.")
+    return raw in ("true", "1", "yes", "on")
+
+
+def _rate(name: str) -> float | None:
+    """Return a number a second from the environment; None, where it is empty, for no limit."""
+    raw = env.str(name, default="").strip()
+    try:
+        rate = float(raw) if raw else None
+    except ValueError:
+        rate = 0.0
+    if rate is None or 0.01 <= rate <= 1e6:
+        return rate
+    raise ImproperlyConfigured(
+        f"{name} is {raw[:40]!r}. Write messages a second, from 0.01 to 1000000, or nothing."
+    )
+
+
 def _address(name: str, default: str) -> str:
     """Return an HTTP address from the environment."""
     address: str = env.str(name, default="") or default
@@ -211,6 +238,11 @@ MESSAGE_SENDER_BACKEND = env.str(
 )
 MESSAGE_SENDER_CONCURRENCY = _positive("MESSAGE_SENDER_CONCURRENCY", 100)
 MESSAGE_SENDER_PROCESSES = _positive("MESSAGE_SENDER_PROCESSES", 2)
+MESSAGE_SENDER_TIMEOUT = _positive("MESSAGE_SENDER_TIMEOUT", 10)
+MESSAGE_SENDER_RATE = _rate("MESSAGE_SENDER_RATE")
+# What deliveries note down until the database has it; it must outlive the process.
+SPOOL_DIR = VAR_DIR / "spool"
+MESSAGE_SENDER_IDEMPOTENT = _flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # REST
 
@@ -261,6 +293,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
+        "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
+        "BreakerStateEnum": "messages_app.signs.Breaker",
         # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
@@ -288,6 +322,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",
     "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",
     "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar"},
 }

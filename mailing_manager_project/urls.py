@@ -10,6 +10,7 @@ from rest_framework.routers import DefaultRouter
 from clients.api.views import ClientViewSet
 from mailing_manager_project.api.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
+from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
 
 router = DefaultRouter(use_regex_path=False)
@@ -29,6 +30,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
+    path("api/v1/sender/", SenderView.as_view()),
+    path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SpectacularAPIView.as_view(**open_to_all), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(**open_to_all), name="docs"),
     re_path("^api/", NoSuchAddress.as_view()),

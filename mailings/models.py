@@ -4,6 +4,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
 
+from clients.windows import Window
 from mailings.filters import validate_filters
 from mailings.querysets import MailingQuerySet
 
@@ -22,6 +23,18 @@ class Mailing(models.Model):
 
     start_time = models.DateTimeField(help_text="Sending begins. In the past means at once.")
     stop_time = models.DateTimeField(help_text="Nothing is sent from this moment on.")
+    window_start = models.TimeField(
+        null=True,
+        blank=True,
+        help_text="Nobody is sent to before this hour of their own day, for example 09:00. Leave "
+        "both hours empty to send at any hour.",
+    )
+    window_end = models.TimeField(
+        null=True,
+        blank=True,
+        help_text="Nor from this hour on, for example 21:00. An hour earlier than the first is "
+        "the next morning's: 22:00 and 06:00 are the night.",
+    )
     text = models.TextField(max_length=4096, help_text="What the clients will read.")
     filters = models.JSONField(
         default=dict,
@@ -45,6 +58,8 @@ class Mailing(models.Model):
     # Set once, when nothing can change any more: history is then read, not counted.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
+    # The same by the clients' time zones: {zone: {status: number}}.
+    timezone_counts = models.JSONField(null=True, editable=False)
 
     objects = MailingQuerySet.as_manager()
 
@@ -64,6 +79,15 @@ class Mailing(models.Model):
                 ),
                 name="mailing_status_is_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(window_start=None, window_end=None)
+                | models.Q(window_start__isnull=False, window_end__isnull=False),
+                name="mailing_window_has_two_ends",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(window_start=models.F("window_end")),
+                name="mailing_window_opens",
+            ),
         )
         indexes = (
             # The minute's tick looks only at mailings that are not over.
@@ -82,6 +106,13 @@ class Mailing(models.Model):
         """Whether its status allows no more sending."""
         return self.status in (self.Status.FINISHED, self.Status.CANCELLED)
 
+    @property
+    def window(self) -> Window | None:
+        """The hours in which clients are written to, by their own clocks; None is any hour."""
+        if self.window_start is None or self.window_end is None:
+            return None
+        return Window(self.window_start, self.window_end)
+
     def clean(self) -> None:
         """Refuse times in the wrong order, a text of nothing but spaces, and no filters."""
         if self.filters in EMPTY_VALUES:
@@ -94,6 +125,25 @@ class Mailing(models.Model):
                 "The stop time must be later than the start time.", code="stop_before_start"
             )
             raise ValidationError({"stop_time": too_early})
+        self._validate_window()
+
+    def _validate_window(self) -> None:
+        """Refuse a window that has only one end, or is over as it begins."""
+        start, end = self.window_start, self.window_end
+        if (start is None) != (end is None):
+            missing = "window_start" if start is None else "window_end"
+            incomplete = ValidationError(
+                "A window has a start and an end. Write this one too, or leave both empty.",
+                code="window_incomplete",
+            )
+            raise ValidationError({missing: incomplete})
+        if start is not None and start == end:
+            never = ValidationError(
+                "The window would never be open. Write an end that differs from the start, or "
+                "leave both empty to send at any hour.",
+                code="window_never_open",
+            )
+            raise ValidationError({"window_end": never})
 
     def _validate_empty_filters(self) -> None:
         """Refuse null, "" and [], about which Django does not ask the field's validators."""

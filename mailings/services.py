@@ -10,10 +10,13 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
 from mailings.models import Mailing
+from mailings.stats import count_by_timezone, in_all
+from messages_app import recovery
 from messages_app import services as messages
 from messages_app.models import Message
 
 PLAN_CHUNK = 10_000  # messages planned in one transaction
+EDITABLE = ("start_time", "stop_time", "window_start", "window_end", "text", "filters")
 
 Status = Mailing.Status
 
@@ -61,12 +64,15 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
                 "The mailing has started; its start time cannot change.", code="mailing_started"
             )
             raise ValidationError({"start_time": started})
-        edited = ["start_time", "stop_time", "text", "filters", "updated_at"]
+        edited = [*EDITABLE, "updated_at"]
         if mailing.filters != before.filters:
             # Look through all clients again, and again at those that were put off.
             mailing.last_run_time, mailing.planned_up_to = None, 0
             edited += ["last_run_time", "planned_up_to"]
+        if (mailing.filters, mailing.window) != (before.filters, before.window):
             messages.make_due(mailing_id=mailing.pk, now=now)
+        if mailing.stop_time > before.stop_time:
+            messages.take_up_again(mailing_id=mailing.pk, now=now)
         mailing.save(update_fields=edited)
         _schedule_start(mailing, now)
     return mailing
@@ -115,7 +121,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
             raise ValidationError(
                 "The mailing is running. Cancel it first.", code="mailing_running"
             )
-        if Message.objects.filter(mailing=mailing).leased(now).exists():
+        if Message.objects.filter(mailing=mailing).leased().exists():
             raise ValidationError(
                 "Messages of this mailing are on their way. Try again in a minute.",
                 code="mailing_in_flight",
@@ -157,7 +163,7 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
         last = audience.order_by("pk").values_list("pk", flat=True)[PLAN_CHUNK - 1 :].first()
         if last:
             audience = audience.filter(pk__lte=last)
-        messages.plan(mailing_id=mailing_id, audience=audience, now=now)
+        messages.plan(mailing_id=mailing_id, audience=audience, window=mailing.window, now=now)
         mailing.planned_up_to = last or 0
         mailing.last_run_time = mailing.last_run_time if last else now
         mailing.save(update_fields=["planned_up_to", "last_run_time"])
@@ -169,14 +175,9 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
     mailing = Mailing.objects.filter(pk=mailing_id).to_finish(now).first()
     if not mailing:
         return
-    cancelled = mailing.status == Status.CANCELLED
-    messages.give_up(
-        mailing_id=mailing_id,
-        filters=mailing.filters,
-        error_code="cancelled" if cancelled else "expired",
-        error="The mailing was cancelled." if cancelled else "The stop time came first.",
-        now=now,
-    )
+    recovery.take_back_strays(mailing_id, now=now)
+    is_cancelled = mailing.status == Status.CANCELLED
+    messages.give_up(mailing=mailing, error_code="cancelled" if is_cancelled else "expired")
     _close(mailing_id, now)
 
 
@@ -189,12 +190,12 @@ def _close(mailing_id: int, now: datetime) -> None:
         sent = Message.objects.filter(mailing=mailing_id)
         if not mailing or sent.unfinished().exists():
             return
-        counts = sent.count_by_status()
-        mailing.success_count = counts.get(Message.Status.SUCCESS, 0)
-        mailing.fail_count = counts.get(Message.Status.FAIL, 0)
+        mailing.timezone_counts = count_by_timezone(sent)
+        counts = in_all(mailing.timezone_counts)
+        mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
         if mailing.status != Status.CANCELLED:
             mailing.status = Status.FINISHED
-        mailing.save(update_fields=["success_count", "fail_count", "status"])
+        mailing.save(update_fields=["success_count", "fail_count", "timezone_counts", "status"])
         _forget_schedule(mailing)
 
 

@@ -1,13 +1,18 @@
 """Counts of mailings that always add up: open ones are counted, closed ones were."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from django.db.models import Count, Sum, Value
+from django.db.models import CharField, Count, QuerySet, Sum, Value
+from django.db.models.functions import Cast, Coalesce
 
 from mailings.models import Mailing
 from messages_app.models import Message
 from messages_app.stats import counts
+
+ByTimezone = Mapping[str, Mapping[str, int]]  # messages by the client's zone and by status
+
+UNKNOWN_ZONE = "unknown"  # of messages whose client was deleted
 
 
 def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
@@ -15,17 +20,41 @@ def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
     mailings = list(mailings)
     ids = [mailing.pk for mailing in mailings if mailing.success_count is None]
     counted = Message.objects.filter(mailing__in=ids).count_by_mailing() if ids else {}
-    return [
-        {
-            "id": mailing.pk,
-            "status": mailing.status,
-            "start_time": mailing.start_time,
-            "stop_time": mailing.stop_time,
-            "last_run_time": mailing.last_run_time,
-            "stats": _final(mailing) or counts(counted.get(mailing.pk, {})),
-        }
-        for mailing in mailings
-    ]
+    return [_stats(mailing, counted.get(mailing.pk, {})) for mailing in mailings]
+
+
+def timezone_stats(mailing: Mailing) -> dict[str, object]:
+    """Return the same of one mailing, and by its clients' time zones, those with most first.
+
+    Both are of one query, so that they add up while messages are being sent.
+    """
+    zones: ByTimezone | None = mailing.timezone_counts
+    if zones is None:
+        zones = count_by_timezone(Message.objects.filter(mailing=mailing))
+    by_size = sorted(zones.items(), key=lambda item: (-sum(item[1].values()), item[0]))
+    return {
+        **_stats(mailing, in_all(zones)),
+        "timezones": {zone: counts(by_status) for zone, by_status in by_size},
+    }
+
+
+def count_by_timezone(messages: QuerySet[Message]) -> dict[str, dict[str, int]]:
+    """Return {client's time zone: {status: number of messages}}, in one query."""
+    zones: dict[str, dict[str, int]] = {}
+    # As text, because a name that the machine has no zone of is counted like any other.
+    zone = Coalesce(Cast("client__timezone", CharField()), Value(UNKNOWN_ZONE))
+    rows = messages.order_by().values_list(zone, "status").annotate(Count("pk"))
+    for name, status, number in rows:
+        zones.setdefault(name, {})[status] = number
+    return zones
+
+
+def in_all(zones: ByTimezone) -> dict[str, int]:
+    """Return the counts of all time zones together."""
+    by_status: Counter[str] = Counter()
+    for of_zone in zones.values():
+        by_status.update(of_zone)
+    return counts(by_status)
 
 
 def totals() -> dict[str, int]:
@@ -48,6 +77,17 @@ def totals() -> dict[str, int]:
     for status, number in rows:
         by_status[status] += number
     return counts(by_status)
+
+
+def _stats(mailing: Mailing, counted: Mapping[str, int]) -> dict[str, object]:
+    return {
+        "id": mailing.pk,
+        "status": mailing.status,
+        "start_time": mailing.start_time,
+        "stop_time": mailing.stop_time,
+        "last_run_time": mailing.last_run_time,
+        "stats": _final(mailing) or counts(counted),
+    }
 
 
 def _final(mailing: Mailing) -> dict[str, int] | None:

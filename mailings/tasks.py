@@ -5,11 +5,13 @@ from time import monotonic
 
 from celery import shared_task
 from django.db import transaction
-from django.utils import timezone
 
 from mailings import services
 from mailings.models import Mailing
-from messages_app.tasks import publish, ring
+from messages_app import clock, recovery
+from messages_app.models import Heartbeat
+from messages_app.publishing import publish
+from messages_app.tasks import BEAT, patience, ring
 
 TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
 
@@ -17,28 +19,24 @@ TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
 @shared_task(name="start_mailing")
 def start_mailing(mailing_id: int | None = None) -> None:
     """Start, plan and ring for one mailing; without an id, for all that need it (the tick)."""
-    if mailing_id is None:
-        _start_all()
-        return
-    services.start_mailing(mailing_id, now=timezone.now())
-    ends_at = monotonic() + TIME_BOX
-    while services.plan_chunk(mailing_id, now=timezone.now()):
-        ring(mailing_id)
-        if monotonic() > ends_at:
-            publish(start_mailing, mailing_id)
-            return
-    ring(mailing_id)
+    with patience("Planning"):
+        Heartbeat.objects.all().beat("start_mailing", clock.now(), every=BEAT)
+        if mailing_id is None:
+            _start_all()
+        else:
+            _start(mailing_id)
 
 
 @shared_task(name="finish_mailing")
 def finish_mailing(mailing_id: int | None = None) -> None:
     """Close one mailing that is over; without an id, all of them (the tick)."""
-    now = timezone.now()
-    if mailing_id is None:
-        for pk in Mailing.objects.to_finish(now).values_list("pk", flat=True):
-            publish(finish_mailing, pk)
-    else:
-        services.finish_mailing(mailing_id, now=now)
+    with patience("Closing"):
+        now = clock.now()
+        if mailing_id is None:
+            for pk in Mailing.objects.to_finish(now).values_list("pk", flat=True):
+                publish(finish_mailing, pk)
+        else:
+            services.finish_mailing(mailing_id, now=now)
 
 
 def ring_on_commit(mailing: Mailing) -> None:
@@ -47,7 +45,19 @@ def ring_on_commit(mailing: Mailing) -> None:
     transaction.on_commit(partial(publish, task, mailing.pk))
 
 
+def _start(mailing_id: int) -> None:
+    services.start_mailing(mailing_id, now=clock.now())
+    ends_at = monotonic() + TIME_BOX
+    while services.plan_chunk(mailing_id, now=clock.now()):
+        ring(mailing_id)
+        if monotonic() > ends_at:
+            publish(start_mailing, mailing_id)
+            return
+    ring(mailing_id)
+
+
 def _start_all() -> None:
-    now = timezone.now()
+    now = clock.now()
+    recovery.take_back_expired(now=now)
     for pk in services.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
         publish(start_mailing, pk)

@@ -4,179 +4,185 @@ Claim, send, record, round and round in one thread: the next batch is claimed wh
 in flight, answers are written in sub-batches, and no transaction is open while HTTP is.
 """
 
-import json
 import logging
 import secrets
-from collections import deque
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from time import monotonic
+import time
+from datetime import timedelta
 
 from django.conf import settings
-from django.utils import timezone
 
-from messages_app import sender, services
-from messages_app.models import Message
-from messages_app.querysets import Claimed, Outcome
+from messages_app import brakes, recovery, sender, services
+from messages_app.clock import Clock, ticks
+from messages_app.intake import LOOK_DELAY, Intake, Waiting
+from messages_app.models import Brakes, Lease, Message
+from messages_app.outcomes import outcome
+from messages_app.spool import Spool
+from messages_app.statements import Outcome
 
-TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
-LEASE = timedelta(seconds=60)
-# A request is begun only while its lease covers it to the end.
-LEASE_MARGIN = timedelta(seconds=sender.REQUEST_TIMEOUT + 5)
-MAX_CLAIM = 1000  # messages
-RECORD_SIZE = 250  # answers
+LEASE = 6  # times the longest request
+LEASE_MARGIN = 1.5  # the same: a request is begun only while its lease covers it to the end
+RECORD_SIZE = 1000  # answers
 RECORD_DELAY = 0.2  # seconds an answer waits for company
-HALT_DELAY = timedelta(seconds=60)  # until messages that are not at fault are tried again
-MAX_RETRY_AFTER = 24 * 3600  # seconds
 
 logger = logging.getLogger(__name__)
 
 
-class HaltedError(Exception):
-    """The sender refuses everything from us; asking on would help nobody."""
+def lease_length() -> timedelta:
+    """Return for how long a delivery may hold messages: a minute, where a request has 10 s."""
+    return LEASE * timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
 
 
 def deliver(mailing_id: int) -> int:
     """Send a mailing's due messages until none is left or the time box ends; count the answers.
 
     Raises:
-        HaltedError: the sender refuses us. Everything is written all the same.
         ImproperlyConfigured: there is no sender token.
+        django.db.Error: the database does not answer. What was sent meanwhile is in the spool.
+        OSError: the spool cannot be written; nothing more was sent.
     """
-    delivery = _Delivery(mailing_id, sender.transport())
+    transport, clock = sender.transport(), Clock()
+    recovery.settle_orphans(now=clock.now())
+    now = clock.now()
+    if brakes.hold(Brakes.objects.current(), now) or not services.running_mailing(mailing_id, now):
+        return 0
+    delivery = _Delivery(mailing_id, transport, clock)
     delivery.run()
-    if delivery.is_halted:
-        raise HaltedError
     return delivery.answered
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What one claim's messages share: the text as JSON, and the last moment to begin."""
-
-    text: str
-    begin_before: datetime
-
-
 class _Delivery:
-    """One run of the pump; its token is the lease on everything it claims."""
+    """One run of the pump, under a lease of its own on everything it claims."""
 
-    def __init__(self, mailing_id: int, transport: sender.Transport) -> None:
+    def __init__(self, mailing_id: int, transport: sender.Transport, clock: Clock) -> None:
         self.answered = 0
-        self.is_halted = False
-        self._mailing_id = mailing_id
         self._transport = transport
-        self._token = secrets.randbits(63)
-        self._claimed: deque[tuple[Claimed, _Terms]] = deque()
-        self._late: list[int] = []
+        self._clock = clock
+        self._lease = Lease(
+            token=secrets.randbits(63),
+            mailing_id=mailing_id,
+            expires_at=clock.now() + lease_length(),
+        )
+        end = ticks() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
+        self._intake = Intake(self._lease, clock, end=end)
+        self._open: dict[int, Waiting] = {}
+        self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
-        self._began_at = self._recorded_at = monotonic()
-        self._may_claim = True
+        self._run = brakes.Run()
+        self._recorded_at = ticks()
 
     def run(self) -> None:
-        while self._may_claim or self._claimed or not self._transport.is_idle:
-            self._claim_ahead()
-            self._submit()
+        self._spool = Spool(self._lease.token, self._lease.mailing_id)
+        try:
+            self._lease.save(force_insert=True)
+            self._pump()
+            self._lease.delete()
+        except BaseException:
+            self._save_what_comes()
+            raise
+        self._spool.remove()
+
+    def _pump(self) -> None:
+        while self._intake.is_open or self._intake or self._open:
+            if len(self._intake) <= self._transport.free:
+                self._intake.claim(answered=self.answered, is_idle=not self._open)
+            self._begin()
             self._collect()
-            if len(self._outcomes) >= RECORD_SIZE or self._waited() >= RECORD_DELAY:
+            if self._should_record():
                 self._record()
         self._record()
-        if self._late:
-            Message.objects.release(self._late, token=self._token)
 
-    def _claim_ahead(self) -> None:
-        """Claim the next batch when the last is nearly handed over."""
-        if not self._may_claim or len(self._claimed) > self._transport.free:
-            return
-        spent = monotonic() - self._began_at
-        rate = self.answered / spent if spent else 0
-        limit = min(MAX_CLAIM, max(settings.MESSAGE_SENDER_CONCURRENCY, int(rate)))
-        claimed = self._claim(limit)
-        self._may_claim = len(claimed) > 0 and spent < TIME_BOX
-        self._claimed.extend(claimed)
+    def _save_what_comes(self) -> None:
+        """Take in the answers that are still to come, without the database.
 
-    def _claim(self, limit: int) -> list[tuple[Claimed, _Terms]]:
-        now = timezone.now()
-        mailing = services.running_mailing(self._mailing_id, now)
-        if not mailing:
-            return []
-        lease_until = now + LEASE
-        messages = Message.objects.claim(
-            mailing_id=mailing.pk,
-            limit=limit,
-            filters=mailing.filters,
-            unchanged_since=mailing.updated_at,
-            token=self._token,
-            lease_until=lease_until,
-            recheck_at=now + settings.MAILING_REPEAT_TIMEOUT,
-            now=now,
-        )
-        terms = _Terms(
-            text=json.dumps(mailing.text),
-            begin_before=min(mailing.stop_time, lease_until - LEASE_MARGIN),
-        )
-        return [(message, terms) for message in messages]
+        Where even the spool fails (a full disk), the database is the one that may be there.
+        """
+        try:
+            while self._open:
+                self._collect()
+            self._spool.keep()
+        except OSError:
+            logger.exception("The spool cannot be written. Make room in %s.", settings.SPOOL_DIR)
+            while self._open:
+                self._hear()
+            self._record()
 
-    def _submit(self) -> None:
-        now = timezone.now()
-        for _ in range(min(self._transport.free, len(self._claimed))):
-            message, terms = self._claimed.popleft()
-            if now < terms.begin_before:
-                request = sender.Request(message.id, message.phone_number, terms.text)
-                self._transport.submit(request)
-            else:
-                self._late.append(message.id)
+    def _begin(self) -> None:
+        """Hand over as many messages as the transport takes."""
+        if begun := self._intake.take(self._transport.free):
+            self._spool.begin([waiting.message.id for waiting in begun])
+        for waiting in begun:
+            message = waiting.message
+            self._open[message.id] = waiting
+            self._transport.submit(sender.Request(message.id, message.phone_number, waiting.text))
 
     def _collect(self) -> None:
-        answers = self._transport.poll(0.05)
+        """Take in the answers that have come, waiting a little for one."""
+        if self._open:
+            sent, outcomes = self._hear()
+            self._spool.answer(sent, outcomes, self._heard_at)
+        else:
+            time.sleep(self._intake.idle_time())
+
+    def _hear(self) -> tuple[list[int], list[Outcome]]:
+        """Return the messages that were taken at the first attempt, and what came of others."""
+        is_patient = not self._intake or not self._transport.free
+        answers = self._transport.poll(LOOK_DELAY if is_patient else self._intake.idle_time())
         self.answered += len(answers)
-        now = timezone.now()
+        sent: list[int] = []
+        outcomes: list[Outcome] = []
+        now = self._heard_at = self._clock.now()
         for answer in answers:
+            waiting = self._open.pop(answer.id, None)
+            if not waiting:
+                continue  # It is of a delivery that could not wait for it.
             verdict = sender.judge(answer)
-            self._outcomes.append(_outcome(answer, verdict, now))
-            if verdict.halt and not self.is_halted:
-                logger.error("Mailing %s: sending stops. %s", self._mailing_id, verdict.error)
-                self._halt()
+            self._run.add(answer, verdict)
+            attempt = waiting.message.attempt
+            if attempt == 1 and verdict.is_success:
+                sent.append(answer.id)
+            else:
+                stop_time = waiting.stop_time
+                outcomes.append(
+                    outcome(answer, verdict, attempt=attempt, stop_time=stop_time, now=now)
+                )
+        self._sent += sent
+        self._outcomes += outcomes
+        return sent, outcomes
 
-    def _halt(self) -> None:
-        """Claim no more, and give back what is not handed over yet."""
-        self.is_halted, self._may_claim = True, False
-        self._late.extend(message.id for message, _ in self._claimed)
-        self._claimed.clear()
-
-    def _waited(self) -> float:
-        return monotonic() - self._recorded_at
+    def _should_record(self) -> bool:
+        """Tell whether enough has come, or has waited long enough, or the brakes must know."""
+        number = len(self._sent) + len(self._outcomes)
+        is_last = number > 0 and not self._open and not self._intake
+        is_enough = number >= RECORD_SIZE or ticks() - self._recorded_at >= RECORD_DELAY
+        return is_last or is_enough or self._run.is_alarming
 
     def _record(self) -> None:
-        if self._outcomes:
-            written = Message.objects.record(self._outcomes, token=self._token)
-            if written < len(self._outcomes):
+        """Write what has come, and give back what is too late to be sent."""
+        messages, lease = Message.objects.all(), self._lease
+        sent, outcomes, late = self._sent, self._outcomes, self._intake.late
+        if sent or outcomes:
+            written = messages.record_sent(sent, token=lease.token, at=self._heard_at)
+            written += messages.record(outcomes, token=lease.token)
+            if written < len(sent) + len(outcomes):
                 logger.warning(
-                    "Mailing %s: %s answers came after their lease had ended.",
-                    self._mailing_id,
-                    len(self._outcomes) - written,
+                    "Mailing %s: answers came after their lease had ended.", lease.mailing_id
                 )
-            self._outcomes = []
-        self._recorded_at = monotonic()
+                recovery.record_late(lease, sent=sent, outcomes=outcomes, at=self._heard_at)
+            self._sent, self._outcomes = [], []
+            self._heed()
+        if messages.release(late, token=lease.token) < len(late):
+            recovery.put_back(late, lease, now=self._clock.now())
+        self._intake.late = []
+        self._recorded_at = ticks()
 
-
-def _outcome(answer: sender.Answer, verdict: sender.Verdict, now: datetime) -> Outcome:
-    """Return what is written to the message that an answer is about."""
-    if verdict.is_success:
-        return Outcome(answer.id, Message.Status.SUCCESS, now)
-    if verdict.final:
-        next_attempt_at = None
-    elif verdict.halt:
-        next_attempt_at = now + HALT_DELAY
-    elif answer.retry_after:
-        next_attempt_at = now + timedelta(seconds=min(answer.retry_after, MAX_RETRY_AFTER))
-    else:
-        next_attempt_at = now + settings.MAILING_REPEAT_TIMEOUT
-    return Outcome(
-        answer.id,
-        Message.Status.PENDING if verdict.halt else Message.Status.FAIL,
-        now,
-        next_attempt_at=next_attempt_at,
-        error_code=verdict.error_code,
-        error=verdict.error[:255],
-    )
+    def _heed(self) -> None:
+        """Tell the brakes how it goes, and stop if they say so."""
+        run, self._run = self._run, brakes.Run()
+        intake = self._intake
+        goes_on = brakes.heed(
+            run, failures=intake.failures, is_probe=intake.is_probe, now=self._clock.now()
+        )
+        if not goes_on:
+            intake.stop()
+        elif intake.is_probe:
+            intake.go_on()

@@ -1,17 +1,48 @@
-"""The message: one mailing's text on its way to one client, and the doorbells that ring for it."""
+"""The message, its attempts, and what the engine remembers while it delivers."""
 
+from django.core.validators import MinValueValidator
 from django.db import models
 
 from clients.models import Client
-from messages_app.querysets import DoorbellQuerySet, MessageQuerySet
+from messages_app.querysets import (
+    BrakesQuerySet,
+    DoorbellQuerySet,
+    HeartbeatQuerySet,
+    LeaseQuerySet,
+    MessageQuerySet,
+)
+
+
+class ErrorCode(models.TextChoices):
+    """Why an attempt, or a message, failed. Other programs depend on these words."""
+
+    REJECTED = "rejected", "The sender refuses this message"
+    UNAUTHORIZED = "unauthorized", "The sender refuses our token"
+    THROTTLED = "throttled", "The sender wants fewer messages"
+    UNAVAILABLE = "unavailable", "The sender could not be reached, or said that it cannot"
+    UNCONFIRMED = "unconfirmed", "Nobody knows whether it arrived"
+    BAD_RESPONSE = "bad_response", "The sender did not accept it, or answered senselessly"
+    EXPIRED = "expired", "The stop time came first"
+    OUT_OF_WINDOW = "out_of_window", "No hours to send in were left in the client's zone"
+    NOT_MATCHED = "not_matched", "The client no longer matched the filters"
+    CANCELLED = "cancelled", "The mailing was cancelled"
+
+
+# After these another attempt may fare better.
+PASSING = (
+    ErrorCode.UNAUTHORIZED,
+    ErrorCode.THROTTLED,
+    ErrorCode.UNAVAILABLE,
+    ErrorCode.BAD_RESPONSE,
+)
 
 
 class Message(models.Model):
     """One text to one client. Its id is the sender's idempotency key and is never reused.
 
     `next_attempt_at` alone says whether there is work left: empty means none; in the past
-    means due, unless a delivery holds a lease on it. A lease ends by itself, so a message whose
-    worker died becomes due again.
+    means due, unless a delivery holds it. What a dead worker held becomes due again, or
+    unconfirmed (see Lease).
     """
 
     class Status(models.TextChoices):
@@ -53,8 +84,9 @@ class Message(models.Model):
     is_manual = models.BooleanField(
         default=False, editable=False, help_text="Added by hand, whatever the filters say."
     )
-    # Which delivery holds it; answers of any other are refused. No index may contain these
-    # two: a claim then writes no index (Postgres calls it a heap-only update).
+    # Which delivery claimed it last: answers of any other are refused. `lease_until` is set
+    # while that delivery holds it. No index may contain these two: a claim then writes no index
+    # (Postgres calls it a heap-only update).
     lease_token = models.BigIntegerField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
 
@@ -94,6 +126,39 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"Message {self.pk}"
+
+
+class Attempt(models.Model):
+    """One request that did not simply succeed: a failed one, or the success after failures.
+
+    A success at the first attempt has no row: the message says it all.
+    """
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="attempt_log", db_index=False)
+    number = models.PositiveIntegerField(help_text="Which of the message's attempts it was.")
+    began_at = models.DateTimeField(null=True, help_text="Empty where nobody was left to say.")
+    seconds = models.FloatField(null=True, help_text="How long the answer took, in seconds.")
+    error_code = models.CharField(
+        max_length=32, help_text="Why it failed; empty when the sender accepted it."
+    )
+    http_status = models.PositiveSmallIntegerField(
+        null=True, help_text="The answer's HTTP status; empty when there was no answer."
+    )
+    error = models.CharField(max_length=255, help_text="The same in words.")
+    is_unclear = models.BooleanField(
+        default=False, help_text="It failed, and yet the message may have arrived."
+    )
+
+    class Meta:
+        """A message's attempts are counted from 1."""
+
+        ordering = ("number",)
+        constraints = (
+            models.UniqueConstraint(fields=("message", "number"), name="attempt_once_per_number"),
+        )
+
+    def __str__(self) -> str:
+        return f"Attempt {self.number} of message {self.message_id}"
 
 
 class Withdrawal(models.Model):
@@ -140,3 +205,83 @@ class Doorbell(models.Model):
 
     def __str__(self) -> str:
         return f"Doorbell {self.lane} of mailing {self.mailing_id}"
+
+
+class Lease(models.Model):
+    """What one delivery holds: the messages that carry its token. It goes when the delivery ends.
+
+    One that is still there after its time belongs to a worker that died or stands still.
+    """
+
+    token = models.BigIntegerField(primary_key=True)
+    mailing = models.ForeignKey(
+        "mailings.Mailing", models.CASCADE, related_name="leases", db_index=False
+    )
+    expires_at = models.DateTimeField()
+
+    objects = LeaseQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"Lease {self.token} on messages of mailing {self.mailing_id}"
+
+
+class Brakes(models.Model):
+    """What holds all workers back: the operator's pause, the rate and the breaker. One row.
+
+    The breaker is open, and nothing is sent but a probe now and then, while `opened_at` is set.
+    """
+
+    is_paused = models.BooleanField(
+        "paused", default=False, help_text="Nothing is sent until this is taken back."
+    )
+    rate = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01)],
+        help_text="Messages a second over all workers together; empty: no limit.",
+    )
+    # The next moment that no message has been given yet.
+    free_at = models.DateTimeField(null=True, editable=False)
+    failures = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Failed attempts in a row."
+    )
+    opened_at = models.DateTimeField(
+        null=True, editable=False, help_text="Since when the sender is left in peace."
+    )
+    reason = models.CharField(
+        max_length=255, default="", editable=False, help_text="What opened the breaker."
+    )
+    probe_at = models.DateTimeField(
+        null=True, editable=False, help_text="When one message is tried again."
+    )
+    probe_interval = models.FloatField(
+        default=0, editable=False, help_text="Seconds between the last probe and the next."
+    )
+
+    objects = BrakesQuerySet.as_manager()
+
+    class Meta:
+        """There is one sender, and thus one row."""
+
+        verbose_name = verbose_name_plural = "sender"
+        constraints = (
+            models.CheckConstraint(condition=models.Q(pk=1), name="brakes_are_one_row"),
+            models.CheckConstraint(
+                condition=models.Q(rate=None) | models.Q(rate__gt=0), name="brakes_rate_is_positive"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return "Brakes"
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a part of the program: beat, or the work of a queue."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    at = models.DateTimeField()
+
+    objects = HeartbeatQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"Heartbeat of {self.name}"

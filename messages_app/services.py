@@ -1,16 +1,20 @@
-"""What can be done with messages: plan, add, withdraw, resend, give up, recover."""
+"""What can be done with messages: plan, add, move, withdraw, resend, confirm, give up."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Cast
 
 from clients.models import Client
-from clients.querysets import Filters, matching
-from messages_app.models import Message, Withdrawal
-from messages_app.querysets import running_mailings
+from clients.querysets import matching
+from clients.windows import Window, opening
+from messages_app.models import PASSING, Attempt, ErrorCode, Message, Withdrawal
+from messages_app.statements import running_mailings
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -21,12 +25,36 @@ def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
     return running_mailings(now).filter(pk=mailing_id).first()
 
 
-def plan(*, mailing_id: int, audience: "models.QuerySet[Client]", now: datetime) -> int:
-    """Add a pending message for every client of the audience that has none; count them."""
+def plan(
+    *,
+    mailing_id: int,
+    audience: "models.QuerySet[Client]",
+    window: Window | None,
+    now: datetime,
+) -> int:
+    """Add a pending message for every client of the audience that has none; count them.
+
+    It is due now, or when the window opens next in the client's time zone.
+    """
     withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=models.OuterRef("pk"))
+    audience = audience.exclude(models.Exists(withdrawn))
     return Message.objects.plan(
-        mailing_id=mailing_id, audience=audience.exclude(models.Exists(withdrawn)), now=now
+        mailing_id=mailing_id,
+        audience=audience,
+        openings=openings(window, audience, now) if window else {},
+        now=now,
     )
+
+
+def openings(
+    window: Window, clients: "models.QuerySet[Client]", now: datetime
+) -> dict[str, datetime]:
+    """Return when the window opens next in those of the clients' time zones where it is shut."""
+    # As text, because the field refuses a name that this machine does not know.
+    names = Cast("timezone", models.CharField())
+    zones = clients.order_by().values_list(names, flat=True).distinct()
+    found = {zone: opening(window, zone, now) for zone in zones}
+    return {zone: moment for zone, moment in found.items() if moment > now}
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -48,7 +76,7 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
-        message = _lock_unsent(message, now)
+        message = _lock_unsent(message)
         if message.attempts:
             raise ValidationError(
                 "This message was handed to the sender already. Create another one instead.",
@@ -67,7 +95,7 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
-        message = _lock_unsent(message, now)
+        message = _lock_unsent(message)
         _remember_withdrawal(message)
         message.delete()
 
@@ -85,38 +113,103 @@ def resend_message(message: Message, *, now: datetime) -> Message:
                 f"The mailing is {mailing.status}. Messages are sent again while it runs.",
                 code="mailing_not_running",
             )
-        message = _lock_unsent(message, now)
+        message = _lock_unsent(message)
         if message.status != Message.Status.FAIL:
             raise ValidationError(
                 "This message has not failed; it is sent without being asked again.",
                 code="message_not_failed",
             )
-        message.next_attempt_at = now
-        message.save(update_fields=["next_attempt_at"])
+        # An answer to an earlier attempt no longer counts, except that it arrived.
+        message.next_attempt_at, message.lease_token = now, None
+        message.save(update_fields=["next_attempt_at", "lease_token"])
         return message
 
 
+def confirm_message(message: Message, *, now: datetime) -> Message:
+    """Take an operator's word that a message arrived of which nobody knew.
+
+    It may be given when the mailing is over, too; its counts are then put right.
+
+    Raises:
+        ValidationError: whether it arrived is known.
+    """
+    with transaction.atomic():
+        mailing = lock_mailing(message.mailing_id)
+        message = _lock_unsent(message)
+        if message.error_code != ErrorCode.UNCONFIRMED:
+            raise ValidationError(
+                "Only a message that is unconfirmed can be confirmed.",
+                code="message_not_unconfirmed",
+            )
+        return mark_taken(message, mailing=mailing, at=now)
+
+
+def mark_taken(message: Message, *, mailing: "Mailing", at: datetime) -> Message:
+    """Write late that the sender had taken a message. The caller has locked both."""
+    Attempt.objects.update_or_create(
+        message=message,
+        number=message.attempts,
+        defaults={
+            "error_code": "",
+            "error": "It turned out later that it had arrived.",
+            "is_unclear": False,
+        },
+    )
+    message.status, message.sent_at = Message.Status.SUCCESS, at
+    message.next_attempt_at = message.lease_token = message.lease_until = None
+    message.error_code = message.error = ""
+    message.save()
+    if mailing.success_count is not None:
+        type(mailing).objects.filter(pk=mailing.pk).update(
+            success_count=F("success_count") + 1,
+            fail_count=F("fail_count") - 1,
+            timezone_counts=None,  # counted when they are asked for
+        )
+    return message
+
+
 def make_due(*, mailing_id: int, now: datetime) -> int:
-    """Bring forward what was put off untried, because the filters may select it again."""
-    untried = Message.objects.free(now).filter(mailing=mailing_id, attempts=0)
+    """Bring forward what was put off untried, because the mailing may allow it now."""
+    untried = Message.objects.free().filter(mailing=mailing_id, attempts=0)
     return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
 
 
-def give_up(
-    *, mailing_id: int, filters: Filters, error_code: str, error: str, now: datetime
-) -> None:
+def take_up_again(*, mailing_id: int, now: datetime) -> int:
+    """Make due again what had no time left for another attempt, because now it has."""
+    failed = Message.objects.free().filter(mailing=mailing_id, status=Message.Status.FAIL)
+    codes = [*PASSING, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
+    left = failed.filter(next_attempt_at=None, error_code__in=codes)
+    return left.update_in_chunks(next_attempt_at=now)
+
+
+def give_up(*, mailing: "Mailing", error_code: str) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
-    unsent = Message.objects.filter(mailing=mailing_id).free(now).unfinished()
+    unsent = Message.objects.filter(mailing=mailing.pk).free().unfinished()
     # An answer that comes after its lease has ended must not change what is final.
-    final = {"next_attempt_at": None, "lease_token": None, "lease_until": None}
+    final = {"next_attempt_at": None, "lease_token": None}
+    doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
+    doubtful = unsent.filter(pk__in=unsent.filter(models.Exists(doubts)).values("pk"))
+    doubtful.update_in_chunks(**final, status=Message.Status.FAIL, error_code=ErrorCode.UNCONFIRMED)
     unsent.filter(status=Message.Status.FAIL).update_in_chunks(**final)
-    strangers = Q(client=None) | Q(is_manual=False) & ~matching(filters, prefix="client__")
-    fail = {**final, "status": Message.Status.FAIL}
+    strangers = Q(client=None) | Q(is_manual=False) & ~matching(mailing.filters, prefix="client__")
     # By id, because only conditions without joins are checked again on a locked row.
-    unsent.filter(pk__in=unsent.filter(strangers).values("pk")).update_in_chunks(
-        **fail, error_code="not_matched", error="The client no longer matches the filters."
-    )
-    unsent.update_in_chunks(**fail, error_code=error_code, error=error)
+    strangers = Q(pk__in=unsent.filter(strangers).values("pk"))
+    shut = Q(next_attempt_at__gte=mailing.stop_time) if mailing.window else Q(pk=None)
+    for reason, code in (
+        (strangers, ErrorCode.NOT_MATCHED),
+        (shut, ErrorCode.OUT_OF_WINDOW),
+        (Q(), ErrorCode(error_code)),
+    ):
+        unsent.filter(reason).update_in_chunks(
+            **final, status=Message.Status.FAIL, error_code=code, error=f"{code.label}."
+        )
+
+
+def lock_mailing(mailing_id: int) -> "Mailing":
+    """Lock a mailing until the transaction ends, against its being closed meanwhile."""
+    mailings = apps.get_model("mailings", "Mailing").objects.select_for_update(no_key=True)
+    mailing: Mailing = mailings.get(pk=mailing_id)
+    return mailing
 
 
 def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
@@ -129,12 +222,12 @@ def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
     return mailing
 
 
-def _lock_unsent(message: Message, now: datetime) -> Message:
+def _lock_unsent(message: Message) -> Message:
     """Lock a message that was not sent and is not being sent, until the transaction ends."""
     message.refresh_from_db(from_queryset=Message.objects.select_for_update())
     if message.status == Message.Status.SUCCESS:
         raise ValidationError("This message was sent already.", code="message_sent")
-    if message.lease_until and message.lease_until > now:
+    if message.lease_until:
         raise ValidationError(
             "This message is on its way to the sender. Try again in a minute.",
             code="message_in_flight",

@@ -1,48 +1,68 @@
 """The send_message task and its doorbells.
 
 A doorbell says that a mailing has something to send; what that is, the database knows. Losing
-one costs a minute (the tick rings again), ringing twice sends nothing twice.
+one costs a minute (it expires, and the tick rings again), ringing twice sends nothing twice.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 
-from celery import Task, shared_task
+from celery import shared_task
 from django.conf import settings
-from django.utils import timezone
-from kombu.exceptions import OperationalError
+from django.db import InterfaceError, OperationalError
+from django.db.models import Exists, OuterRef
 
-from messages_app import delivery
-from messages_app.models import Doorbell, Message
+from messages_app import brakes, clock, delivery, recovery
+from messages_app.models import Brakes, Doorbell, Heartbeat, Message
+from messages_app.publishing import publish
+from messages_app.statements import running_mailings
 
-DOORBELL_LIFE = timedelta(seconds=60)
+BEAT = timedelta(seconds=5)  # between two signs of life
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task(name="send_message")
-def send_message(mailing_id: int, lane: int = 0) -> None:
-    """Deliver due messages of one mailing for a while, then queue again if more are due."""
-    try:
+def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
+    """Deliver due messages of one mailing for a while, then queue again if more are due.
+
+    Without an id: look for what is due and nobody has rung for (the tick).
+    """
+    with patience("Sending"):
+        Heartbeat.objects.all().beat("send_message", clock.now(), every=BEAT)
+        if mailing_id is None:
+            _ring_all()
+            return
         delivery.deliver(mailing_id)
-    except delivery.HaltedError:
-        return  # The bell stays, so that nobody rings again before it expires.
-    # Silence first, look second: what is planned in between is either seen here or rung for.
-    Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
-    ring(mailing_id, lanes=[lane])
+        # Silence first, look second: what is planned in between is either seen here or rung for.
+        Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
+        ring(mailing_id, lanes=[lane])
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Let a task end quietly when the database is away: the next tick finds what is left."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        logger.error("%s waits for the database, which does not answer: %s", what, reason)
 
 
 def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
     """Queue send_message if something is due, once a sending process and not where one waits."""
-    now = timezone.now()
+    now = clock.now()
     if not Message.objects.filter(mailing=mailing_id).deliverable(now).exists():
+        return
+    if brakes.hold(Brakes.objects.current(), now):
         return
     rung = Doorbell.objects.ring(
         mailing_id=mailing_id,
         lanes=range(settings.MESSAGE_SENDER_PROCESSES) if lanes is None else lanes,
         now=now,
-        expires_at=now + DOORBELL_LIFE,
+        expires_at=now + delivery.lease_length(),
     )
     for lane in rung:
         if not publish(send_message, mailing_id, lane):
@@ -51,11 +71,15 @@ def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
             return
 
 
-def publish(task: "Task[..., None]", *args: int) -> bool:
-    """Queue a task; tell whether the broker took it. If not, the next tick makes up for it."""
-    try:
-        task.apply_async(args, expires=DOORBELL_LIFE.total_seconds())
-    except OperationalError as error:
-        logger.warning("%s%s waits for the next tick: no broker (%s).", task.name, args, error)
-        return False
-    return True
+def _ring_all() -> None:
+    """Free what dead workers held, and ring for all that is due."""
+    now = clock.now()
+    recovery.settle_orphans(now=now)
+    recovery.take_back_expired(now=now)
+    if brakes.hold(Brakes.objects.current(), now):
+        return
+    due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
+    bells = Doorbell.objects.filter(mailing=OuterRef("pk")).live(now)
+    silent = running_mailings(now).filter(Exists(due), ~Exists(bells))
+    for pk in silent.values_list("pk", flat=True).order_by("?"):
+        ring(pk)

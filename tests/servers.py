@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -27,43 +28,105 @@ def free_port() -> int:
     return port
 
 
+class PostgresServer:
+    """A Postgres of our own. Its data outlive a stop, even one without any warning."""
+
+    def __init__(self, folder: Path, **options: str) -> None:
+        """Make an empty database in a folder that Postgres may write to; start it with `start`.
+
+        Durability (fsync) is on, as in production, unless an option says otherwise.
+        """
+        self.port = free_port()
+        self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
+        settings = {**POSTGRES_OPTIONS, **options, "port": str(self.port)}
+        self._flags = " ".join([f"-c {n}={value}" for n, value in settings.items()])
+        self._flags += f" -k {folder}"
+        self._data, self._log = folder / "data", folder / "log"
+        _as_postgres("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        _as_postgres("pg_ctl", "-D", self._data, "-o", self._flags, "-l", self._log, "-w", "start")
+
+    def crash(self) -> None:
+        """Stop it as a loss of power does: whatever is not on disk is gone."""
+        _as_postgres("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+
+@contextmanager
+def running_postgres(**options: str) -> Iterator[PostgresServer]:
+    """Run a Postgres of our own, which may crash and be started again meanwhile."""
+    with _folder("postgres") as folder:
+        server = PostgresServer(folder, **options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.crash()
+
+
 @contextmanager
 def private_postgres(**options: str) -> Iterator[str]:
-    """Run a Postgres of our own; yield the URL of an empty database.
+    """Run a Postgres of our own; yield the URL of an empty database."""
+    with running_postgres(**options) as server:
+        yield server.url
 
-    Durability (fsync) is on, as in production, unless an option says otherwise.
-    """
-    with _folder("postgres") as folder:
-        port = free_port()
-        data, log = folder / "data", folder / "log"
-        settings = {**POSTGRES_OPTIONS, **options, "port": str(port)}
-        flags = " ".join(
-            [f"-c {name}={value}" for name, value in settings.items()] + [f"-k {folder}"]
+
+class RedisServer:
+    """A Redis of our own, on one port however often it is started."""
+
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
+        """Choose a port; with is_durable it knows after a start what it knew before."""
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = folder
+        self._options = ["--appendonly", "yes" if is_durable else "no", "--save", ""]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+        self._process = subprocess.Popen(
+            [redis_executable(), "--port", str(self.port), "--bind", "127.0.0.1", *self._options],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
         )
-        _as_postgres("initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync")
-        _as_postgres("pg_ctl", "-D", data, "-o", flags, "-l", log, "-w", "start")
+        _wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """Kill it, as `kill -9` does."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Have it take connections and say nothing, as a host that is swapping does."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have it go on as if nothing had been."""
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def running_redis(*, is_durable: bool = False) -> Iterator[RedisServer]:
+    """Run a Redis of our own, which may be killed and started again meanwhile."""
+    with _folder("redis") as folder:
+        server = RedisServer(folder, is_durable=is_durable)
+        server.start()
         try:
-            yield f"postgres://postgres@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            _as_postgres("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.kill()
 
 
 @contextmanager
 def private_redis() -> Iterator[str]:
     """Run a Redis of our own; yield its URL."""
-    with _folder("redis") as folder:
-        port = free_port()
-        server = subprocess.Popen(
-            [redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            _wait_for_port(port)
-            yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            server.kill()
-            server.wait()
+    with running_redis() as server:
+        yield server.url
 
 
 def redis_executable() -> str:

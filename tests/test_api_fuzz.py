@@ -24,7 +24,7 @@ API = "/api/v1/"
 UNDOCUMENTED: list[Any] = [positive_data_acceptance, negative_data_rejection]
 ROOMS = {
     "clients": ("phone_number", "operator_code", "tag", "timezone"),
-    "mailings": ("start_time", "stop_time", "text", "filters"),
+    "mailings": ("start_time", "stop_time", "window_start", "window_end", "text", "filters"),
     "messages": ("mailing", "client"),
 }
 

@@ -11,7 +11,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
-from messages_app.models import Message
+from messages_app import clock
+from messages_app.models import Brakes, Message
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 844}
@@ -25,6 +26,7 @@ ROOMS = [
     "/admin/clients/client/add/",
     "/admin/messages_app/message/",
     "/admin/messages_app/message/add/",
+    "/admin/messages_app/brakes/",
     "/admin/django_celery_beat/periodictask/",
     "/admin/django_celery_beat/periodictask/add/",
     "/admin/knox/authtoken/add/",
@@ -205,6 +207,37 @@ def test_messages_are_sent_again_from_the_list(
     expect(page.get_by_text("1 message will be sent again.")).to_be_visible()
     message.refresh_from_db()
     assert message.next_attempt_at
+
+
+def test_an_operator_pauses_all_sending_and_every_page_says_so(enter: Callable[..., Page]) -> None:
+    page = enter()
+    page.goto("/admin/")
+    page.get_by_role("link", name="Sender").first.click()
+    page.locator("#id_is_paused").check()
+    page.locator("#id_rate").fill("2.5")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator("#panel")).to_contain_text("Sending is paused")
+    page.get_by_role("link", name="Clients").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("Sending is paused")
+    page.get_by_role("link", name="To the sender").click()
+    page.wait_for_url("**/brakes/1/change/")
+    assert (Brakes.objects.get().is_paused, Brakes.objects.get().rate) == (True, 2.5)
+
+
+def test_the_page_of_the_sender_tells_what_happens_meanwhile(enter: Callable[..., Page]) -> None:
+    page = enter()
+    page.clock.install()
+    page.goto("/admin/messages_app/brakes/")
+    expect(page.locator("#panel")).to_contain_text("The sender takes messages")
+    page.locator("#id_rate").fill("2.5")
+    Brakes.objects.update(opened_at=clock.now(), reason="HTTP 503: down")
+    page.clock.fast_forward(6000)
+    expect(page.locator("#panel")).to_contain_text("HTTP 503: down")
+    page.context.clear_cookies()
+    with page.expect_response("**/login/**"):
+        page.clock.fast_forward(6000)
+    expect(page.locator("#panel")).to_contain_text("HTTP 503: down")
+    assert page.locator("#id_rate").input_value() == "2.5"
 
 
 @pytest.mark.parametrize(

@@ -1,44 +1,18 @@
 """The engine at work: real workers, a broker, a database and the sandbox sender."""
 
-import os
-import shutil
-import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from celery import Celery
-from kombu import Connection
 
-from mailing_manager_project.environment import BASE_DIR
-from messages_app.sender.transport import REQUEST_TIMEOUT
-from tests.sandbox import TOKEN, Sandbox, running_sandbox
+from tests.installation import HOUR, Installation, Template
 from tests.servers import private_postgres, private_redis
 
 pytestmark = pytest.mark.flow
 
-HOUR = timedelta(hours=1)
-ADD_CLIENTS = """
-from clients.models import Client
-Client.objects.bulk_create(
-    [Client(phone_number=str(79_000_000_000 + i), operator_code="900") for i in range({number})],
-    batch_size=5000,
-)
-"""
-ADD_MAILING = """
-from datetime import datetime
-from mailings.models import Mailing
-times = [datetime.fromisoformat(each) for each in {times}]
-print(Mailing.objects.create(start_time=times[0], stop_time=times[1], text="Привет 👋").pk)
-"""
+REQUEST_TIMEOUT = 10  # seconds; the default of MESSAGE_SENDER_TIMEOUT
 
 CREATE_MAILING = """
 from datetime import timedelta
@@ -54,151 +28,6 @@ create_mailing(mailing, now=timezone.now())
 """
 
 
-class Installation:
-    """The program's own processes on a database, a broker and a sandbox sender of its own."""
-
-    def __init__(self, folder: Path, database_url: str, resources: ExitStack) -> None:
-        self.folder = folder
-        self.database_url = database_url
-        self._resources = resources
-        self._workers: list[subprocess.Popen[bytes]] = []
-        broker = resources.enter_context(private_redis())
-        self.broker = resources.enter_context(Connection(broker))
-        self.environment = {
-            **os.environ,
-            "VAR_DIR": str(folder),
-            "SECRET_KEY": "only-for-tests",
-            "DATABASE_URL": database_url,
-            "CELERY_BROKER_URL": broker,
-            "MESSAGE_SENDER_URL": self.sandbox.api_url,
-            "MESSAGE_SENDER_TOKEN": TOKEN,
-            "MESSAGE_SENDER_PROCESSES": "2",
-        }
-        # Last, so that the workers end before what they need.
-        resources.callback(stop_all, self._workers)
-
-    @cached_property
-    def sandbox(self) -> Sandbox:
-        return self._resources.enter_context(running_sandbox(self.folder))
-
-    def run(self, code: str) -> str:
-        """Run Python in the installation; return what it printed."""
-        setup = "import django; django.setup()\n"
-        return subprocess.run(
-            [sys.executable, "-c", setup + code],
-            cwd=BASE_DIR,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-
-    def start_worker(self, queue: str, processes: int = 2) -> Path:
-        """Start a Celery worker; return its log."""
-        log = self.folder / f"{queue}-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "worker"]
-        options = f"-Q {queue} -P prefork -c {processes} -l INFO -n {log.stem}@%h"
-        quiet = "--without-gossip --without-mingle --without-heartbeat"
-        with log.open("wb") as output:
-            worker = subprocess.Popen(
-                [*command, *options.split(), *quiet.split()],
-                cwd=BASE_DIR,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._workers.append(worker)
-        return log
-
-    def start_beat(self) -> None:
-        """Start the clock."""
-        command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "beat"]
-        log = self.folder / "beat.log"
-        with log.open("wb") as output:
-            beat = subprocess.Popen(
-                [*command, "--pidfile=", "-l", "INFO"],
-                cwd=BASE_DIR,
-                env=self.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._workers.append(beat)
-        self.wait_for(lambda: "Starting..." in log.read_text())
-
-    def start_workers(self) -> None:
-        """Start one for each queue."""
-        self.start_worker("mailings")
-        self.start_worker("messages")
-
-    def wait_until_ready(self) -> None:
-        """Wait until every worker listens to its queue."""
-        logs = list(self.folder.glob("m*.log"))
-        self.wait_for(lambda: all("ready." in log.read_text() for log in logs))
-
-    def add_clients(self, number: int) -> None:
-        self.run(ADD_CLIENTS.format(number=number))
-
-    def add_mailing(self, *, start: timedelta, stop: timedelta) -> int:
-        """Add a mailing that starts and stops so long from now; return its id."""
-        now = datetime.now(UTC)
-        times = [(now + start).isoformat(), (now + stop).isoformat()]
-        return int(self.run(ADD_MAILING.format(times=times)))
-
-    def fire(self, task: str, *arguments: int) -> None:
-        """Queue a task, as beat and the web server do."""
-        app = Celery(set_as_current=False)
-        app.send_task(task, arguments, queue="mailings", ignore_result=True, connection=self.broker)
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Ask the database."""
-        if self.database_url.startswith("sqlite"):
-            with closing(sqlite3.connect(self.database_url.removeprefix("sqlite:///"))) as database:
-                return database.execute(sql).fetchall()
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            return connection.execute(sql.encode()).fetchall()
-
-    def messages(self) -> dict[str, int]:
-        """Return {status: number of messages}."""
-        return dict(self.query("SELECT status, COUNT(*) FROM messages_app_message GROUP BY status"))
-
-    def mailing(self) -> tuple[Any, ...]:
-        """Return the newest mailing's status and final counts."""
-        sql = "SELECT status, success_count, fail_count FROM mailings_mailing ORDER BY id DESC"
-        return self.query(sql)[0]
-
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 40) -> None:
-        """Wait until something is so, and tell what the workers said if it never is."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                logs = [log.read_text() for log in self.folder.glob("*.log")]
-                pytest.fail("It never came about. The workers said:\n" + "\n".join(logs))
-            time.sleep(0.05)
-
-    def check_that_each_was_sent_once(self, number: int) -> None:
-        """Compare the database's account with the sender's."""
-        ids = {pk for (pk,) in self.query("SELECT id FROM messages_app_message")}
-        clients = self.query("SELECT COUNT(DISTINCT client_id) FROM messages_app_message")
-        attempts = self.query("SELECT MIN(attempts), MAX(attempts) FROM messages_app_message")
-        assert self.messages() == {"success": number}
-        assert (clients, attempts) == ([(number,)], [(1, 1)])
-        journal = self.sandbox.journal()
-        assert journal.accepted == dict.fromkeys(ids, 1)
-        assert not journal.repeated
-
-
-def stop_all(workers: "list[subprocess.Popen[bytes]]") -> None:
-    """End workers as an operator does, and those that do not listen all the same."""
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        try:
-            worker.wait(10)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-
-
 Install = Callable[[str], Installation]
 
 
@@ -206,33 +35,16 @@ Install = Callable[[str], Installation]
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, Path], str]]:
     """Return a function that makes a migrated database of a kind; it returns the URL."""
     with ExitStack() as resources:
-        templates: dict[str, str] = {}
-
-        def migrate(url: str) -> str:
-            subprocess.run(
-                [sys.executable, "manage.py", "migrate", "-v", "0"],
-                cwd=BASE_DIR,
-                env={**os.environ, "DATABASE_URL": url, "SECRET_KEY": "only-for-tests"},
-                check=True,
-            )
-            return url
+        templates: dict[str, Template] = {}
 
         def make(kind: str, folder: Path) -> str:
-            if kind == "sqlite":
-                if kind not in templates:
-                    template = tmp_path_factory.mktemp("template") / "db.sqlite3"
-                    templates[kind] = migrate(f"sqlite:///{template}")
-                copy = folder / "db.sqlite3"
-                shutil.copy(templates[kind].removeprefix("sqlite:///"), copy)
-                return f"sqlite:///{copy}"
-            if kind not in templates:
+            if kind not in templates and kind == "sqlite":
+                file = tmp_path_factory.mktemp("template") / "db.sqlite3"
+                templates[kind] = Template(f"sqlite:///{file}")
+            elif kind not in templates:
                 server = resources.enter_context(private_postgres(fsync="off"))
-                templates[kind] = migrate(server)
-            name = f"flow_{time.monotonic_ns()}"
-            server, _, template_name = templates[kind].rpartition("/")
-            with psycopg.connect(f"{server}/template1", autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_name}".encode())
-            return f"{server}/{name}"
+                templates[kind] = Template(server)
+            return templates[kind].copy(folder)
 
         yield make
 
@@ -241,7 +53,8 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
 def install(tmp_path: Path, migrated: Callable[[str, Path], str]) -> Iterator[Install]:
     """Return a function that sets up an installation on a kind of database."""
     with ExitStack() as resources:
-        yield lambda kind: Installation(tmp_path, migrated(kind, tmp_path), resources)
+        broker = resources.enter_context(private_redis())
+        yield lambda kind: Installation(tmp_path, migrated(kind, tmp_path), broker, resources)
 
 
 @pytest.mark.parametrize("database", ["postgres", "sqlite"])

@@ -112,6 +112,9 @@ def test_a_database_that_cannot_be_used_is_one_clear_line(
         ("MESSAGE_SENDER_CONCURRENCY", "many", "MESSAGE_SENDER_CONCURRENCY is 'many'."),
         ("MESSAGE_SENDER_PROCESSES", "0", "MESSAGE_SENDER_PROCESSES is '0'."),
         ("MAILING_REPEAT_TIMEOUT", "-1", "MAILING_REPEAT_TIMEOUT is '-1'."),
+        ("MESSAGE_SENDER_TIMEOUT", "0", "MESSAGE_SENDER_TIMEOUT is '0'."),
+        ("MESSAGE_SENDER_RATE", "fast", "MESSAGE_SENDER_RATE is 'fast'."),
+        ("MESSAGE_SENDER_IDEMPOTENT", "flase", "MESSAGE_SENDER_IDEMPOTENT is 'flase'."),
         ("DATABASE_URL", "oracle://me:secret@127.0.0.1/x", "must begin with sqlite:///"),
     ],
 )

@@ -3,6 +3,7 @@
 import re
 from typing import Any, NoReturn
 
+from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
@@ -12,7 +13,11 @@ MAX_PAGE_SIZE = 1000
 
 
 class CursorPages(CursorPagination):
-    """Pages that stay right and fast while rows are added: newest first, by id."""
+    """Pages that stay right and fast while rows are added: newest first, by id.
+
+    A view whose rows have another order of their own names that column, which must be a whole
+    number and unique among them, as its `ordering`.
+    """
 
     ordering = "-id"
     page_size = 100
@@ -31,6 +36,12 @@ class CursorPages(CursorPagination):
                 {"page_size": f"Write a number from 1; a page has at most {MAX_PAGE_SIZE}."}
             )
         return min(int(raw.lstrip("0")[:20]), MAX_PAGE_SIZE)
+
+    def get_ordering(
+        self, request: Request, queryset: QuerySet[Any], view: APIView
+    ) -> tuple[str, ...]:
+        """Return the column that the rows are in the order of."""
+        return (getattr(view, "ordering", self.ordering),)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         """Return the place a page begins at.
@@ -64,7 +75,12 @@ class CursorPages(CursorPagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe a page for OpenAPI."""
-        link = {"type": "string", "nullable": True, "format": "uri"}
+        link = {
+            "type": "string",
+            "nullable": True,
+            "format": "uri",
+            "example": "https://mailing.example.com/api/v1/clients/?cursor=cD0xMjM%3D",
+        }
         return {
             "type": "object",
             "required": ["next", "previous", "results"],

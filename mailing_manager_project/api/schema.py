@@ -101,10 +101,14 @@ class Schema(AutoSchema):
 
     def _get_pagination_parameters(self) -> list[dict[str, Any]]:
         paginator = getattr(self.view, "paginator", None)
-        if not paginator or not self._is_about_many():
+        if not paginator or not (self._is_about_many() or self._is_list_of_one()):
             return []
         parameters: list[dict[str, Any]] = paginator.get_schema_operation_parameters(self.view)
         return parameters
+
+    def _is_list_of_one(self) -> bool:
+        """Tell whether it lists what belongs to one thing."""
+        return self.method == "GET" and bool(self._is_list_view())
 
     def _is_about_many(self) -> bool:
         return self.method == "GET" and getattr(self.view, "detail", None) is False
@@ -112,7 +116,7 @@ class Schema(AutoSchema):
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
         match status_code:
             case "400":
-                return self._has_body() or self._is_about_many()
+                return self._has_body() or self._is_about_many() or self._is_list_of_one()
             case "403" | "409":  # 403 is a session without its CSRF token.
                 return self.method not in SAFE_METHODS
             case "404":

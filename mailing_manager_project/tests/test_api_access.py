@@ -14,7 +14,10 @@ CLOSED = [
     *((method, f"{room}1/") for room in ROOMS for method in ("get", "put", "patch", "delete")),
     *(("get", f"{room}stats/") for room in (*ROOMS, "mailings/1/")),
     *(("post", f"mailings/1/{deed}/") for deed in ("pause", "resume", "cancel")),
-    ("post", "messages/1/resend/"),
+    *(("post", f"messages/1/{deed}/") for deed in ("resend", "confirm")),
+    ("get", "messages/1/attempts/"),
+    *((method, "sender/") for method in ("get", "patch", "head", "options")),
+    ("post", "sender/probe/"),
     ("get", ""),
     ("get", "nothing/"),
 ]

@@ -80,7 +80,7 @@ def test_whoever_enters_a_token_under_authorize_can_try_the_api(
 def test_the_docs_show_every_room_and_refer_to_no_other_host(
     page: Page, live_server: LiveServer, complaints: list[str]
 ) -> None:
-    for room in ("clients", "mailings", "messages"):
+    for room in ("clients", "mailings", "messages", "sender"):
         expect(page.locator(f"#operations-tag-{room}")).to_be_visible()
 
     links = page.eval_on_selector_all("[src], [href]", "all => all.map(e => e.src || e.href)")

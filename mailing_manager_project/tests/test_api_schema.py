@@ -10,7 +10,7 @@ from drf_spectacular.validation import validate_schema
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
-NO_BODY = ("pause/", "resume/", "cancel/", "resend/")
+NO_BODY = ("pause/", "resume/", "cancel/", "resend/", "confirm/", "probe/")
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,11 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"get /{room}/stats/" for room in rooms),
         "get /mailings/{id}/stats/",
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume", "cancel")),
-        "post /messages/{id}/resend/",
+        *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
+        "get /messages/{id}/attempts/",
+        "get /sender/",
+        "patch /sender/",
+        "post /sender/probe/",
     }
 
 
@@ -62,7 +66,9 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
     for name, operation in operations.items():
         method, path = name.split()
         has_body = method in BODIES and not path.endswith(NO_BODY)
-        about_many = method == "get" and "{id}" not in path
+        about_many = method == "get" and (
+            path.endswith("attempts/") or not ("{id}" in path or path == "/sender/")
+        )
         errors = {
             *("401", "405", "406", "503"),
             *(("400",) if has_body or about_many else ()),
@@ -122,12 +128,17 @@ def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, A
 
     for name, fields in {
         "Client": {"phone_number", "operator_code", "tag", "timezone"},
-        "Mailing": {"start_time", "stop_time", "text", "filters"},
+        "Mailing": {
+            *("start_time", "stop_time", "window_start", "window_end", "text", "filters"),
+        },
         "Message": {"mailing", "client"},
     }.items():
         for schema in (schemas[f"{name}Request"], schemas[f"Patched{name}Request"]):
             assert set(schema["properties"]) == fields
             assert schema["additionalProperties"] is False
+    sender = schemas["PatchedSenderRequest"]
+    assert set(sender["properties"]) == {"is_paused", "rate"}
+    assert sender["additionalProperties"] is False
 
 
 def test_a_message_may_have_lost_its_client_but_is_never_sent_to_nobody(

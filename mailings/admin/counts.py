@@ -1,11 +1,13 @@
 """What mailings have come to, as numbers and as bars."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import cast
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
+from mailings.admin import words
 from mailings.models import Mailing
 from mailings.stats import mailing_stats
 
@@ -15,6 +17,8 @@ PARTS = (
     ("fail", "failed", "bg-red-500"),
     ("pending", "pending", "bg-base-300 dark:bg-base-600"),
 )
+
+ZONES_SHOWN = 10
 
 
 def counts_of(mailings: Iterable[Mailing]) -> list[dict[str, int]]:
@@ -44,3 +48,20 @@ def bar(counts: Mapping[str, int]) -> SafeString:
         "admin/mailings/mailing/progress.html",
         {"parts": parts(counts), "in_numbers": " · ".join(named) or "no messages yet"},
     )
+
+
+def zone_table(
+    mailing: Mailing, zones: Mapping[str, Mapping[str, int]], now: datetime
+) -> dict[str, list[str] | list[list[str]]]:
+    """Return counts by time zone as a table of the first few zones."""
+    columns = [status for status, _, _ in PARTS] + ["total"]
+    rows = [
+        [
+            zone,
+            words.window_state(mailing, zone, now),
+            *(f"{counts[column]:,}" for column in columns),
+        ]
+        for zone, counts in list(zones.items())[:ZONES_SHOWN]
+    ]
+    headers = ["Time zone", "Window", *(name for _, name, _ in PARTS), "All"]
+    return {"headers": headers, "rows": rows}

@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
@@ -19,16 +18,18 @@ from clients.admin.words import moment, sentence
 from clients.models import Client
 from mailings import services
 from mailings.admin import words
-from mailings.admin.counts import counts_of, parts
+from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
 from mailings.filters import validate_filters
 from mailings.models import Mailing
+from mailings.stats import mailing_stats, timezone_stats
 from mailings.tasks import ring_on_commit
+from messages_app import clock
 from messages_app.models import Message
 
 
 def _resume(mailing: Mailing) -> Mailing:
-    return services.resume_mailing(mailing, now=timezone.now())
+    return services.resume_mailing(mailing, now=clock.now())
 
 
 # What the buttons do, and what is then said to be done.
@@ -125,15 +126,21 @@ class MailingDesk(ConsoleAdmin):
     def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
         """Return what the panel shows: what has become of the mailing and what comes next."""
         unsent = Message.objects.filter(mailing=mailing).unfinished()
-        [counts] = counts_of([mailing])
+        now = clock.now()
+        # By time zone only where that matters: it takes longer, and the panel asks often.
+        stats: Any = timezone_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
+        counts, zones = stats["stats"], stats.get("timezones", {})
         return {
             "mailing": mailing,
             "state": words.status_label(mailing),
             "total": f"{counts['total']:,}",
             "parts": parts(counts),
-            "next_event": words.next_event(mailing, timezone.now()),
+            "next_event": words.next_event(mailing, now),
             "last_run": moment(mailing.last_run_time),
             "next_attempt": moment(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
+            "hours": words.hours(mailing.window),
+            "zones": zone_table(mailing, zones, now) if zones else None,
+            "more_zones": max(0, len(zones) - ZONES_SHOWN),
             "is_open": mailing.success_count is None,
             "may_change": not mailing.is_over and self.has_change_permission(request, mailing),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",

@@ -11,6 +11,7 @@ from unfold.widgets import (
     UnfoldAdminExpandableTextareaWidget,
     UnfoldAdminMultipleAutocompleteWidget,
     UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminTextInputWidget,
 )
 
 from clients import time_zones
@@ -61,13 +62,20 @@ class MailingForm(ConsoleForm):
     version = forms.DateTimeField(required=False, widget=forms.HiddenInput)
 
     class Meta:
-        """Times are those of UTC, and say so."""
+        """Times are those of UTC or each client's own, and say so."""
 
         labels = {  # noqa: RUF012  # Django's own way
             "start_time": "Start time (UTC)",
             "stop_time": "Stop time (UTC)",
+            "window_start": "Only from (each client's own local time)",
+            "window_end": "Only until (each client's own local time)",
         }
-        widgets = {"text": UnfoldAdminExpandableTextareaWidget}  # noqa: RUF012  # likewise
+        widgets = {  # noqa: RUF012  # likewise
+            "text": UnfoldAdminExpandableTextareaWidget,
+            # Django's own would offer the hour that it is now, and tell the offset to UTC.
+            "window_start": UnfoldAdminTextInputWidget({"placeholder": "09:00"}),
+            "window_end": UnfoldAdminTextInputWidget({"placeholder": "21:00"}),
+        }
 
     class Media:
         """What counts the clients anew, and takes what there is before what is typed."""

@@ -8,7 +8,6 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -22,8 +21,10 @@ from mailings.admin.desk import MailingDesk
 from mailings.admin.forms import MailingForm
 from mailings.models import Mailing
 from mailings.tasks import ring_on_commit
+from messages_app import clock
 
 TEMPLATES = "admin/mailings/mailing"
+TIMES = ("start_time", "stop_time", "window_start", "window_end")
 
 
 @admin.register(Mailing)
@@ -82,6 +83,11 @@ class MailingAdmin(MailingDesk):
             moment(mailing.stop_time),
         )
 
+    @admin.display(description="at what hours")
+    def hours(self, mailing: Mailing) -> str:
+        """Show the hours of the day that it keeps to."""
+        return words.hours(mailing.window)
+
     @admin.display(description="to whom")
     def audience(self, mailing: Mailing) -> str:
         """Show the filters in words."""
@@ -97,15 +103,15 @@ class MailingAdmin(MailingDesk):
     def get_fieldsets(self, request: HttpRequest, obj: Mailing | None = None) -> Any:
         """Show what can be edited as a form, and what cannot in words."""
         if obj and not self.has_change_permission(request, obj):
-            return [(None, {"fields": ("whole_text", "times", "audience")})]
+            return [(None, {"fields": ("whole_text", "times", "hours", "audience")})]
         return [
-            (None, {"fields": ("text", "start_time", "stop_time")}),
+            (None, {"fields": ("text", *TIMES)}),
             ("To whom", {"fields": ("operator_code", "tag", "timezone", "matching")}),
         ]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Suggest to begin now and to end tomorrow."""
-        now = timezone.now()
+        now = clock.now()
         return {
             "start_time": now,
             "stop_time": now + timedelta(days=1),
@@ -129,7 +135,7 @@ class MailingAdmin(MailingDesk):
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
         """Save a mailing through its service and let it take effect."""
         save = services.edit_mailing if change else services.create_mailing
-        ring_on_commit(save(obj, now=timezone.now()))
+        ring_on_commit(save(obj, now=clock.now()))
 
     def response_post_save_add(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
         """Go to the new mailing's page, where it can be watched."""
@@ -147,7 +153,7 @@ class MailingAdmin(MailingDesk):
 
     def discard(self, item: Mailing) -> None:
         """Delete a mailing with its messages, unless it is running."""
-        services.delete_mailing(item, now=timezone.now())
+        services.delete_mailing(item, now=clock.now())
 
     def describe_deletion(self, item: Mailing) -> str:
         """Say that the messages go too."""

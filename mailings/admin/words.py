@@ -8,7 +8,9 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from clients.admin.words import label, moment, some
+from clients.windows import Window, closing, opening
 from mailings.models import Mailing
+from mailings.stats import UNKNOWN_ZONE
 
 Status = Mailing.Status
 
@@ -34,6 +36,23 @@ def audience(filters: Mapping[str, str | Sequence[str]]) -> str:
         for key, value in filters.items()
     ]
     return " · ".join(parts) or "everyone"
+
+
+def hours(window: Window | None) -> str:
+    """Return at what hours of the day clients are sent to."""
+    if window is None:
+        return "at any hour"
+    return f"only {window.start:%H:%M} – {window.end:%H:%M}, each client's own local time"
+
+
+def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
+    """Return whether clients of a time zone can be sent to, and until when that is so."""
+    if mailing.window is None or mailing.success_count is not None or zone == UNKNOWN_ZONE:
+        return "–"
+    opens_at = opening(mailing.window, zone, now)
+    if opens_at > now:
+        return f"shut until {moment(opens_at)}"
+    return f"open until {moment(closing(mailing.window, zone, now))}"
 
 
 def status_label(mailing: Mailing) -> SafeString:

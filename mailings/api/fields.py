@@ -1,6 +1,7 @@
 """The mailing's own kinds of values in JSON."""
 
-from datetime import datetime
+import re
+from datetime import datetime, time
 from typing import Any, ClassVar
 
 from django.utils import timezone
@@ -25,6 +26,24 @@ class MomentField(serializers.DateTimeField):
             self.fail("naive")
         moment: datetime = super().enforce_timezone(value)
         return moment
+
+
+HOUR = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$"
+
+
+@extend_schema_field({"type": "string", "pattern": HOUR, "example": "09:00"})
+class LocalTimeField(serializers.TimeField):
+    """What a clock on the wall reads; it has no offset from UTC, being each client's own."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "Write a local time such as 09:00 or 21:30:00, without an offset, or null.",
+    }
+
+    def to_internal_value(self, value: Any) -> time:
+        """Return the reading."""
+        if not isinstance(value, str) or not re.fullmatch(HOUR, value):
+            self.fail("invalid")
+        return time.fromisoformat(value)
 
 
 TEXT = {"type": "string", "maxLength": MAX_LENGTH}

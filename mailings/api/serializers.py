@@ -3,15 +3,15 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from clients.api.serializers import StrictSerializer
 from mailings import services
-from mailings.api.fields import FiltersField, MomentField
+from mailings.api.fields import FiltersField, LocalTimeField, MomentField
 from mailings.filters import validate_filters
 from mailings.models import Mailing
+from messages_app import clock
 from messages_app.api.serializers import CountsSerializer
 
 
@@ -22,6 +22,8 @@ from messages_app.api.serializers import CountsSerializer
             value={
                 "start_time": "2030-01-31T09:00:00+03:00",
                 "stop_time": "2030-01-31T18:00:00+03:00",
+                "window_start": "09:00",
+                "window_end": "21:00",
                 "text": "Your delivery arrives between 14:00 and 16:00.",
                 "filters": {"operator_code": ["999", "926"], "tag": "new"},
             },
@@ -34,6 +36,18 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     start_time = MomentField(help_text="Sending begins; in the past means at once.")
     stop_time = MomentField(help_text="Nothing is sent from this moment on.")
+    window_start = LocalTimeField(
+        default=None,
+        allow_null=True,
+        help_text="A client is sent to from this hour of every day on, by the client's own local "
+        "time; null, as `window_end` then is too, is any hour.",
+    )
+    window_end = LocalTimeField(
+        default=None,
+        allow_null=True,
+        help_text="And until just before this hour; earlier than `window_start`, it is that of "
+        "the next morning.",
+    )
     filters = FiltersField(
         default=dict,
         validators=[validate_filters],
@@ -49,6 +63,8 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "id",
             "start_time",
             "stop_time",
+            "window_start",
+            "window_end",
             "text",
             "filters",
             "status",
@@ -60,11 +76,8 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Apply the model's own rules to the mailing as it would be."""
-        kept = (
-            {name: getattr(self.instance, name) for name in ("text", "start_time", "stop_time")}
-            if self.instance
-            else {}
-        )
+        mailing = self.instance or Mailing()
+        kept = {name: getattr(mailing, name) for name in services.EDITABLE}
         try:
             Mailing(**{**kept, **attrs}).clean()
         except ValidationError as error:
@@ -73,13 +86,13 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     def create(self, validated_data: dict[str, Any]) -> Mailing:
         """Save a new mailing."""
-        return services.create_mailing(Mailing(**validated_data), now=timezone.now())
+        return services.create_mailing(Mailing(**validated_data), now=clock.now())
 
     def update(self, instance: Mailing, validated_data: dict[str, Any]) -> Mailing:
         """Save what was changed."""
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        return services.edit_mailing(instance, now=timezone.now())
+        return services.edit_mailing(instance, now=clock.now())
 
 
 class MailingStatsSerializer(serializers.Serializer[Any]):
@@ -91,6 +104,16 @@ class MailingStatsSerializer(serializers.Serializer[Any]):
     stop_time = serializers.DateTimeField()
     last_run_time = serializers.DateTimeField(allow_null=True)
     stats = CountsSerializer()
+
+
+class TimezoneStatsSerializer(MailingStatsSerializer):
+    """What a mailing's messages have come to, in all and by their clients' time zones."""
+
+    timezones = serializers.DictField(
+        child=CountsSerializer(),
+        help_text="By IANA name, those with most messages first; `unknown` are the messages "
+        "whose client was deleted.",
+    )
 
 
 class MailingStatsPageSerializer(serializers.Serializer[Any]):

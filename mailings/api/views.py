@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -15,11 +14,12 @@ from mailings.api.filters import MailingFilterSet
 from mailings.api.serializers import (
     MailingSerializer,
     MailingStatsPageSerializer,
-    MailingStatsSerializer,
+    TimezoneStatsSerializer,
 )
 from mailings.models import Mailing
-from mailings.stats import mailing_stats, totals
+from mailings.stats import mailing_stats, timezone_stats, totals
 from mailings.tasks import ring_on_commit
+from messages_app import clock
 
 
 @extend_schema_view(
@@ -61,7 +61,7 @@ class MailingViewSet(ModelViewSet[Mailing]):
 
     def perform_destroy(self, instance: Mailing) -> None:
         """Delete a mailing that is not running."""
-        services.delete_mailing(instance, now=timezone.now())
+        services.delete_mailing(instance, now=clock.now())
 
     @extend_schema(summary="Pause a mailing", request=None)
     @action(detail=True, methods=["post"])
@@ -73,7 +73,7 @@ class MailingViewSet(ModelViewSet[Mailing]):
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: int) -> Response:
         """Go on where it was paused."""
-        return self._changed(services.resume_mailing(self.get_object(), now=timezone.now()))
+        return self._changed(services.resume_mailing(self.get_object(), now=clock.now()))
 
     @extend_schema(summary="Cancel a mailing", request=None)
     @action(detail=True, methods=["post"])
@@ -81,11 +81,11 @@ class MailingViewSet(ModelViewSet[Mailing]):
         """End it for good. What is in flight arrives, the rest fails as cancelled."""
         return self._changed(services.cancel_mailing(self.get_object()))
 
-    @extend_schema(summary="Count a mailing's messages", responses=MailingStatsSerializer)
+    @extend_schema(summary="Count a mailing's messages", responses=TimezoneStatsSerializer)
     @action(detail=True, url_path="stats")
     def mailing_stats(self, request: Request, pk: int) -> Response:
-        """Count a mailing's messages by status."""
-        return Response(mailing_stats([self.get_object()])[0])
+        """Count a mailing's messages by status, in all and by their clients' time zones."""
+        return Response(timezone_stats(self.get_object()))
 
     @extend_schema(
         summary="Count all mailings' messages",

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -128,6 +128,10 @@ class TestCreating:
             ({"timezone": ["Nowhere/Land"]}, "timezone", "IANA names"),
             ({"tag": ["x" * 65]}, "tag", "up to 64 characters"),
             ({"operator_code": ["9\0"]}, "operator_code", "that can be read"),
+            ({"window_start": "9 o'clock"}, "window_start", "Enter a valid time."),
+            ({"window_start": "09:00"}, "window_end", "or leave both empty"),
+            ({"window_end": "21:00"}, "window_start", "or leave both empty"),
+            ({"window_start": "9:00", "window_end": "09:00"}, "window_end", "never be open"),
         ],
     )
     def test_what_cannot_be_sent_is_refused_beside_its_field(
@@ -145,6 +149,12 @@ class TestCreating:
         assert (again["tag"], again["operator_code"]) == (["vip", "new"], ["999"])
         assert '<option value="vip" selected>vip</option>' in page.content.decode()
 
+    def test_the_hours_of_the_day_are_each_client_s_own(self, admin_client: Browser) -> None:
+        page = admin_client.get(f"{LIST}add/").content.decode()
+        assert page.count("each client&#x27;s own local time") == 2
+        admin_client.post(f"{LIST}add/", new(window_start="22:00", window_end="6:30"))
+        assert Mailing.objects.get().window == (time(22), time(6, 30))
+
 
 class TestEditing:
     @pytest.mark.parametrize(
@@ -159,10 +169,11 @@ class TestEditing:
     def test_a_form_saved_untouched_changes_nothing(
         self, filters: dict[str, Any], admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
-        mailing = make_mailing(filters=filters, last_run_time=timezone.now())
+        hours = {"window_start": time(9, 0, 30), "window_end": time(21)}
+        mailing = make_mailing(filters=filters, last_run_time=timezone.now(), **hours)
         admin_client.post(page_of(mailing), form_of(admin_client.get(page_of(mailing))))
         saved = Mailing.objects.get()
-        names = ("text", "start_time", "stop_time", "filters", "status", "last_run_time")
+        names = ("text", "start_time", "stop_time", "filters", "status", "last_run_time", *hours)
         assert [getattr(saved, name) for name in names] == [
             getattr(mailing, name) for name in names
         ]
@@ -217,6 +228,26 @@ class TestEditing:
         assert f"The mailing is {status} and cannot be edited." in refused.content.decode()
         mailing.refresh_from_db()
         assert mailing.text == "Hello"
+
+    @pytest.mark.parametrize(
+        ("hours", "said"),
+        [
+            ({"window_start": time(9), "window_end": time(21)}, "only 09:00 – 21:00"),
+            ({}, "at any hour"),
+        ],
+    )
+    def test_the_hours_of_a_mailing_that_is_over_are_shown(
+        self,
+        hours: dict[str, time],
+        said: str,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+    ) -> None:
+        mailing = make_mailing(status="finished", success_count=0, fail_count=0, **hours)
+        page = admin_client.get(page_of(mailing)).content.decode()
+        _, below_the_panel = page.split("Times are UTC.")
+        assert said in below_the_panel
+        assert 'name="window_start"' not in page
 
     def test_a_change_by_somebody_else_is_not_overwritten(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -349,7 +380,8 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status=Status.PAUSED)
         plan(mailing, make_clients, now, success=3)
-        with django_assert_max_num_queries(4):  # session, user, mailing, log
+        # Session, user, brakes, signs of life; mailing, log.
+        with django_assert_max_num_queries(4 + 2):
             admin_client.get(f"{LIST}{mailing.pk}/delete/")
         admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
         assert not Mailing.objects.exists()
@@ -385,7 +417,8 @@ class TestList:
     ) -> None:
         for _ in range(number):
             plan(make_mailing(), make_clients, now, success=1, pending=1)
-        with django_assert_num_queries(5):  # session, user, count, mailings, their messages
+        # Session, user, brakes, signs of life; count, mailings, their messages.
+        with django_assert_num_queries(5 + 2):
             admin_client.get(LIST)
 
     @pytest.mark.parametrize(
@@ -468,6 +501,41 @@ class TestPanel:
         Mailing.objects.update(status=Status.FINISHED, success_count=0, fail_count=0)
         assert "every 5s" not in self.panel(admin_client, mailing)
 
+    def test_counts_by_time_zone_where_there_is_a_window(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing(window_start=time(9), window_end=time(21))
+        clients = make_clients(1234, timezone="Asia/Tokyo")
+        Message.objects.bulk_create(Message(mailing=mailing, client=each) for each in clients)
+        panel = self.panel(admin_client, mailing)
+        assert "Sent only 09:00 – 21:00, each client&#x27;s own local time." in panel
+        assert "Asia/Tokyo" in panel
+        assert panel.count("1,234") == 4  # pending and all; in the zone, and altogether
+        Mailing.objects.update(window_start=None, window_end=None)
+        panel = self.panel(admin_client, mailing)
+        assert "Sent at any hour." in panel
+        assert "Asia/Tokyo" not in panel
+
+    def test_shows_the_largest_time_zones_and_how_many_there_are_more(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        zones = {f"Zone/{number:02}": {"success": 20 - number} for number in range(12)}
+        mailing = make_mailing(
+            window_start=time(9),
+            window_end=time(21),
+            status=Status.FINISHED,
+            success_count=1,
+            fail_count=0,
+            timezone_counts=zones,
+        )
+        panel = self.panel(admin_client, mailing)
+        assert [f"Zone/{number:02}" in panel for number in range(12)] == [True] * 10 + [False] * 2
+        assert "and 2 more time zones" in panel
+
 
 class TestAudience:
     def count(self, browser: Browser, **filters: Any) -> str:
@@ -514,6 +582,23 @@ class TestWords:
         assert words.audience({}) == "everyone"
         many = [str(number) for number in range(8)]
         assert words.audience({"operator_code": many}) == "operator 0, 1, 2, 3, 4 and 3 more"
+
+    @pytest.mark.parametrize(
+        ("zone", "changes", "said"),
+        [
+            ("Europe/Moscow", {}, "open until 2026-07-01 18:00"),
+            ("America/New_York", {}, "shut until 2026-07-01 13:00"),
+            ("unknown", {}, "–"),
+            ("Europe/Moscow", {"success_count": 0}, "–"),
+            ("Europe/Moscow", {"window_start": None, "window_end": None}, "–"),
+        ],
+    )
+    def test_say_where_the_window_is_open(
+        self, zone: str, changes: dict[str, Any], said: str
+    ) -> None:
+        mailing = Mailing(**{"window_start": time(9), "window_end": time(21), **changes})
+        noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+        assert words.window_state(mailing, zone, noon) == said
 
 
 class TestOverview:

@@ -1,7 +1,7 @@
 """Mailings over REST: what can be done with one, and when."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -35,6 +35,8 @@ def test_a_mailing_has_exactly_the_documented_fields(api: APIClient, told: dict[
     assert answer.json() == {
         "id": mailing.pk,
         **told,
+        "window_start": None,
+        "window_end": None,
         "filters": filters,
         "status": "scheduled",
         "last_run_time": None,
@@ -76,6 +78,32 @@ def test_a_replaced_mailing_has_no_filters_left_that_were_not_told(
 
     assert answer.status_code == 200
     assert {**answer.json(), **told, "filters": {}} == answer.json()
+
+
+def test_one_end_of_a_window_can_be_moved_alone(
+    api: APIClient, make_mailing: Callable[..., Mailing]
+) -> None:
+    mailing = make_mailing(window_start="09:00", window_end="21:00")
+
+    answer = api.patch(f"{MAILINGS}{mailing.pk}/", {"window_end": "18:00"})
+
+    assert {**answer.json(), "window_end": "18:00:00"} == answer.json()
+    mailing.refresh_from_db()
+    assert mailing.window == (time(9), time(18))
+
+
+def test_a_window_stays_in_a_change_of_something_else_and_goes_in_a_replacement(
+    api: APIClient, make_mailing: Callable[..., Mailing], told: dict[str, Any], now: datetime
+) -> None:
+    mailing = make_mailing(
+        window_start="09:00", window_end="21:00", status="scheduled", start_time=now + HOUR / 2
+    )
+
+    patched = api.patch(f"{MAILINGS}{mailing.pk}/", {"text": "New"}).json()
+    replaced = api.put(f"{MAILINGS}{mailing.pk}/", told).json()
+
+    assert (patched["window_start"], patched["window_end"]) == ("09:00:00", "21:00:00")
+    assert (replaced["window_start"], replaced["window_end"]) == (None, None)
 
 
 def test_an_edit_of_a_running_mailing_applies_to_what_is_not_sent_yet(

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from clients.models import Client
 from mailings import services
 from mailings.models import Mailing
 from messages_app.models import Message
@@ -104,6 +105,7 @@ def test_a_mailing_says_how_many_of_its_messages_are_where(
         "stop_time": iso(mailing.stop_time),
         "last_run_time": None,
         "stats": {"pending": 1, "success": 1, "fail": 2, "total": 4},
+        "timezones": {"UTC": {"pending": 1, "success": 1, "fail": 2, "total": 4}},
     }
 
 
@@ -114,6 +116,27 @@ def test_counts_of_nothing_are_zeros(api: APIClient, make_mailing: Callable[...,
 
     assert api.get(f"{MAILINGS}{mailing.pk}/stats/").json()["stats"] == NONE
     assert [result["stats"] for result in api.get(STATS).json()["results"]] == [NONE]
+
+
+def test_counts_by_time_zone_are_told_of_one_mailing_and_not_of_lists(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    make_message: Callable[..., Message],
+    make_clients: Callable[..., list[Client]],
+) -> None:
+    mailing = make_mailing()
+    for client in make_clients(2, timezone="Europe/Moscow"):
+        make_message(mailing=mailing, client=client)
+    make_message(mailing=mailing, client=None, status="success", next_attempt_at=None)
+
+    answer = api.get(f"{MAILINGS}{mailing.pk}/stats/").json()
+
+    assert answer["timezones"] == {
+        "Europe/Moscow": {**NONE, "pending": 2, "total": 2},
+        "unknown": {**NONE, "success": 1, "total": 1},
+    }
+    assert answer["stats"] == {"pending": 2, "success": 1, "fail": 0, "total": 3}
+    assert "timezones" not in api.get(STATS).json()["results"][0]
 
 
 @pytest.mark.parametrize("pk", ["999", "99999999999999999999", "0", "-1", "abc"])

@@ -113,6 +113,82 @@ def test_a_started_mailing_can_be_replaced_with_its_start_sent_back(
     assert answer.json()["text"] == "New"
 
 
+@pytest.mark.parametrize("field", ["window_start", "window_end"])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        *("", "9:00", "09", "0900", "24:00", "09:60", "09:00:60", "09:00 pm", " 09:00", "09:00\n"),
+        *("09:00Z", "09:00+03:00", "2130-01-31T09:00:00Z", "٠٩:٠٠", "\x00", "\ud800", "now"),
+        *(9, 9.5, True, [], {}),
+        pytest.param("9" * MB5, id="5 MB"),
+    ],
+)
+def test_a_window_s_ends_are_local_times_without_an_offset(
+    api: APIClient, field: str, junk: Any
+) -> None:
+    window = {"window_start": "10:00", "window_end": "21:00", field: junk}
+
+    assert refusal(api.post(MAILINGS, {**TOLD, **window})) == (400, {field: "invalid"})
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "answered"),
+    [
+        ("09:00", "21:30:00", ("09:00:00", "21:30:00")),
+        ("22:00", "06:00", ("22:00:00", "06:00:00")),
+        ("00:00", "23:59:59.999999", ("00:00:00", "23:59:59.999999")),
+        (None, None, (None, None)),
+    ],
+)
+def test_a_window_answers_as_it_can_be_sent_back(
+    api: APIClient, start: str | None, end: str | None, answered: tuple[str | None, str | None]
+) -> None:
+    told = api.post(MAILINGS, {**TOLD, "window_start": start, "window_end": end}).json()
+
+    again = api.put(f"{MAILINGS}{told['id']}/", told).json()
+
+    for answer in (told, again):
+        assert (answer["window_start"], answer["window_end"]) == answered
+
+
+@pytest.mark.parametrize(
+    ("window", "errors"),
+    [
+        ({"window_start": "09:00"}, {"window_end": "window_incomplete"}),
+        ({"window_end": "21:00"}, {"window_start": "window_incomplete"}),
+        ({"window_start": None, "window_end": "00:00"}, {"window_start": "window_incomplete"}),
+        ({"window_start": "09:00", "window_end": "09:00:00"}, {"window_end": "window_never_open"}),
+    ],
+)
+def test_half_a_window_and_one_that_is_never_open_are_refused(
+    api: APIClient, window: dict[str, Any], errors: dict[str, str]
+) -> None:
+    assert refusal(api.post(MAILINGS, {**TOLD, **window})) == (400, errors)
+    assert not Mailing.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("stored", "change", "errors"),
+    [
+        (("09:00", "21:00"), {"window_start": None}, {"window_start": "window_incomplete"}),
+        (("09:00", "21:00"), {"window_end": None}, {"window_end": "window_incomplete"}),
+        (("09:00", "21:00"), {"window_end": "09:00"}, {"window_end": "window_never_open"}),
+        (("09:00", "21:00"), {"window_start": "21:00"}, {"window_end": "window_never_open"}),
+        ((None, None), {"window_end": "21:00"}, {"window_start": "window_incomplete"}),
+    ],
+)
+def test_one_end_of_a_window_cannot_be_changed_into_nonsense_alone(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    stored: tuple[str | None, str | None],
+    change: dict[str, Any],
+    errors: dict[str, str],
+) -> None:
+    mailing = make_mailing(window_start=stored[0], window_end=stored[1])
+
+    assert refusal(api.patch(f"{MAILINGS}{mailing.pk}/", change)) == (400, errors)
+
+
 @pytest.mark.parametrize(
     ("junk", "code"),
     [

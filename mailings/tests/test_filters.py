@@ -1,7 +1,7 @@
 """Whatever is written as filters is either refused in words or works in a query."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clients.models import Client
 from clients.tags import MAX_LENGTH
+from clients.windows import Window
 from mailings.filters import KEYS, MAX_VALUES, validate_filters
 from mailings.models import Mailing
 from messages_app import services as messages
@@ -97,7 +98,8 @@ def test_what_passes_works_in_every_query(filters: Any) -> None:
         return
     clients = Client.objects.matching(filters)
     assert clients.count() <= Client.objects.count()
-    assert messages.plan(mailing_id=0, audience=clients, now=NOW) == 0
+    for window in (None, Window(time(9), time(21))):
+        assert messages.plan(mailing_id=0, audience=clients, window=window, now=NOW) == 0
 
 
 NOW = datetime.fromisoformat("2030-01-31T09:00:00+00:00")

@@ -1,7 +1,7 @@
 """What a mailing may be, and what the database itself refuses."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from clients.windows import Window
 from mailings.models import Mailing
 
 MakeMailing = Callable[..., Mailing]
@@ -54,9 +55,46 @@ def test_filters_are_validated(now: datetime, filters: object) -> None:
     assert errors_of(build(now, filters=filters)) == ["filters"]
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(None, None), (time(9), time(21)), (time(22), time(6)), (time(0), time(23, 59, 59))],
+)
+def test_a_window_is_any_two_hours_or_none(
+    now: datetime, start: time | None, end: time | None
+) -> None:
+    mailing = build(now, window_start=start, window_end=end)
+    assert errors_of(mailing) == []
+    assert mailing.window == (Window(start, end) if start and end else None)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "wrong"),
+    [
+        (time(9), None, "window_end"),
+        (None, time(21), "window_start"),
+        (time(0), None, "window_end"),
+        (None, time(0), "window_start"),
+        (time(9), time(9), "window_end"),
+        (time(0), time(0), "window_end"),
+    ],
+)
+def test_half_a_window_and_one_that_is_never_open_are_refused(
+    now: datetime, start: time | None, end: time | None, wrong: str
+) -> None:
+    assert errors_of(build(now, window_start=start, window_end=end)) == [wrong]
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    "change", [{"stop_time": F("start_time")}, {"text": ""}, {"status": "lost"}]
+    "change",
+    [
+        {"stop_time": F("start_time")},
+        {"text": ""},
+        {"status": "lost"},
+        {"window_start": time(9)},
+        {"window_end": time(9)},
+        {"window_start": time(9), "window_end": time(9)},
+    ],
 )
 def test_the_database_refuses_what_could_never_be_sent(
     make_mailing: MakeMailing, change: dict[str, Any]

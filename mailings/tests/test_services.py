@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
 from threading import Barrier, Thread
 from typing import Any
@@ -17,9 +17,11 @@ from clients.models import Client
 from clients.services import delete_client
 from mailings import services
 from mailings.models import Mailing
+from messages_app import recovery
 from messages_app import services as messages
-from messages_app.models import Message, Withdrawal
-from messages_app.querysets import MessageQuerySet, Outcome
+from messages_app.models import Lease, Message, Withdrawal
+from messages_app.querysets import MessageQuerySet
+from messages_app.statements import Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -63,13 +65,15 @@ def edit(mailing: Mailing, now: datetime, **fields: Any) -> Mailing:
 def claim(mailing: Mailing, now: datetime, *, limit: int = 100) -> list[int]:
     """Lease messages for two hours; return their ids."""
     mailing.refresh_from_db()
-    claimed = Message.objects.claim(
+    lease_until = now + 2 * HOUR
+    Lease.objects.get_or_create(token=7, mailing=mailing, defaults={"expires_at": lease_until})
+    claimed, _ = Message.objects.claim(
         mailing_id=mailing.pk,
         limit=limit,
         filters=mailing.filters,
         unchanged_since=mailing.updated_at,
         token=7,
-        lease_until=now + 2 * HOUR,
+        lease_until=lease_until,
         recheck_at=now + timedelta(minutes=10),
         now=now,
     )
@@ -392,7 +396,7 @@ class TestStarting:
         done = make_mailing()
         plan(done, now)
         (message,) = claim(done, now)
-        Message.objects.record([Outcome(message, "success", now)], token=7)
+        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
         make_mailing(status="scheduled", start_time=now + timedelta(seconds=1))
         make_mailing(status="paused")
         make_mailing(stop_time=now)
@@ -547,7 +551,13 @@ class TestStates:
 
 class TestEditing:
     def test_everything_an_operator_decides_is_saved(self, mailing: Mailing, now: datetime) -> None:
-        fields = {"stop_time": now + 3 * HOUR, "text": "Bye 👋", "filters": {"tag": "vip"}}
+        fields = {
+            "stop_time": now + 3 * HOUR,
+            "window_start": time(22),
+            "window_end": time(6, 30),
+            "text": "Bye 👋",
+            "filters": {"tag": "vip"},
+        }
         edit(mailing, now, **fields)
         saved = Mailing.objects.get(pk=mailing.pk)
         assert {name: getattr(saved, name) for name in fields} == fields
@@ -627,6 +637,31 @@ class TestEditing:
         edit(mailing, now, filters={"tag": "vip"})
         assert len(claim(mailing, now)) == 2
 
+    @pytest.mark.parametrize(
+        ("edited", "is_due"),
+        [
+            ({"window_start": time(8)}, True),
+            ({"window_start": None, "window_end": None}, True),
+            ({"window_start": time(9), "window_end": time(21)}, False),
+            ({"text": "Bye"}, False),
+        ],
+    )
+    def test_an_edited_window_brings_forward_what_waited_for_it_to_open(
+        self,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        edited: dict[str, Any],
+        is_due: bool,
+    ) -> None:
+        mailing = make_mailing(window_start=time(9), window_end=time(21))
+        make_clients(1)
+        plan(mailing, now)
+        Message.objects.update(next_attempt_at=now + HOUR / 2)
+        edit(mailing, now, **edited)
+        # A second later, because a message is due from the moment on that it is brought to.
+        assert Message.objects.due(now + timedelta(seconds=1)).exists() is is_due
+
     def test_an_edited_text_leaves_a_failed_messages_next_attempt_alone(
         self, make_clients: MakeClients, mailing: Mailing, now: datetime
     ) -> None:
@@ -634,7 +669,7 @@ class TestEditing:
         plan(mailing, now)
         (message,) = claim(mailing, now)
         later = now + timedelta(minutes=10)
-        failed = Outcome(message, "fail", now, next_attempt_at=later, error_code="throttled")
+        failed = Outcome(message, "fail", next_attempt_at=later, error_code="throttled")
         Message.objects.record([failed], token=7)
         edit(mailing, now, filters={"operator_code": "999"})
         assert Message.objects.get(pk=message).next_attempt_at == later
@@ -669,7 +704,7 @@ class TestDeleting:
         with pytest.raises(ValidationError) as refusal:
             services.delete_mailing(mailing, now=now)
         assert refusal.value.code == "mailing_in_flight"
-        Message.objects.record([Outcome(message, "success", now)], token=7)
+        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
 
@@ -720,7 +755,7 @@ class TestFinishing:
         make_clients(2)
         plan(mailing, now)
         first, second = claim(mailing, now)
-        failed = partial(Outcome, status="fail", at=now, error="So it was.")
+        failed = partial(Outcome, status="fail", error="So it was.")
         Message.objects.record(
             [
                 failed(first, next_attempt_at=now + HOUR, error_code="throttled"),
@@ -739,7 +774,7 @@ class TestFinishing:
         make_clients(2)
         plan(mailing, now)
         sent = claim(mailing, now, limit=1)
-        Message.objects.record([Outcome(pk, "success", now) for pk in sent], token=7)
+        Message.objects.record([Outcome(pk, "success", sent_at=now) for pk in sent], token=7)
         finished = self.finish(mailing)
         assert outcomes(mailing) == {"success": 1, "fail expired": 1}
         assert (finished.success_count, finished.fail_count) == (1, 1)
@@ -754,7 +789,7 @@ class TestFinishing:
         assert (waiting.status, waiting.success_count) == ("running", None)
         assert Message.objects.get(pk=message).status == "pending"
         assert outcomes(mailing) == {"fail expired": 2}
-        Message.objects.record([Outcome(message, "success", now)], token=7)
+        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
         finished = self.finish(mailing)
         assert (finished.status, finished.success_count, finished.fail_count) == ("finished", 1, 2)
 
@@ -765,21 +800,37 @@ class TestFinishing:
         plan(mailing, now)
         claim(mailing, now)
         assert self.finish(mailing).status == "running"
+        recovery.take_back_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         assert Mailing.objects.get(pk=mailing.pk).status == "finished"
-        assert outcomes(mailing) == {"fail expired": 1}
+        assert outcomes(mailing) == {"fail unconfirmed": 1}
 
-    def test_an_answer_that_comes_after_the_closing_changes_nothing(
+    def test_an_answer_that_comes_after_the_closing_is_refused(
         self, make_clients: MakeClients, mailing: Mailing, now: datetime
     ) -> None:
         make_clients(2)
         plan(mailing, now)
-        new, failed = claim(mailing, now)
-        Message.objects.filter(pk=failed).update(status="fail", error_code="throttled")
+        claimed = claim(mailing, now)
+        recovery.take_back_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
-        late = [Outcome(pk, "success", now) for pk in (new, failed)]
+        late = [Outcome(pk, "success", sent_at=now) for pk in claimed]
         assert Message.objects.record(late, token=7) == 0
-        assert outcomes(mailing) == {"fail expired": 1, "fail throttled": 1}
+        assert Message.objects.record_sent(claimed, token=7, at=now) == 0
+        assert outcomes(mailing) == {"fail unconfirmed": 2}
+
+    def test_a_success_that_is_learned_of_after_the_closing_moves_one_count_to_the_other(
+        self, make_clients: MakeClients, mailing: Mailing, now: datetime
+    ) -> None:
+        make_clients(2)
+        plan(mailing, now)
+        arrived, _ = claim(mailing, now)
+        recovery.take_back_expired(now=now + 2 * HOUR)
+        services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
+        for _ in range(2):
+            recovery.record_taken([arrived], at=now)
+        assert outcomes(mailing) == {"success": 1, "fail unconfirmed": 1}
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (1, 1)
 
     @pytest.mark.parametrize("dies_at", range(1, 6))
     def test_one_killed_half_way_ends_the_same_when_run_again(
@@ -795,7 +846,9 @@ class TestFinishing:
         clients = make_clients(9, tag="vip")
         plan(mailing, now)
         failed = claim(mailing, now, limit=3)
-        retries = [Outcome(pk, "fail", now, now + HOUR, "throttled") for pk in failed]
+        retries = [
+            Outcome(pk, "fail", next_attempt_at=now + HOUR, error_code="throttled") for pk in failed
+        ]
         Message.objects.record(retries, token=7)
         strangers = [client.pk for client in clients[-3:]]
         Client.objects.filter(pk__in=strangers).update(tag="new")
@@ -818,6 +871,17 @@ class TestFinishing:
             "fail expired": 3,
         }
         assert (finished.status, finished.success_count, finished.fail_count) == ("finished", 0, 9)
+
+    def test_the_counts_are_kept_by_time_zone_too(
+        self, mailing: Mailing, make_clients: MakeClients, now: datetime
+    ) -> None:
+        for zone, number in (("Europe/Moscow", 2), ("Asia/Tokyo", 1)):
+            make_clients(number, timezone=zone)
+        plan(mailing, now)
+        services.finish_mailing(mailing.pk, now=mailing.stop_time)
+        mailing.refresh_from_db()
+        assert mailing.timezone_counts == {"Europe/Moscow": {"fail": 2}, "Asia/Tokyo": {"fail": 1}}
+        assert (mailing.success_count, mailing.fail_count) == (0, 3)
 
     def test_one_of_zero_clients_ends_with_zeros(self, mailing: Mailing) -> None:
         finished = self.finish(mailing)

@@ -16,7 +16,7 @@ from clients.models import Client
 from mailings import services, tasks
 from mailings.models import Mailing
 from mailings.tasks import finish_mailing, ring_on_commit, start_mailing
-from messages_app.models import Message
+from messages_app.models import Lease, Message
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +25,17 @@ MakeMailing = Callable[..., Mailing]
 Queued = Callable[[], list[tuple[Any, ...]]]
 
 MINUTE = timedelta(minutes=1)
+TICKS = ("start_mailing", "finish_mailing", "send_message")
 
 
 def both_lanes(mailing: Mailing) -> list[tuple[Any, ...]]:
     return [("send_message", mailing.pk, 0), ("send_message", mailing.pk, 1)]
+
+
+def seed() -> None:
+    """Do what the migrations do."""
+    import_module("mailings.migrations.0002_tick_every_minute").seed(apps, None)
+    import_module("messages_app.migrations.0004_tick_of_sending").seed(apps, None)
 
 
 def test_the_tasks_have_the_names_that_others_depend_on() -> None:
@@ -36,15 +43,23 @@ def test_the_tasks_have_the_names_that_others_depend_on() -> None:
 
 
 def test_the_tick_is_put_into_beats_schedule_once_and_is_the_operators_then() -> None:
-    migration = import_module("mailings.migrations.0002_tick_every_minute")
-    migration.seed(apps, None)
-    for name in ("start_mailing", "finish_mailing"):
-        entry = PeriodicTask.objects.get(name=name)
-        assert (entry.task, entry.enabled, entry.schedule.run_every) == (name, True, MINUTE)
-        assert entry.expire_seconds < 60
-    PeriodicTask.objects.filter(name="start_mailing").update(enabled=False)
-    migration.seed(apps, None)
-    assert PeriodicTask.objects.get(name="start_mailing").enabled is False
+    seed()
+    ticks = PeriodicTask.objects.filter(enabled=True)
+    assert {(tick.name, tick.task, tick.schedule.run_every) for tick in ticks} == {
+        ("start_mailing", "start_mailing", MINUTE),
+        ("finish_mailing", "finish_mailing", MINUTE),
+        ("send_message", "send_message", MINUTE / 12),
+    }
+    PeriodicTask.objects.filter(name__in=TICKS).update(enabled=False)
+    seed()
+    assert not PeriodicTask.objects.filter(enabled=True).exists()
+
+
+def test_no_tick_goes_stale_where_clocks_are_minutes_apart_unless_an_operator_says_so() -> None:
+    PeriodicTask.objects.filter(name="finish_mailing").update(expire_seconds=20)
+    seed()
+    lives = dict(PeriodicTask.objects.values_list("name", "expire_seconds"))
+    assert lives == {"start_mailing": 300, "send_message": 300, "finish_mailing": 20}
 
 
 def test_the_tick_queues_what_has_something_to_do(
@@ -63,12 +78,13 @@ def test_the_tick_sees_to_the_messages_of_dead_workers(
 ) -> None:
     dead, _ = mailings = [make_mailing(last_run_time=now) for _ in range(2)]
     for mailing, until in zip(mailings, (now, now + MINUTE), strict=True):
+        lease = Lease.objects.create(token=mailing.pk, mailing=mailing, expires_at=until)
         Message.objects.create(
             mailing=mailing,
             client=make_clients(1)[0],
             next_attempt_at=now,
-            lease_token=7,
-            lease_until=until,
+            lease_token=lease.token,
+            lease_until=lease.expires_at,
         )
     start_mailing()
     assert queued() == [("start_mailing", dead.pk)]

@@ -4,10 +4,9 @@ A transport hands requests to the sender and returns answers; `judge` says what 
 """
 
 from messages_app.sender.answers import Answer, Failure, Verdict, judge
-from messages_app.sender.transport import REQUEST_TIMEOUT, Request, Transport, transport
+from messages_app.sender.transport import Request, Transport, transport
 
 __all__ = [
-    "REQUEST_TIMEOUT",
     "Answer",
     "Failure",
     "Request",

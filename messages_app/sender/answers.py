@@ -1,7 +1,6 @@
 """What came back from the sender, and what it means for the message."""
 
 import json
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -17,14 +16,18 @@ class Failure(Enum):
     BROKEN = "the connection broke"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one request: an HTTP answer, or the failure to get one."""
+class Answer(NamedTuple):
+    """What became of one request: an HTTP answer, or the failure to get one.
+
+    `seconds` is how long it took; `retry_after`, also in seconds, is 0 where the sender named
+    no time.
+    """
 
     id: int
     status: int = 0
     body: bytes = b""
-    retry_after: int = 0  # seconds; 0 where the sender named none
+    seconds: float = 0.0
+    retry_after: int = 0
     failure: Failure | None = None
     detail: str = ""
 
@@ -32,13 +35,15 @@ class Answer:
 class Verdict(NamedTuple):
     """What an answer means. `final` verdicts end the message, others are tried again.
 
-    `halt` says that no other message would fare better now.
+    `halt` says that no other message would fare better now; `is_unclear`, that the message may
+    have arrived all the same.
     """
 
     error_code: str
     error: str = ""
     final: bool = False
     halt: bool = False
+    is_unclear: bool = False
 
     @property
     def is_success(self) -> bool:
@@ -55,7 +60,8 @@ def judge(answer: Answer) -> Verdict:
         detail = _printable(answer.detail)
         return Verdict("unavailable", f"The sender cannot be reached: {detail}")
     if answer.failure:
-        return Verdict("unconfirmed", f"The sender gave no answer: {_printable(answer.detail)}")
+        error = f"The sender gave no answer: {_printable(answer.detail)}"
+        return Verdict("unconfirmed", error, is_unclear=True)
     if 200 <= answer.status < 300:
         return _judge_body(answer.body)
     return _judge_status(answer)
@@ -69,9 +75,11 @@ def _judge_body(body: bytes) -> Verdict:
     except (ValueError, RecursionError):
         content = None
     code = content.get("code") if isinstance(content, dict) else None
-    if type(code) is int and code == 0:  # false and 0.0 equal 0 too
+    is_code = type(code) is int  # false and 0.0 equal 0 too
+    if is_code and code == 0:
         return SUCCESS
-    return Verdict("bad_response", f"The sender did not accept it: {_excerpt(body)}")
+    error = f"The sender did not accept it: {_excerpt(body)}"
+    return Verdict("bad_response", error, is_unclear=not is_code)
 
 
 def _judge_status(answer: Answer) -> Verdict:
@@ -84,7 +92,7 @@ def _judge_status(answer: Answer) -> Verdict:
         return Verdict("unavailable", error)
     if 400 <= answer.status < 500:
         return Verdict("rejected", error, final=True)
-    return Verdict("bad_response", error)
+    return Verdict("bad_response", error, is_unclear=True)
 
 
 def _excerpt(body: bytes) -> str:

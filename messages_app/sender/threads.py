@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from time import perf_counter
 
 import requests
 from django.utils import timezone
@@ -13,7 +14,7 @@ from requests.exceptions import SSLError
 from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
-from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, REQUEST_TIMEOUT, Request
+from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, Request
 
 MAX_DIGITS = 9  # of a time to wait; Python refuses to read thousands
 
@@ -21,9 +22,12 @@ MAX_DIGITS = 9  # of a time to wait; Python refuses to read thousands
 class RequestsTransport:
     """Many requests at once, one thread each."""
 
-    def __init__(self, *, url: str, token: str, concurrency: int) -> None:
-        """Prepare `concurrency` threads for the API at `url`."""
+    def __init__(
+        self, *, url: str, token: str, concurrency: int, timeout: float, may_repeat: bool
+    ) -> None:
+        """Prepare `concurrency` threads for the API at `url`. No request is ever repeated."""
         self._url = url
+        self._timeout = timeout
         self._concurrency = concurrency
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
         self._open: set[Future[Answer]] = set()
@@ -46,19 +50,23 @@ class RequestsTransport:
 
     def submit(self, request: Request) -> None:
         """Begin a request; at most `free` of them."""
-        self._open.add(self._pool.submit(self._post, request))
+        self._open.add(self._pool.submit(self._timed, request))
 
     def poll(self, timeout: float) -> Sequence[Answer]:
         """Return the answers that have come, waiting up to `timeout` seconds for one."""
         done, self._open = wait(self._open, timeout, FIRST_COMPLETED)
         return [future.result() for future in done]
 
+    def _timed(self, request: Request) -> Answer:
+        began_at = perf_counter()
+        return self._post(request)._replace(seconds=perf_counter() - began_at)
+
     def _post(self, request: Request) -> Answer:
         try:
             with self._session.post(
                 f"{self._url}/send/{request.id}",
                 data=request.body.encode(),
-                timeout=(CONNECT_TIMEOUT, REQUEST_TIMEOUT),
+                timeout=(CONNECT_TIMEOUT, self._timeout),
                 allow_redirects=False,
                 stream=True,
             ) as response:

@@ -1,9 +1,8 @@
 """What the engine needs of a transport, and the one that the settings choose."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -12,12 +11,10 @@ from django.utils.module_loading import import_string
 from messages_app.sender.answers import Answer
 
 CONNECT_TIMEOUT = 3  # seconds
-REQUEST_TIMEOUT = 10  # seconds, connecting included
 MAX_BODY = 64 * 1024  # bytes of an answer; a longer one is not what we asked for
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One message as the sender takes it. `text` is already a JSON string, quotes included."""
 
     id: int
@@ -33,8 +30,14 @@ class Request:
 class Transport(Protocol):
     """Many requests at once. Every submitted request comes back as exactly one answer."""
 
-    def __init__(self, *, url: str, token: str, concurrency: int) -> None:
-        """Prepare for `concurrency` open requests to the API at `url`."""
+    def __init__(
+        self, *, url: str, token: str, concurrency: int, timeout: float, may_repeat: bool
+    ) -> None:
+        """Prepare for `concurrency` open requests to the API at `url`.
+
+        A request ends after `timeout` seconds, connecting included. Where its connection is cut,
+        it `may_repeat` itself, or must not.
+        """
 
     @property
     def free(self) -> int:
@@ -68,4 +71,6 @@ def transport() -> Transport:
         url=settings.MESSAGE_SENDER_URL.rstrip("/"),
         token=settings.MESSAGE_SENDER_TOKEN,
         concurrency=settings.MESSAGE_SENDER_CONCURRENCY,
+        timeout=settings.MESSAGE_SENDER_TIMEOUT,
+        may_repeat=settings.MESSAGE_SENDER_IDEMPOTENT,
     )

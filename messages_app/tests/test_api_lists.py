@@ -24,7 +24,7 @@ def four_messages(db: None, make_message: Make) -> list[Message]:
     sent = make_message(mailing=first.mailing, status="success", next_attempt_at=None)
     failed = {"status": "fail", "error_code": "rejected", "error": "The sender said 400."}
     rejected = make_message(mailing=first.mailing, phone_number="79261000000", **failed)
-    late = {"status": "fail", "error_code": "timeout", "error": "No answer came."}
+    late = {"status": "fail", "error_code": "unconfirmed", "error": "No answer came."}
     return [first, sent, rejected, make_message(client=None, **late)]
 
 
@@ -36,7 +36,7 @@ def four_messages(db: None, make_message: Make) -> list[Message]:
         ({"status": "success"}, [1]),
         ({"status": "fail"}, [3, 2]),
         ({"error_code": "rejected"}, [2]),
-        ({"error_code": "reject"}, []),
+        ({"error_code": "expired"}, []),
         ({"search": "1000"}, [2]),
         ({"search": "ANSWER"}, [3]),
         ({"mailing": 0}, [2, 1, 0]),
@@ -75,6 +75,8 @@ def test_messages_of_nobody_are_none(api: APIClient, four_messages: list[Message
         *((f"client={junk}", "client") for junk in ("1.5", "1e999", "NaN", "true", "null", "%00")),
         ("status=sent", "status"),
         ("error_code=%00", "error_code"),
+        ("error_code=reject", "error_code"),
+        ("error_code=REJECTED", "error_code"),
         ("search=%00", "search"),
         ("state=fail", "state"),
     ],
@@ -94,7 +96,7 @@ def test_messages_are_counted_by_status_and_the_failed_ones_by_reason(api: APICl
         "success": 1,
         "fail": 2,
         "total": 4,
-        "error_codes": {"rejected": 1, "timeout": 1},
+        "error_codes": {"rejected": 1, "unconfirmed": 1},
     }
 
 
@@ -115,7 +117,7 @@ def test_only_the_selected_messages_are_counted(
 def test_a_reason_of_a_message_that_may_still_succeed_is_no_failure(
     api: APIClient, make_message: Make
 ) -> None:
-    make_message(error_code="unauthorised")
+    make_message(error_code="unauthorized")
 
     assert api.get(STATS).json()["error_codes"] == {}
 

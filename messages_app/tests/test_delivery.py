@@ -1,31 +1,25 @@
 """The pump takes due messages through the sender, and writes down what came of each."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
+from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from clients.models import Client
-from messages_app import delivery, sender
-from messages_app.delivery import (
-    HALT_DELAY,
-    LEASE,
-    LEASE_MARGIN,
-    MAX_RETRY_AFTER,
-    HaltedError,
-    deliver,
-)
-from messages_app.models import Message
-from messages_app.sender import Answer, Request
-from tests.sandbox import TOKEN, Sandbox, running_sandbox
+from messages_app import delivery, intake, recovery, sender
+from messages_app.delivery import LEASE, LEASE_MARGIN, deliver
+from messages_app.models import Attempt, Lease, Message
+from messages_app.sender import Answer
+from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
+from tests.sandbox import Sandbox
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -33,33 +27,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 
-MakeClients = Callable[..., list[Client]]
+Add = Callable[..., list[Message]]
+AtOnce = Callable[..., list[int]]
 MakeMailing = Callable[..., "Mailing"]
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 BACKENDS = ("curl.CurlTransport", "threads.RequestsTransport")
-
-
-@pytest.fixture
-def mailing(make_mailing: MakeMailing) -> "Mailing":
-    return make_mailing()
-
-
-@pytest.fixture
-def add(mailing: "Mailing", make_clients: MakeClients, now: datetime) -> "Add":
-    """Return a function that gives the mailing so many due messages."""
-
-    def add(number: int, **fields: Any) -> list[Message]:
-        defaults = {"mailing": mailing, "next_attempt_at": now - HOUR}
-        return Message.objects.bulk_create(
-            Message(client=client, **{**defaults, **fields}) for client in make_clients(number)
-        )
-
-    return add
-
-
-Add = Callable[..., list[Message]]
 
 
 def untouched() -> int:
@@ -143,7 +117,7 @@ class TestSending:
         assert (sender.sends(), untouched()) == (0, 3)
 
     def test_a_client_that_does_not_match_is_not_sent_to(
-        self, make_mailing: MakeMailing, add: Add, sender: Sandbox, make_clients: MakeClients
+        self, make_mailing: MakeMailing, add: Add, sender: Sandbox
     ) -> None:
         mailing = make_mailing(filters={"tag": "vip"})
         add(2, mailing=mailing)
@@ -160,170 +134,6 @@ class TestSending:
         with pytest.raises(ImproperlyConfigured, match=r"MESSAGE_SENDER_TOKEN.*make run"):
             deliver(mailing.pk)
         assert untouched() == 3
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running_sandbox(tmp_path_factory.mktemp("sandbox"), "--no-deduplicate") as sandbox:
-        yield sandbox
-
-
-class TestOutcomes:
-    @pytest.fixture(params=BACKENDS)
-    def sandbox(
-        self,
-        request: pytest.FixtureRequest,
-        shared: Sandbox,
-        settings: Settings,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> Iterator[Sandbox]:
-        """Have the engine send to the shared sandbox, with little patience."""
-        for module in ("curl", "threads"):
-            monkeypatch.setattr(f"messages_app.sender.{module}.REQUEST_TIMEOUT", 1)
-        settings.MESSAGE_SENDER_BACKEND = f"messages_app.sender.{request.param}"
-        settings.MESSAGE_SENDER_URL = shared.api_url
-        settings.MESSAGE_SENDER_TOKEN = TOKEN
-        settings.MAILING_REPEAT_TIMEOUT = timedelta(seconds=500)
-        sender.transport.cache_clear()
-        yield shared
-        shared.set_faults()
-        sender.transport.cache_clear()
-
-    @pytest.mark.parametrize(
-        ("faults", "status", "error_code", "wait"),
-        [
-            ({"bad_request": 1}, "fail", "rejected", None),
-            ({"throttled": 1, "retry_after": 77}, "fail", "throttled", 77),
-            ({"throttled": 1, "retry_after": 0}, "fail", "throttled", 500),
-            ({"unavailable": 1}, "fail", "unavailable", 500),
-            ({"unavailable": 1, "unavailable_retry_after": 33}, "fail", "unavailable", 33),
-            ({"server_error": 1}, "fail", "bad_response", 500),
-            ({"wrong_code": 1}, "fail", "bad_response", 500),
-            ({"garbage": 1}, "fail", "bad_response", 500),
-            ({"reset_before": 1}, "fail", "unconfirmed", 500),
-            ({"reset_after": 1}, "fail", "unconfirmed", 500),
-            ({"hang": 1}, "fail", "unconfirmed", 500),
-            ({"hang_after": 1}, "fail", "unconfirmed", 500),
-            ({"outage": True}, "fail", "unavailable", 500),
-        ],
-        ids=lambda value: next(iter(value), None) if isinstance(value, dict) else None,
-    )
-    def test_what_the_sender_does_decides_what_is_written(
-        self,
-        mailing: "Mailing",
-        add: Add,
-        sandbox: Sandbox,
-        faults: dict[str, object],
-        status: str,
-        error_code: str,
-        wait: int | None,
-    ) -> None:
-        messages = add(3)
-        sandbox.set_faults(**faults)
-        began_at = timezone.now()
-        assert deliver(mailing.pk) == 3
-        ended_at = timezone.now()
-        for message in messages:
-            message.refresh_from_db()
-            assert (message.status, message.error_code) == (status, error_code)
-            assert (message.attempts, message.sent_at) == (1, None)
-            assert (message.lease_token, message.lease_until) == (None, None)
-            assert 10 < len(message.error) <= 255
-            if wait is None:
-                assert message.next_attempt_at is None
-            else:
-                pause = timedelta(seconds=wait)
-                assert message.next_attempt_at
-                assert began_at + pause <= message.next_attempt_at <= ended_at + pause
-
-    def test_a_failed_message_is_sent_again_when_its_time_has_come(
-        self, mailing: "Mailing", add: Add, sandbox: Sandbox
-    ) -> None:
-        (message,) = add(1)
-        sandbox.set_faults(throttled=1, retry_after=77)
-        deliver(mailing.pk)
-        sandbox.set_faults()
-        assert deliver(mailing.pk) == 0
-        message.refresh_from_db()
-        assert message.next_attempt_at
-        with time_machine.travel(message.next_attempt_at - SECOND):
-            assert deliver(mailing.pk) == 0
-        with time_machine.travel(message.next_attempt_at):
-            assert deliver(mailing.pk) == 1
-        message.refresh_from_db()
-        assert (message.status, message.attempts, message.error_code) == ("success", 2, "")
-
-    def test_a_rejected_message_is_never_sent_again(
-        self, mailing: "Mailing", add: Add, sandbox: Sandbox
-    ) -> None:
-        add(1)
-        sandbox.set_faults(bad_request=1)
-        deliver(mailing.pk)
-        sandbox.set_faults()
-        type(mailing).objects.update(stop_time=mailing.stop_time + timedelta(days=365))
-        with time_machine.travel(timezone.now() + timedelta(days=300)):
-            assert deliver(mailing.pk) == 0
-
-    def test_one_bad_answer_does_not_touch_the_others(
-        self, mailing: "Mailing", add: Add, sandbox: Sandbox
-    ) -> None:
-        add(60)
-        sandbox.set_faults(bad_request=0.3, server_error=0.2, reset_after=0.2, seed=3)
-        assert deliver(mailing.pk) == 60
-        codes = list(Message.objects.values_list("error_code", flat=True))
-        assert set(codes) == {"", "rejected", "bad_response", "unconfirmed"}
-        assert codes.count("") == succeeded() < 40
-
-
-class ScriptedTransport:
-    """Answers what and when the test says; `poll` is where time passes."""
-
-    def __init__(self, concurrency: int, script: "Script") -> None:
-        self.concurrency = concurrency
-        self.script = script
-        self.open: list[Request] = []
-        self.sent: list[Request] = []
-        self.polls = 0
-
-    @property
-    def free(self) -> int:
-        return self.concurrency - len(self.open)
-
-    @property
-    def is_idle(self) -> bool:
-        return not self.open
-
-    def submit(self, request: Request) -> None:
-        assert self.free
-        self.open.append(request)
-        self.sent.append(request)
-
-    def poll(self, timeout: float) -> Sequence[Answer]:
-        self.polls += 1
-        return self.script(self)
-
-    def answer(self, number: int = 1000, **fields: Any) -> list[Answer]:
-        """Answer the requests that were opened first; accept them unless told otherwise."""
-        answered, self.open = self.open[:number], self.open[number:]
-        fields = fields or {"status": 200, "body": b'{"code": 0, "message": "OK"}'}
-        return [Answer(request.id, **fields) for request in answered]
-
-
-Script = Callable[[ScriptedTransport], Sequence[Answer]]
-Scripted = Callable[[int, Script], ScriptedTransport]
-
-
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Scripted:
-    """Return a function that puts a scripted transport of so many open requests in place."""
-
-    def install(concurrency: int, script: Script) -> ScriptedTransport:
-        transport = ScriptedTransport(concurrency, script)
-        settings.MESSAGE_SENDER_CONCURRENCY = concurrency
-        monkeypatch.setattr(sender, "transport", lambda: transport)
-        return transport
-
-    return install
 
 
 class TestPumping:
@@ -346,6 +156,7 @@ class TestPumping:
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(delivery, "RECORD_SIZE", 2)
+        monkeypatch.setattr(delivery, "RECORD_DELAY", 60)
         add(5)
         written = []
 
@@ -389,9 +200,13 @@ class TestPumping:
     def test_other_mailings_have_their_turn_after_a_while(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "TIME_BOX", 0)
         add(10)
-        scripted(4, ScriptedTransport.answer)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            monkeypatch.setattr(intake, "TIME_BOX", 0)
+            return transport.answer()
+
+        scripted(4, script)
         assert deliver(mailing.pk) == succeeded() == 4
         assert untouched() == 6
 
@@ -422,6 +237,7 @@ class TestPumping:
         texts = [json.loads(request.text) for request in transport.sent]
         assert texts == ["Hello"] * 3 + ["Bye"] * 3
 
+    @pytest.mark.usefixtures("own_clock")
     def test_nothing_is_begun_after_the_stop_time(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
@@ -438,16 +254,18 @@ class TestPumping:
             assert deliver(mailing.pk) == 3
         assert len(transport.sent) == succeeded() == untouched() == 3
 
+    @pytest.mark.usefixtures("own_clock")
     def test_nothing_is_begun_that_its_lease_would_not_cover(
         self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
     ) -> None:
         add(6)
+        request = timedelta(seconds=django_settings.MESSAGE_SENDER_TIMEOUT)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
             if transport.polls == 1:
                 return []
             if transport.polls == 2:
-                clock.move_to(now + LEASE - LEASE_MARGIN)
+                clock.move_to(now + (LEASE - LEASE_MARGIN) * request)
             return transport.answer()
 
         transport = scripted(3, script)
@@ -456,137 +274,270 @@ class TestPumping:
         assert len(transport.sent) == succeeded() == untouched() == 3
         assert Message.objects.due(now).count() == 3
 
-    def test_an_answer_for_another_deliverys_message_is_not_written(
-        self,
-        mailing: "Mailing",
-        add: Add,
-        scripted: Scripted,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        messages = add(3)
-
-        def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            Message.objects.filter(pk=messages[0].pk).update(lease_token=1)
-            return transport.answer()
-
-        scripted(3, script)
-        assert deliver(mailing.pk) == 3
-        messages[0].refresh_from_db()
-        assert (messages[0].status, messages[0].lease_token, succeeded()) == ("pending", 1, 2)
-        (line,) = caplog.records
-        assert line.getMessage() == (
-            f"Mailing {mailing.pk}: 1 answers came after their lease had ended."
-        )
-
-    def test_a_delivery_that_broke_down_leaves_nothing_to_the_next(
-        self, mailing: "Mailing", make_mailing: MakeMailing, add: Add, scripted: Scripted
-    ) -> None:
-        lost, other = add(2), make_mailing()
-        add(3, mailing=other)
-
-        def break_down(transport: ScriptedTransport) -> Sequence[Answer]:
-            raise KeyboardInterrupt
-
-        transport = scripted(4, break_down)
-        with pytest.raises(KeyboardInterrupt):
-            deliver(mailing.pk)
-        transport.script = ScriptedTransport.answer
-        deliver(other.pk)
-        assert succeeded() == 3
-        for message in lost:
-            message.refresh_from_db()
-            assert (message.status, message.attempts, message.sent_at) == ("pending", 1, None)
-        with time_machine.travel(timezone.now() + LEASE):
-            deliver(mailing.pk)
-        assert succeeded() == 5
-        assert [request.id for request in transport.sent].count(lost[0].pk) == 2
-
-    def test_no_sender_keeps_a_message_for_longer_than_a_day(
-        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
-    ) -> None:
-        (message,) = add(1)
-        scripted(1, lambda transport: transport.answer(status=429, retry_after=2**62))
-        with time_machine.travel(now, tick=False):
-            deliver(mailing.pk)
-        message.refresh_from_db()
-        assert message.next_attempt_at == now + timedelta(seconds=MAX_RETRY_AFTER)
-
-    def test_a_reason_longer_than_its_column_is_cut(
-        self, mailing: "Mailing", add: Add, scripted: Scripted
-    ) -> None:
-        (message,) = add(1)
-        failure = sender.Failure.NOT_CONNECTED
-        scripted(1, lambda transport: transport.answer(failure=failure, detail="👋\x00" * 500))
-        deliver(mailing.pk)
-        message.refresh_from_db()
-        assert len(message.error) == 255
-
-
-class TestHalting:
-    @pytest.mark.parametrize("number", [1, 3, 5, 20])
-    def test_a_wrong_token_stops_sending_and_costs_no_other_message_an_attempt(
-        self,
-        mailing: "Mailing",
-        add: Add,
-        scripted: Scripted,
-        now: datetime,
-        caplog: pytest.LogCaptureFixture,
-        number: int,
-    ) -> None:
-        add(number)
-
-        def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            return transport.answer(status=401) if transport.polls > 1 else []
-
-        transport = scripted(3, script)
-        with time_machine.travel(now, tick=False), pytest.raises(HaltedError):
-            deliver(mailing.pk)
-        asked = min(number, 3)
-        assert len(transport.sent) == asked
-        assert untouched() == number - asked
-        halted = Message.objects.filter(error_code="unauthorized")
-        assert set(halted.values_list("status", "next_attempt_at", "attempts")) == {
-            ("pending", now + HALT_DELAY, 1)
-        }
-        assert Message.objects.due(now).count() == number - asked
-        (line,) = caplog.records
-        assert line.levelno == logging.ERROR
-        assert "MESSAGE_SENDER_TOKEN" in line.getMessage()
-
-    def test_nothing_claimed_is_sent_once_the_time_box_has_ended(
+    def test_a_message_that_failed_may_be_sent_again_by_the_same_delivery(
         self,
         mailing: "Mailing",
         add: Add,
         scripted: Scripted,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        add(20)
+        monkeypatch.setattr("random.uniform", lambda low, high: low)
+        messages = add(4)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            if transport.polls < 3:
-                monkeypatch.setattr(delivery, "TIME_BOX", 0)
-                return []
-            return transport.answer(1, status=401)
+            return transport.answer(2) if transport.polls > 1 else transport.answer(2, status=429)
+
+        transport = scripted(2, script)
+        assert deliver(mailing.pk) == 6
+        assert succeeded() == 4
+        failed = [request.id for request in transport.sent[:2]]
+        assert sorted(failed) == [message.pk for message in messages[:2]]
+        assert set(Attempt.objects.values_list("message", "number", "error_code")) == {
+            (pk, number, code) for pk in failed for number, code in ((1, "throttled"), (2, ""))
+        }
+
+    @pytest.mark.parametrize("number", [0, 5])
+    def test_nothing_is_left_behind(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, number: int
+    ) -> None:
+        add(number)
+        held = []
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            lease = Lease.objects.get()
+            held.append(Message.objects.held_by(lease).count())
+            assert len(list(django_settings.SPOOL_DIR.glob("*.spool"))) == 1
+            return transport.answer()
+
+        scripted(5, script)
+        assert deliver(mailing.pk) == number
+        assert held == [5] * bool(number)
+        assert not Lease.objects.exists()
+        assert list(django_settings.SPOOL_DIR.iterdir()) == []
+
+    @pytest.mark.django_db(transaction=True)
+    def test_deliveries_at_once_send_each_message_once(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        at_once: AtOnce,
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = 5
+        transports = []
+
+        def transport() -> ScriptedTransport:
+            transports.append(ScriptedTransport(5, lambda each: each.answer(2)))
+            return transports[-1]
+
+        monkeypatch.setattr(sender, "transport", transport)
+        messages = add(60)
+        assert sum(at_once(*[partial(deliver, mailing.pk)] * 3)) == succeeded() == 60
+        sent = [request.id for transport in transports for request in transport.sent]
+        assert sorted(sent) == [message.pk for message in messages]
+
+
+def take_back() -> None:
+    """Take back what the only delivery holds, as if its time had passed."""
+    now = timezone.now()
+    Lease.objects.update(expires_at=now)
+    assert recovery.take_back_expired(now=now)
+
+
+class TestLateAnswers:
+    """A delivery that stands still for longer than its lease wakes and finds its answers."""
+
+    def stall(self, then: Callable[[], object], **answer: Any) -> Callable[..., list[Answer]]:
+        """Return a script in which the lease is taken back, then something else happens."""
+
+        def script(transport: ScriptedTransport) -> list[Answer]:
+            if transport.polls == 1:
+                take_back()
+                then()
+            return transport.answer(**answer)
+
+        return script
+
+    def claim_by_another(self, mailing: "Mailing") -> None:
+        now = timezone.now()
+        Lease.objects.create(token=1, mailing=mailing, expires_at=now + HOUR)
+        mailing.refresh_from_db()
+        claimed, _ = Message.objects.claim(
+            mailing_id=mailing.pk,
+            limit=100,
+            filters={},
+            unchanged_since=mailing.updated_at,
+            token=1,
+            lease_until=now + HOUR,
+            recheck_at=now + HOUR,
+            now=now + SECOND,
+        )
+        assert claimed
+
+    def test_a_success_is_saved_whoever_has_the_message_now(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        scripted: Scripted,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        (message,) = add(1)
+        scripted(1, self.stall(partial(self.claim_by_another, mailing)))
+        assert deliver(mailing.pk) == 1
+        message.refresh_from_db()
+        assert (message.status, message.next_attempt_at, message.error_code) == (
+            "success",
+            None,
+            "",
+        )
+        assert (message.lease_token, message.lease_until) == (None, None)
+        assert message.sent_at
+        assert caplog.messages[-1] == (
+            f"Mailing {mailing.pk}: answers came after their lease had ended."
+        )
+
+    @pytest.mark.parametrize("attempts", [0, 2])
+    def test_a_success_is_saved_when_nobody_has_it(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, attempts: int
+    ) -> None:
+        (message,) = add(1, attempts=attempts, status="fail" if attempts else "pending")
+        scripted(1, self.stall(lambda: None))
+        deliver(mailing.pk)
+        message.refresh_from_db()
+        assert (message.status, message.attempts) == ("success", attempts + 1)
+        assert message.attempt_log.get().error_code == ""
+
+    def test_a_failure_is_saved_when_nobody_has_it(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        (message,) = add(1)
+        scripted(1, self.stall(lambda: None, status=400))
+        deliver(mailing.pk)
+        message.refresh_from_db()
+        assert (message.status, message.error_code) == ("fail", "rejected")
+        assert message.next_attempt_at is None
+        assert message.attempt_log.get().error_code == "rejected"
+
+    def test_a_failure_is_not_saved_when_another_delivery_has_it(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        (message,) = add(1)
+        scripted(1, self.stall(partial(self.claim_by_another, mailing), status=400))
+        deliver(mailing.pk)
+        message.refresh_from_db()
+        assert (message.lease_token, message.attempts, message.error_code) == (1, 2, "unconfirmed")
+        assert message.lease_until
+        assert list(message.attempt_log.values_list("number", "error_code")) == [(1, "unconfirmed")]
+
+    def test_nothing_more_is_claimed(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(4)
+        transport = scripted(2, self.stall(lambda: None))
+        deliver(mailing.pk)
+        assert len(transport.sent) == succeeded() == 2
+        assert untouched() == 2
+
+    @pytest.mark.parametrize("is_idempotent", [True, False])
+    def test_what_was_taken_back_and_never_begun_is_as_good_as_never_claimed(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        scripted: Scripted,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        is_idempotent: bool,
+    ) -> None:
+        settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
+        monkeypatch.setattr(delivery, "RECORD_DELAY", 0)
+        add(4)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            if transport.polls == 1:
+                return []  # The next two are claimed now.
+            if transport.polls == 2:
+                take_back()
+                return transport.answer(status=401)  # Nothing more may be begun.
+            return transport.answer()
+
+        transport = scripted(2, script)
+        deliver(mailing.pk)
+        assert len(transport.sent) == 2
+        assert untouched() == Message.objects.due(timezone.now()).filter(attempts=0).count() == 2
+        assert Attempt.objects.count() == 2
+
+
+class TestInterruption:
+    def test_open_requests_are_waited_for_and_the_next_delivery_writes_their_answers(
+        self, mailing: "Mailing", make_mailing: MakeMailing, add: Add, scripted: Scripted
+    ) -> None:
+        messages = add(5)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            if transport.polls == 2:
+                raise KeyboardInterrupt
+            return transport.answer(2) if transport.polls > 2 else []
 
         transport = scripted(3, script)
-        with pytest.raises(HaltedError):
+        with pytest.raises(KeyboardInterrupt):
             deliver(mailing.pk)
-        assert len(transport.sent) == 3
-        assert untouched() == 17
+        assert succeeded() == 0
+        assert transport.is_idle
+        deliver(make_mailing().pk)
+        assert [request.id for request in transport.sent] == [m.pk for m in messages[:3]]
+        assert set(Message.objects.values_list("status", "attempts", "lease_token")) == {
+            ("success", 1, None),
+            ("pending", 0, None),
+        }
+        assert succeeded() == 3
+        assert not Lease.objects.exists()
 
-    def test_sending_goes_on_with_the_right_token(
-        self, mailing: "Mailing", add: Add, sender: Sandbox, settings: Settings
+    @pytest.mark.postgres  # SQLite has no server to lose
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("is_idempotent", [True, False])
+    def test_answers_outlive_the_loss_of_the_database(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        scripted: Scripted,
+        settings: Settings,
+        is_idempotent: bool,
     ) -> None:
-        settings.MESSAGE_SENDER_CONCURRENCY = 2
-        add(5)
-        sender.set_faults(token_revoked=True)
-        with pytest.raises(HaltedError):
+        settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
+        messages = add(20)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            if transport.polls == 2:
+                terminate_backend()
+                return transport.answer(2)
+            if transport.polls == 3:
+                return [*transport.answer(1, status=400), *transport.answer(1)]
+            return transport.answer(1)
+
+        transport = scripted(6, script)
+        with pytest.raises(OperationalError):
             deliver(mailing.pk)
-        assert sender.stats()["statuses"]["401"] <= 4
-        sender.set_faults()
-        with time_machine.travel(timezone.now() + HALT_DELAY):
-            deliver(mailing.pk)
-        assert succeeded() == sender.stats()["unique"] == 5
+        connection.close()
+        sent = {request.id for request in transport.sent}
+        assert transport.is_idle
+        assert (Lease.objects.count(), len(list(settings.SPOOL_DIR.glob("*.spool")))) == (1, 1)
+        recovery.settle_orphans(now=timezone.now())
+        begun = Message.objects.filter(pk__in=sent)
+        assert begun.filter(status="success", attempts=1).count() == len(sent) - 1
+        assert begun.get(status="fail").error_code == "rejected"
+        assert untouched() == 20 - len(sent)
+        assert not Lease.objects.exists()
+        transport.script = ScriptedTransport.answer
+        deliver(mailing.pk)
+        assert sorted(request.id for request in transport.sent) == [m.pk for m in messages]
+        assert succeeded() == 19
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_mailing_that_is_gone_is_nobodys_error(self, scripted: Scripted) -> None:
+        scripted(1, ScriptedTransport.answer)
+        assert deliver(10**9) == 0
+        assert not Lease.objects.exists()
 
 
 def test_a_sender_that_is_not_there_leaves_messages_to_be_tried_again(

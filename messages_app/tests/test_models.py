@@ -1,4 +1,4 @@
-"""What the database itself guarantees of messages, withdrawals and doorbells."""
+"""What the database itself guarantees of messages and of the engine's own rows."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from clients.models import Client
-from messages_app.models import Doorbell, Message, Withdrawal
+from messages_app.models import Attempt, Brakes, Doorbell, Heartbeat, Lease, Message, Withdrawal
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -18,11 +18,6 @@ pytestmark = pytest.mark.django_db
 
 MakeClients = Callable[..., list[Client]]
 MakeMailing = Callable[..., "Mailing"]
-
-
-@pytest.fixture
-def mailing(make_mailing: MakeMailing) -> "Mailing":
-    return make_mailing()
 
 
 @pytest.fixture
@@ -78,7 +73,11 @@ def test_messages_of_deleted_clients_do_not_get_in_each_others_way(
 def test_all_of_a_mailing_goes_with_it(message: Message, person: Client, now: datetime) -> None:
     Withdrawal.objects.create(mailing=message.mailing, client=person)
     Doorbell.objects.create(mailing=message.mailing, lane=0, expires_at=now)
+    Lease.objects.create(token=7, mailing=message.mailing, expires_at=now)
+    Attempt.objects.create(message=message, number=1)
     message.mailing.delete()
+    assert not Lease.objects.exists()
+    assert not Attempt.objects.exists()
     assert not Message.objects.exists()
     assert not Withdrawal.objects.exists()
     assert not Doorbell.objects.exists()
@@ -102,6 +101,28 @@ def test_a_lane_has_one_doorbell(mailing: "Mailing", now: datetime) -> None:
         Doorbell.objects.create(mailing=mailing, lane=0, expires_at=now)
 
 
+def test_an_attempt_is_logged_once(message: Message) -> None:
+    for number in (2, 1):
+        Attempt.objects.create(message=message, number=number)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Attempt.objects.create(message=message, number=1)
+    assert [row.number for row in message.attempt_log.all()] == [1, 2]
+
+
+def test_there_is_one_row_of_brakes_and_it_holds_nothing_at_first() -> None:
+    brakes = Brakes.objects.current()
+    assert (brakes.is_paused, brakes.rate, brakes.failures) == (False, None, 0)
+    assert (brakes.opened_at, brakes.probe_at, brakes.free_at) == (None, None, None)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Brakes.objects.create(pk=2)
+
+
+@pytest.mark.parametrize("rate", [0, -1])
+def test_a_rate_that_would_stop_everything_is_refused(rate: float) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Brakes.objects.update(rate=rate)
+
+
 def test_no_index_holds_what_a_claim_writes() -> None:
     with connection.cursor() as cursor:
         constraints = connection.introspection.get_constraints(cursor, Message._meta.db_table)
@@ -123,3 +144,8 @@ def test_everything_has_a_name(message: Message, mailing: "Mailing", person: Cli
     assert str(message) == f"Message {message.pk}"
     assert str(withdrawal) == f"Client {person.pk} withdrawn from mailing {mailing.pk}"
     assert str(doorbell) == f"Doorbell 1 of mailing {mailing.pk}"
+    assert str(Attempt(message=message, number=2)) == f"Attempt 2 of message {message.pk}"
+    lease = Lease(token=7, mailing=mailing)
+    assert str(lease) == f"Lease 7 on messages of mailing {mailing.pk}"
+    assert str(Brakes()) == "Brakes"
+    assert str(Heartbeat(name="beat")) == "Heartbeat of beat"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messages_app.models import Message
+from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Failure, judge
 
 ACCEPTED = b'{"code": 0, "message": "OK"}'
@@ -60,6 +60,24 @@ def test_success_with_any_other_body_is_no_acceptance(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "is_unclear"),
+    [
+        (b'{"code": 1}', False),
+        (b'{"code": -7, "message": "OK"}', False),
+        (b'{"code": "0"}', True),
+        (b'{"code": false}', True),
+        (b'{"message": "OK"}', True),
+        (b"OK", True),
+        (b"", True),
+    ],
+)
+def test_a_code_says_that_it_was_not_taken_and_nonsense_says_nothing(
+    body: bytes, is_unclear: bool
+) -> None:
+    assert judge(Answer(1, status=200, body=body)).is_unclear is is_unclear
+
+
+@pytest.mark.parametrize(
     ("statuses", "error_code", "final", "halt"),
     [
         ([401, 403], "unauthorized", False, True),
@@ -82,6 +100,18 @@ def test_any_other_status_decides_alone(
 
 
 @pytest.mark.parametrize(
+    ("statuses", "is_unclear"),
+    [
+        ([400, 401, 403, 404, 422, 429, 499, 503], False),
+        ([300, 302, 308, 500, 501, 502, 504, 599], True),
+    ],
+)
+def test_who_does_not_say_no_may_have_taken_it(statuses: list[int], is_unclear: bool) -> None:
+    for status in statuses:
+        assert judge(Answer(1, status=status)).is_unclear is is_unclear
+
+
+@pytest.mark.parametrize(
     ("failure", "error_code"),
     [
         (Failure.NOT_CONNECTED, "unavailable"),
@@ -94,6 +124,7 @@ def test_without_an_answer_it_is_unavailable_if_certainly_not_sent_else_unconfir
 ) -> None:
     verdict = judge(Answer(1, failure=failure, detail="Connection refused"))
     assert (verdict.error_code, verdict.final, verdict.halt) == (error_code, False, False)
+    assert verdict.is_unclear is (error_code == "unconfirmed")
     assert verdict.error.endswith("Connection refused")
 
 
@@ -140,7 +171,8 @@ answers = st.builds(
 def test_every_answer_has_a_verdict_that_the_database_can_keep(answer: Answer) -> None:
     verdict = judge(answer)
     assert verdict.is_success == (verdict.error_code == "")
-    assert len(verdict.error_code) <= 32
+    assert verdict.error_code in ("", *ErrorCode.values)
+    assert not (verdict.is_unclear and (verdict.final or verdict.halt))
     assert verdict.error.isprintable()
     verdict.error.encode()
 

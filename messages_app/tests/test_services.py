@@ -1,7 +1,7 @@
 """What is done with single messages, and what is given up when a mailing is over."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.db.models.functions import Now
+from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
+from clients.windows import Window
+from mailings.services import edit_mailing
 from messages_app import services
-from messages_app.models import Message, Withdrawal
+from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
+from messages_app.statements import Outcome
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -24,11 +29,6 @@ MakeClients = Callable[..., list[Client]]
 MakeMailing = Callable[..., "Mailing"]
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def mailing(make_mailing: MakeMailing) -> "Mailing":
-    return make_mailing()
 
 
 @pytest.fixture
@@ -44,6 +44,13 @@ def message(mailing: "Mailing", person: Client, now: datetime) -> Message:
 def change(message: Message, **fields: Any) -> None:
     """Change a message behind the back of whoever has read it."""
     Message.objects.filter(pk=message.pk).update(**fields)
+
+
+def plan(mailing: "Mailing", now: datetime) -> int:
+    """Plan for everybody."""
+    return services.plan(
+        mailing_id=mailing.pk, audience=Client.objects.all(), window=mailing.window, now=now
+    )
 
 
 def refused(deed: Callable[[], object]) -> str:
@@ -120,7 +127,7 @@ class TestAdding:
         self, mailing: "Mailing", person: Client, now: datetime
     ) -> None:
         services.add_message(mailing=mailing, client=person, now=now)
-        assert services.plan(mailing_id=mailing.pk, audience=Client.objects.all(), now=now) == 0
+        assert plan(mailing, now) == 0
         assert Message.objects.get().is_manual
 
 
@@ -178,7 +185,7 @@ class TestWithdrawing:
         assert not Message.objects.exists()
         withdrawal = Withdrawal.objects.get()
         assert (withdrawal.mailing, withdrawal.client) == (mailing, person)
-        assert services.plan(mailing_id=mailing.pk, audience=Client.objects.all(), now=now) == 0
+        assert plan(mailing, now) == 0
 
     def test_a_failed_one_can_be_withdrawn(self, message: Message, now: datetime) -> None:
         change(message, status="fail", attempts=1)
@@ -199,13 +206,14 @@ class TestWithdrawing:
         assert refused(partial(services.withdraw_message, message, now=now)) == "message_sent"
         assert Message.objects.exists()
 
-    def test_one_in_flight_is_kept_until_its_lease_ends(
+    def test_one_in_flight_is_kept_until_its_delivery_is_done_with_it(
         self, message: Message, now: datetime
     ) -> None:
-        change(message, lease_token=7, lease_until=now + MINUTE)
-        withdraw = partial(services.withdraw_message, message)
-        assert refused(partial(withdraw, now=now)) == "message_in_flight"
-        withdraw(now=now + MINUTE)
+        change(message, lease_token=7, lease_until=now - MINUTE)
+        withdraw = partial(services.withdraw_message, message, now=now)
+        assert refused(withdraw) == "message_in_flight"
+        change(message, lease_until=None)
+        withdraw()
         assert not Message.objects.exists()
 
     @pytest.mark.parametrize("how", OVER)
@@ -228,6 +236,15 @@ class TestResending:
         message.refresh_from_db()
         assert (message.status, message.next_attempt_at) == ("fail", now)
         assert (message.attempts, message.error_code) == (1, "rejected")
+
+    def test_what_an_earlier_attempt_comes_to_does_not_stop_it(
+        self, failed: Message, now: datetime
+    ) -> None:
+        change(failed, error_code="unconfirmed", lease_token=7)
+        services.resend_message(failed, now=now)
+        late = Outcome(failed.pk, "fail", error_code="rejected")
+        assert Message.objects.record([late], token=7) == 0
+        assert Message.objects.get().next_attempt_at == now
 
     def test_one_that_waits_for_its_next_attempt_is_brought_forward(
         self, failed: Message, now: datetime
@@ -297,57 +314,276 @@ class TestMakingDue:
         assert services.make_due(mailing_id=make_mailing().pk, now=now) == 0
 
 
-class TestGivingUp:
-    def give_up(self, mailing: "Mailing", now: datetime, **filters: Any) -> tuple[str, str]:
-        services.give_up(
-            mailing_id=mailing.pk, filters=filters, error_code="expired", error="Late.", now=now
+class TestConfirming:
+    @pytest.fixture
+    def unconfirmed(self, message: Message) -> Message:
+        change(
+            message,
+            status="fail",
+            attempts=2,
+            next_attempt_at=None,
+            error_code="unconfirmed",
+            error="No answer.",
+            lease_token=7,
         )
-        message = Message.objects.get(mailing=mailing)
-        assert (message.status == "fail") is (message.next_attempt_at is None)
-        return message.status, message.error_code
+        Attempt.objects.create(message=message, number=2, error_code="unconfirmed", seconds=10)
+        return message
 
-    def test_a_pending_one_fails_for_the_reason_given(
-        self, mailing: "Mailing", message: Message, now: datetime
+    def test_it_is_sent_and_the_log_says_that_somebody_said_so(
+        self, unconfirmed: Message, now: datetime
     ) -> None:
-        assert self.give_up(mailing, now) == ("fail", "expired")
-        assert Message.objects.get().error == "Late."
+        message = services.confirm_message(unconfirmed, now=now)
+        message.refresh_from_db()
+        assert (message.status, message.sent_at, message.attempts) == ("success", now, 2)
+        assert (message.error_code, message.error, message.lease_token) == ("", "", None)
+        row = message.attempt_log.get()
+        assert (row.number, row.error_code, row.seconds) == (2, "", 10)
+        assert row.error == "It turned out later that it had arrived."
+
+    def test_one_that_waits_for_another_attempt_is_not_sent_again(
+        self, unconfirmed: Message, now: datetime
+    ) -> None:
+        change(unconfirmed, next_attempt_at=now)
+        services.confirm_message(unconfirmed, now=now)
+        assert Message.objects.get().next_attempt_at is None
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({"error_code": "rejected"}, "message_not_unconfirmed"),
+            ({"error_code": "", "status": "pending"}, "message_not_unconfirmed"),
+            ({"status": "success"}, "message_sent"),
+            ({"lease_until": Now()}, "message_in_flight"),
+        ],
+    )
+    def test_only_what_nobody_knows_is_confirmed(
+        self, unconfirmed: Message, now: datetime, fields: dict[str, Any], code: str
+    ) -> None:
+        change(unconfirmed, **fields)
+        assert refused(partial(services.confirm_message, unconfirmed, now=now)) == code
+        assert Message.objects.get().sent_at is None
+
+    @pytest.mark.parametrize("how", OVER)
+    def test_the_counts_of_a_mailing_that_is_closed_follow(
+        self, mailing: "Mailing", unconfirmed: Message, now: datetime, how: str
+    ) -> None:
+        end(mailing, how)
+        type(mailing).objects.update(success_count=4, fail_count=3)
+        services.confirm_message(unconfirmed, now=now)
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (5, 2)
+
+    def test_those_of_one_that_is_not_are_counted_at_its_end(
+        self, mailing: "Mailing", unconfirmed: Message, now: datetime
+    ) -> None:
+        services.confirm_message(unconfirmed, now=now)
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (None, None)
+
+
+class TestTakingUpAgain:
+    @pytest.fixture
+    def spent(self, message: Message) -> Message:
+        """Return a message that failed with no time left for another attempt."""
+        change(message, status="fail", attempts=1, next_attempt_at=None, error_code="throttled")
+        return message
+
+    def due_codes(self, mailing: "Mailing", message: Message, now: datetime) -> set[str]:
+        """Return the reasons after which a failed message is taken up again."""
+        found = set()
+        for code in ErrorCode.values:
+            change(message, status="fail", next_attempt_at=None, error_code=code)
+            if services.take_up_again(mailing_id=mailing.pk, now=now):
+                found.add(code)
+        return found
+
+    def test_what_may_fare_better_is_due_now(
+        self, mailing: "Mailing", spent: Message, now: datetime
+    ) -> None:
+        passing = {"unauthorized", "throttled", "unavailable", "bad_response"}
+        assert self.due_codes(mailing, spent, now) == passing | {"unconfirmed"}
+
+    def test_what_may_have_arrived_is_not_if_the_sender_drops_no_repeats(
+        self, mailing: "Mailing", spent: Message, now: datetime, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_IDEMPOTENT = False
+        passing = {"unauthorized", "throttled", "unavailable", "bad_response"}
+        assert self.due_codes(mailing, spent, now) == passing
+
+    def test_it_goes_on_with_its_attempts(
+        self, mailing: "Mailing", spent: Message, now: datetime
+    ) -> None:
+        services.take_up_again(mailing_id=mailing.pk, now=now)
+        spent.refresh_from_db()
+        assert (spent.status, spent.next_attempt_at, spent.attempts) == ("fail", now, 1)
+
+    def test_what_waits_for_its_time_waits_on(
+        self, mailing: "Mailing", spent: Message, now: datetime
+    ) -> None:
+        change(spent, next_attempt_at=now + MINUTE)
+        assert services.take_up_again(mailing_id=mailing.pk, now=now) == 0
+
+    def test_other_mailings_messages_stay(
+        self, make_mailing: MakeMailing, spent: Message, now: datetime
+    ) -> None:
+        assert services.take_up_again(mailing_id=make_mailing().pk, now=now) == 0
+
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_it_is_done_when_the_stop_time_is_moved_later(
+        self, mailing: "Mailing", spent: Message, now: datetime, hours: int
+    ) -> None:
+        mailing.refresh_from_db()
+        mailing.stop_time += timedelta(hours=hours / 2)
+        edit_mailing(mailing, now=now)
+        assert Message.objects.due(now).exists() is (hours > 0)
+
+
+class TestPlanningIntoWindows:
+    """At noon in UTC it is 15:00 in Moscow, 21:00 in Tokyo and 6:00 in Chicago."""
+
+    NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+    def plan(
+        self, make_mailing: MakeMailing, make_clients: MakeClients, start: int, end: int
+    ) -> dict[str, int]:
+        """Plan at noon for the window between two hours; return {zone: hours until due}."""
+        for zone in ("Europe/Moscow", "Asia/Tokyo", "America/Chicago"):
+            make_clients(1, timezone=zone)
+        plan(make_mailing(window_start=time(start), window_end=time(end)), self.NOON)
+        rows = Message.objects.values_list("client__timezone", "next_attempt_at")
+        return {str(zone): (at - self.NOON) // (60 * MINUTE) for zone, at in rows if at}
+
+    def test_each_zone_is_due_when_its_window_opens(
+        self, make_mailing: MakeMailing, make_clients: MakeClients
+    ) -> None:
+        assert self.plan(make_mailing, make_clients, 9, 18) == {
+            "Europe/Moscow": 0,
+            "Asia/Tokyo": 12,
+            "America/Chicago": 3,
+        }
+
+    def test_a_window_may_last_over_night(
+        self, make_mailing: MakeMailing, make_clients: MakeClients
+    ) -> None:
+        assert self.plan(make_mailing, make_clients, 20, 7) == {
+            "Europe/Moscow": 5,
+            "Asia/Tokyo": 0,
+            "America/Chicago": 0,
+        }
+
+    def test_without_a_window_all_are_due_now(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        make_clients(1, timezone="Asia/Tokyo")
+        plan(mailing, now)
+        assert Message.objects.get().next_attempt_at == now
+
+    def test_only_zones_in_which_it_is_shut_have_an_opening(
+        self, make_clients: MakeClients
+    ) -> None:
+        make_clients(2, timezone="Europe/Moscow")
+        make_clients(2, timezone="Asia/Tokyo")
+        window = Window(time(9), time(18))
+        assert services.openings(window, Client.objects.all(), self.NOON) == {
+            "Asia/Tokyo": self.NOON + timedelta(hours=12)
+        }
+
+
+class TestGivingUp:
+    def give_up(self, mailing: "Mailing", error_code: str = "expired", **changes: Any) -> Message:
+        for name, value in changes.items():
+            setattr(mailing, name, value)
+        services.give_up(mailing=mailing, error_code=error_code)
+        return Message.objects.get(mailing=mailing)
+
+    @pytest.mark.parametrize(
+        ("code", "words"),
+        [("expired", "The stop time came first."), ("cancelled", "The mailing was cancelled.")],
+    )
+    def test_a_pending_one_fails_for_the_reason_given(
+        self, mailing: "Mailing", message: Message, code: str, words: str
+    ) -> None:
+        given_up = self.give_up(mailing, code)
+        assert (given_up.status, given_up.error_code, given_up.error) == ("fail", code, words)
+        assert given_up.next_attempt_at is None
 
     def test_one_put_off_fails_too(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert self.give_up(mailing, now) == ("fail", "expired")
+        assert self.give_up(mailing).error_code == "expired"
 
-    def test_a_stranger_fails_as_not_matched(
-        self, mailing: "Mailing", message: Message, now: datetime
+    def test_a_stranger_fails_as_not_matched(self, mailing: "Mailing", message: Message) -> None:
+        given_up = self.give_up(mailing, filters={"tag": "vip"})
+        assert (given_up.status, given_up.error_code) == ("fail", "not_matched")
+
+    @pytest.mark.parametrize("status", ["pending", "fail"])
+    @pytest.mark.parametrize("filters", [{}, {"tag": "vip"}])
+    def test_one_that_may_have_arrived_is_unconfirmed_whatever_else_it_is(
+        self, mailing: "Mailing", message: Message, status: str, filters: dict[str, str]
     ) -> None:
-        assert self.give_up(mailing, now, tag="vip") == ("fail", "not_matched")
+        change(message, status=status, attempts=2, error_code="throttled", error="Slowly.")
+        Attempt.objects.create(
+            message=message, number=1, error_code="bad_response", is_unclear=True
+        )
+        given_up = self.give_up(mailing, filters=filters)
+        assert (given_up.status, given_up.error_code) == ("fail", "unconfirmed")
+        assert (given_up.error, given_up.next_attempt_at) == ("Slowly.", None)
+
+    def test_a_deleted_client_fails_as_not_matched(
+        self, mailing: "Mailing", message: Message, person: Client
+    ) -> None:
+        delete_client(person)
+        assert self.give_up(mailing).error_code == "not_matched"
 
     def test_a_stranger_added_by_hand_fails_as_the_others(
-        self, mailing: "Mailing", message: Message, now: datetime
+        self, mailing: "Mailing", message: Message
     ) -> None:
         change(message, is_manual=True)
-        assert self.give_up(mailing, now, tag="vip") == ("fail", "expired")
+        assert self.give_up(mailing, filters={"tag": "vip"}).error_code == "expired"
 
-    def test_a_failed_one_keeps_its_reason(
-        self, mailing: "Mailing", message: Message, now: datetime
+    @pytest.mark.parametrize(
+        ("opens_in", "code"), [(-1, "expired"), (0, "out_of_window"), (300, "out_of_window")]
+    )
+    def test_one_whose_window_would_open_only_after_the_stop_was_out_of_window(
+        self, mailing: "Mailing", message: Message, opens_in: int, code: str
     ) -> None:
+        change(message, next_attempt_at=mailing.stop_time + timedelta(seconds=opens_in))
+        given_up = self.give_up(mailing, window_start=time(9), window_end=time(18))
+        assert (given_up.status, given_up.error_code) == ("fail", code)
+        assert given_up.next_attempt_at is None
+
+    def test_without_a_window_nothing_is_out_of_it(
+        self, mailing: "Mailing", message: Message
+    ) -> None:
+        change(message, next_attempt_at=mailing.stop_time + MINUTE)
+        assert self.give_up(mailing).error_code == "expired"
+
+    def test_a_failed_one_keeps_its_reason(self, mailing: "Mailing", message: Message) -> None:
         change(message, status="fail", error_code="throttled")
-        assert self.give_up(mailing, now, tag="vip") == ("fail", "throttled")
+        given_up = self.give_up(mailing, filters={"tag": "vip"})
+        assert (given_up.error_code, given_up.next_attempt_at) == ("throttled", None)
 
-    def test_one_in_flight_is_left_until_its_lease_ends(
+    def test_what_an_earlier_attempt_comes_to_does_not_change_it_any_more(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
-        change(message, lease_token=7, lease_until=now + MINUTE)
-        assert self.give_up(mailing, now) == ("pending", "")
-        assert self.give_up(mailing, now + MINUTE) == ("fail", "expired")
+        change(message, status="fail", error_code="unconfirmed", lease_token=7)
+        self.give_up(mailing)
+        late = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
+        assert Message.objects.record([late], token=7) == 0
+
+    def test_one_in_flight_is_left_until_its_delivery_is_done_with_it(
+        self, mailing: "Mailing", message: Message, now: datetime
+    ) -> None:
+        change(message, lease_token=7, lease_until=now - MINUTE)
+        assert self.give_up(mailing).status == "pending"
+        change(message, lease_token=None, lease_until=None)
+        assert self.give_up(mailing).error_code == "expired"
 
     def test_other_mailings_messages_are_left(
-        self, make_mailing: MakeMailing, mailing: "Mailing", message: Message, now: datetime
+        self, make_mailing: MakeMailing, message: Message
     ) -> None:
-        services.give_up(
-            mailing_id=make_mailing().pk, filters={}, error_code="expired", error="", now=now
-        )
+        services.give_up(mailing=make_mailing(), error_code="expired")
         assert Message.objects.get().status == "pending"
 
     @pytest.mark.django_db(transaction=True)
@@ -364,9 +600,8 @@ class TestGivingUp:
         change(message, status=status, error_code="throttled")
 
         def give_up() -> None:
-            services.give_up(
-                mailing_id=mailing.pk, filters=filters, error_code="expired", error="", now=now
-            )
+            mailing.filters = filters
+            services.give_up(mailing=mailing, error_code="expired")
             connection.close()
 
         giving_up = Thread(target=give_up)

@@ -1,7 +1,7 @@
 """Doorbells ring once, are heard once, and cost nothing when nobody can hear them."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,20 @@ import pytest
 import time_machine
 from celery import current_app
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 from pytest_django import Settings
 
 from clients.models import Client
-from messages_app import delivery, sender
-from messages_app.models import Doorbell, Message
-from messages_app.tasks import DOORBELL_LIFE, publish, ring, send_message
+from messages_app import brakes, intake, sender
+from messages_app.delivery import lease_length
+from messages_app.models import Doorbell, Heartbeat, Lease, Message
+from messages_app.publishing import publish
+from messages_app.sender import Answer
+from messages_app.spool import Spool
+from messages_app.tasks import ring, send_message
+from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -70,19 +76,24 @@ class TestSendMessage:
     def test_it_rings_its_own_lane_again_when_more_is_due(
         self,
         mailing: "Mailing",
-        sender: Sandbox,
+        scripted: Scripted,
         queued: Queued,
-        settings: Settings,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(delivery, "TIME_BOX", 0)
-        settings.MESSAGE_SENDER_CONCURRENCY = 2
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            monkeypatch.setattr(intake, "TIME_BOX", 0)
+            return transport.answer()
+
+        transport = scripted(2, script)
         for sent in (2, 4):
+            monkeypatch.setattr(intake, "TIME_BOX", 60)
             send_message(mailing.pk, 1)
-            assert sender.stats()["unique"] == sent
+            assert len(transport.sent) == sent
             assert (queued(), lanes()) == ([("send_message", mailing.pk, 1)], [1])
+        monkeypatch.setattr(intake, "TIME_BOX", 60)
         send_message(mailing.pk, 1)
         assert (queued(), lanes()) == ([], [])
+        assert Message.objects.filter(status="success").count() == 5
 
     @pytest.mark.parametrize("status", ["paused", "cancelled"])
     def test_it_does_not_ring_for_what_does_not_run(
@@ -95,27 +106,68 @@ class TestSendMessage:
         assert (sender.sends(), queued(), lanes()) == (0, [], [1])
 
     def test_it_does_not_ring_for_what_is_due_later(
-        self, mailing: "Mailing", sender: Sandbox, queued: Queued
+        self,
+        mailing: "Mailing",
+        sender: Sandbox,
+        queued: Queued,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr("random.uniform", lambda _, longest: longest)
         sender.set_faults(server_error=1)
         send_message(mailing.pk, 0)
         assert Message.objects.filter(status="fail").count() == 5
         assert (queued(), lanes()) == ([], [])
 
-    def test_where_the_sender_refuses_us_the_bell_stays_so_that_nobody_asks_for_a_minute(
-        self, mailing: "Mailing", sender: Sandbox, queued: Queued, settings: Settings
+    def test_where_the_sender_refuses_us_it_is_silent_until_the_sender_is_to_be_tried(
+        self,
+        mailing: "Mailing",
+        scripted: Scripted,
+        queued: Queued,
+        now: datetime,
     ) -> None:
-        settings.MESSAGE_SENDER_CONCURRENCY = 1
-        sender.set_faults(token_revoked=True)
-        ring(mailing.pk, lanes=[0])
-        queued()
+        transport = scripted(1, lambda each: each.answer(status=401))
         send_message(mailing.pk, 0)
-        assert Message.objects.filter(attempts=0).exists()
-        ring(mailing.pk, lanes=[0])
-        assert (queued(), lanes()) == ([], [0])
-        with time_machine.travel(timezone.now() + DOORBELL_LIFE):
-            ring(mailing.pk, lanes=[0])
-        assert queued() == [("send_message", mailing.pk, 0)]
+        assert len(transport.sent) == 1
+        assert Message.objects.due(timezone.now()).count() == 5
+        assert (queued(), lanes()) == ([], [])
+        send_message()
+        assert queued() == []
+        brakes.probe_now(now=now)
+        send_message()
+        assert len(queued()) == 2
+
+    def test_it_leaves_a_sign_of_life(
+        self, mailing: "Mailing", scripted: Scripted, queued: Queued, now: datetime
+    ) -> None:
+        scripted(1, ScriptedTransport.answer)
+        send_message(mailing.pk, 0)
+        assert Heartbeat.objects.get(name="send_message").at >= now
+
+    @pytest.mark.postgres  # SQLite has no server to lose
+    @pytest.mark.django_db(transaction=True)
+    def test_a_database_that_goes_away_costs_one_line_in_the_log(
+        self,
+        mailing: "Mailing",
+        scripted: Scripted,
+        queued: Queued,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            if transport.polls == 1:
+                terminate_backend()
+            return transport.answer()
+
+        scripted(5, script)
+        send_message(mailing.pk, 0)
+        connection.close()
+        (line,) = (each for each in caplog.records if each.levelno >= logging.WARNING)
+        assert line.getMessage().startswith(
+            "Sending waits for the database, which does not answer: "
+        )
+        assert (line.levelno, line.exc_info) == (logging.ERROR, None)
+        send_message()
+        assert Message.objects.filter(status="success").count() == 5
+        assert queued() == []
 
     @pytest.mark.django_db(transaction=True)
     def test_a_mailing_deleted_meanwhile_is_nobodys_error(
@@ -154,6 +206,7 @@ class TestRing:
         at_once(*[partial(ring, mailing.pk)] * 10)
         assert sorted(queued()) == [("send_message", mailing.pk, lane) for lane in (0, 1)]
 
+    @pytest.mark.usefixtures("own_clock")
     def test_a_lost_doorbell_is_rung_again_after_its_life(
         self, mailing: "Mailing", queued: Queued
     ) -> None:
@@ -163,7 +216,7 @@ class TestRing:
                 ring(mailing.pk)
             assert len(queued()) == tasks
 
-    def test_a_queued_task_expires_with_its_doorbell(
+    def test_a_queued_task_outlives_its_doorbell_but_not_by_much(
         self, mailing: "Mailing", monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lives = []
@@ -173,7 +226,18 @@ class TestRing:
 
         monkeypatch.setattr(send_message, "apply_async", note)
         ring(mailing.pk)
-        assert lives == [DOORBELL_LIFE.total_seconds()] * 2
+        assert lives == [300, 300]
+        assert timedelta(seconds=300) > lease_length()
+
+    def test_nobody_is_rung_for_while_a_brake_holds(
+        self, mailing: "Mailing", queued: Queued
+    ) -> None:
+        brakes.change(is_paused=True)
+        ring(mailing.pk)
+        assert (queued(), lanes()) == ([], [])
+        brakes.change(is_paused=False)
+        ring(mailing.pk)
+        assert len(queued()) == 2
 
     def test_nothing_due_is_nothing_to_ring_for(
         self, mailing: "Mailing", queued: Queued, now: datetime
@@ -199,6 +263,68 @@ class TestRing:
         type(mailing).objects.update(**change)
         ring(mailing.pk)
         assert (queued(), lanes()) == ([], [])
+
+
+class TestTick:
+    """Without a mailing's id the task looks for what nobody has rung for."""
+
+    def test_it_rings_for_what_is_due_and_silent(
+        self, mailing: "Mailing", make_mailing: MakeMailing, queued: Queued
+    ) -> None:
+        make_mailing()  # nothing is due
+        send_message()
+        assert sorted(queued()) == [("send_message", mailing.pk, lane) for lane in (0, 1)]
+        send_message()
+        assert queued() == []
+
+    def test_one_live_bell_is_enough(self, mailing: "Mailing", queued: Queued) -> None:
+        ring(mailing.pk, lanes=[1])
+        queued()
+        send_message()
+        assert queued() == []
+
+    @pytest.mark.parametrize("status", ["scheduled", "paused", "finished", "cancelled"])
+    def test_not_for_a_mailing_that_does_not_run(
+        self, mailing: "Mailing", queued: Queued, status: str
+    ) -> None:
+        type(mailing).objects.update(status=status)
+        send_message()
+        assert queued() == []
+
+    def test_not_while_a_brake_holds(self, mailing: "Mailing", queued: Queued) -> None:
+        brakes.change(is_paused=True)
+        send_message()
+        assert (queued(), lanes()) == ([], [])
+
+    @pytest.mark.parametrize("is_paused", [False, True])
+    def test_what_a_dead_worker_held_is_free_and_rung_for(
+        self, mailing: "Mailing", queued: Queued, now: datetime, is_paused: bool
+    ) -> None:
+        brakes.change(is_paused=is_paused)
+        Lease.objects.create(token=7, mailing=mailing, expires_at=now)
+        Message.objects.update(lease_token=7, lease_until=now, attempts=1)
+        send_message()
+        assert not Message.objects.leased().exists()
+        assert Message.objects.due(timezone.now()).count() == 5
+        assert len(queued()) == (0 if is_paused else 2)
+
+    def test_what_a_killed_delivery_of_this_machine_noted_down_is_written(
+        self, mailing: "Mailing", queued: Queued, now: datetime
+    ) -> None:
+        Lease.objects.create(token=7, mailing=mailing, expires_at=now + HOUR)
+        Message.objects.update(lease_token=7, lease_until=now + HOUR, attempts=1)
+        ids = list(Message.objects.values_list("pk", flat=True))
+        spool = Spool(7, mailing.pk)
+        spool.begin(ids[:2])
+        spool.answer(ids[:2], [], now)
+        spool.keep()
+        send_message()
+        assert Message.objects.count_by_status() == {"success": 2, "pending": 3}
+        assert len(queued()) == 2
+
+    def test_it_leaves_a_sign_of_life(self, queued: Queued, now: datetime) -> None:
+        send_message()
+        assert Heartbeat.objects.get(name="send_message").at >= now
 
 
 class TestNoBroker:

@@ -49,14 +49,21 @@ def sandbox(running: Sandbox) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("curl", "threads"):
         monkeypatch.setattr(f"messages_app.sender.{module}.CONNECT_TIMEOUT", 1)
-        monkeypatch.setattr(f"messages_app.sender.{module}.REQUEST_TIMEOUT", 1)
 
 
-def connect(backend: type[Transport], url: str, concurrency: int = 4) -> Transport:
-    return backend(url=url, token=TOKEN, concurrency=concurrency)
+def connect(
+    backend: type[Transport],
+    url: str,
+    concurrency: int = 4,
+    timeout: float = 10,
+    may_repeat: bool = True,
+) -> Transport:
+    return backend(
+        url=url, token=TOKEN, concurrency=concurrency, timeout=timeout, may_repeat=may_repeat
+    )
 
 
 def send(transport: Transport, number: int = 1) -> list[Answer]:
@@ -72,8 +79,8 @@ def send(transport: Transport, number: int = 1) -> list[Answer]:
     return sorted(answers, key=lambda answer: answer.id)
 
 
-def send_one(backend: type[Transport], url: str) -> Answer:
-    (answer,) = send(connect(backend, url))
+def send_one(backend: type[Transport], url: str, timeout: float = 10) -> Answer:
+    (answer,) = send(connect(backend, url, timeout=timeout))
     return answer
 
 
@@ -169,7 +176,8 @@ class TestExchange:
         answers: list[Answer] = []
         while not transport.is_idle:
             answers += transport.poll(0.05)
-        assert answers == [Answer(number, status=200, body=ACCEPTED)]
+        (answer,) = answers
+        assert answer == Answer(number, status=200, body=ACCEPTED, seconds=answer.seconds)
         assert sandbox.inbox()[0]["text"] == "Привет 👋"
         assert sandbox.inbox()[0]["phone"] == 79991234567
 
@@ -290,7 +298,7 @@ class TestConnections:
     def test_an_unknown_host_means_not_sent(self, backend: type[Transport]) -> None:
         assert send_one(backend, "http://sender.invalid/v1").failure is Failure.NOT_CONNECTED
 
-    @pytest.mark.usefixtures("short_timeouts")
+    @pytest.mark.usefixtures("short_timeout")
     def test_a_timeout_before_connecting_means_not_sent(self, backend: type[Transport]) -> None:
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -324,24 +332,34 @@ class TestConnections:
 
 
 class TestUnclearEnds:
-    @pytest.mark.usefixtures("short_timeouts")
     @pytest.mark.parametrize("fault", ["hang", "hang_after"])
     def test_a_timeout_after_connecting_is_unclear(
         self, backend: type[Transport], sandbox: Sandbox, fault: str
     ) -> None:
-        transport = connect(backend, sandbox.api_url)
+        transport = connect(backend, sandbox.api_url, timeout=0.5)
         send(transport)  # so that the connection is an old one
         sandbox.set_faults(**{fault: 1})
         for answer in send(transport, 2):
             assert answer.failure is Failure.TIMEOUT
+            assert 0.4 < answer.seconds < 5
             assert judge(answer).error_code == "unconfirmed"
 
-    @pytest.mark.usefixtures("short_timeouts")
     def test_a_body_that_does_not_end_is_unclear(
         self, backend: type[Transport], script: Script
     ) -> None:
         server = script(http(ACCEPTED)[:-5], b"")
-        assert judge(send_one(backend, server.url)).error_code == "unconfirmed"
+        assert judge(send_one(backend, server.url, timeout=0.5)).error_code == "unconfirmed"
+
+    def test_a_kept_connection_that_is_cut_does_not_make_it_send_twice_where_it_must_not(
+        self, backend: type[Transport], tmp_path: Path
+    ) -> None:
+        with running_sandbox(tmp_path, "--no-deduplicate") as sandbox:
+            sandbox.set_faults(reset_after=0.3, seed=1)
+            answers = send(connect(backend, sandbox.api_url, may_repeat=False), 60)
+            accepted = sandbox.journal().accepted
+        assert len(accepted) == len(answers) == 60
+        assert set(accepted.values()) == {1}
+        assert {answer.failure for answer in answers} == {None, Failure.BROKEN}
 
     @pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
     @pytest.mark.parametrize("is_warm", [False, True])
@@ -383,6 +401,13 @@ class TestAnswers:
         answer = send_one(backend, server.url)
         assert (answer.status, answer.body.decode()) == (int(status[:3]), "Нет 👋")
         assert answer.failure is None
+
+    @pytest.mark.parametrize("latency", [0, 0.3])
+    def test_how_long_it_took_comes_with_it(
+        self, backend: type[Transport], sandbox: Sandbox, latency: float
+    ) -> None:
+        sandbox.set_faults(latency=latency)
+        assert latency <= send_one(backend, sandbox.api_url).seconds < latency + 5
 
     def test_half_a_header_is_no_acceptance(self, backend: type[Transport], script: Script) -> None:
         server = script(b"HTTP/1.1 200 OK\r\nContent-Len", closes=True)
@@ -550,6 +575,15 @@ class TestChoice:
         transport = sender.transport()
         assert isinstance(transport, RequestsTransport)
         assert transport.free == 7
+
+    def test_the_settings_choose_how_long_it_waits(
+        self, settings: Settings, script: Script
+    ) -> None:
+        settings.MESSAGE_SENDER_TIMEOUT = 1
+        settings.MESSAGE_SENDER_URL = script(b"").url
+        (answer,) = send(sender.transport())
+        assert answer.failure is Failure.TIMEOUT
+        assert 0.9 < answer.seconds < 5
 
     def test_a_process_keeps_its_transport(self) -> None:
         assert sender.transport() is sender.transport()

@@ -1,0 +1,78 @@
+"""What is written into the environment is taken as it is meant, or refused by its name."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from mailing_manager_project import settings
+
+NAME = "SETTING_OF_THE_TEST"
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", None),
+        ("  ", None),
+        ("100", 100.0),
+        (" 0.5 ", 0.5),
+        ("0.01", 0.01),
+        ("1e3", 1000.0),
+        ("1000000", 1_000_000.0),
+    ],
+)
+def test_a_rate_is_a_number_a_second_or_nothing(
+    written: str, meant: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert settings._rate(NAME) == meant
+
+
+@pytest.mark.parametrize(
+    "written", ["0", "-1", "0.009", "1000001", "nan", "inf", "-inf", "fast", "10/s", "1,5"]
+)
+def test_any_other_rate_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        settings._rate(NAME)
+    assert str(refusal.value).startswith(f"{NAME} is {written!r}. Write messages a second")
+
+
+@pytest.mark.parametrize("default", [True, False])
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", None),
+        ("  ", None),
+        *((word, True) for word in ("True", "true", "TRUE", "1", "yes", "on", " True ")),
+        *((word, False) for word in ("False", "false", "0", "no", "Off")),
+    ],
+)
+def test_a_flag_is_yes_or_no(
+    written: str, meant: bool | None, default: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert settings._flag(NAME, default=default) is (default if meant is None else meant)
+
+
+@pytest.mark.parametrize("written", ["flase", "2", "-", "none", "ja"])
+def test_a_slip_of_the_pen_is_no_flag(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        settings._flag(NAME, default=True)
+    assert str(refusal.value) == f"{NAME} is {written!r}. Write True or False."
+
+
+@pytest.mark.parametrize(("written", "meant"), [("", 10), ("1", 1), (" 60 ", 60)])
+def test_a_positive_number_is_whole(
+    written: str, meant: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert settings._positive(NAME, 10) == meant
+
+
+@pytest.mark.parametrize("written", ["0", "-1", "1.5", "١", "ten", "9" * 30])
+def test_any_other_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        settings._positive(NAME, 10)
+    assert f"{NAME} is {written!r}. Write a whole number" in str(refusal.value)

@@ -1,0 +1,161 @@
+"""Where a delivery's messages come from: claimed ahead, as far as brakes and windows allow."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+
+from clients.windows import Window, closing, opening
+from messages_app import brakes, services
+from messages_app.clock import Clock, ticks
+from messages_app.models import Brakes, Lease, Message
+from messages_app.statements import Claimed
+
+TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
+MAX_CLAIM = 2000  # messages
+LOOK_DELAY = 0.05  # seconds between two looks for something to do
+SLICE = 0.25  # seconds' worth of messages that are claimed at once where there is a rate
+LATENESS = 0.04  # seconds that a message may miss its booked moment by, lest the rate be exceeded
+
+
+class Waiting(NamedTuple):
+    """A claimed message on its way to the transport. Moments to begin in are in ticks."""
+
+    message: Claimed
+    text: str  # as JSON
+    stop_time: datetime
+    begin_before: float
+    begin_at: float = 0.0
+
+
+class Intake:
+    """The claimed messages of one delivery that are not handed over yet."""
+
+    def __init__(self, lease: Lease, clock: Clock, *, end: float) -> None:
+        """Claim under a lease; no request may begin after `end`, in ticks."""
+        self.is_open = True  # and may claim more
+        self.is_probe = False  # The breaker is open, and lets this one message through.
+        self.failures = 0  # in a row, when it was last looked at
+        self.late: list[int] = []  # to be given back
+        self._lease = lease
+        self._clock = clock
+        self._end = end
+        self._began_at = ticks()
+        self._look_at = 0.0
+        self._waiting: deque[Waiting] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self, number: int) -> list[Waiting]:
+        """Return at most so many messages whose requests are to begin now."""
+        now = ticks()
+        taken: list[Waiting] = []
+        while self._waiting and len(taken) < number and self._waiting[0].begin_at <= now:
+            waiting = self._waiting.popleft()
+            if now < waiting.begin_before:
+                taken.append(waiting)
+            else:
+                self.late.append(waiting.message.id)
+        return taken
+
+    def idle_time(self) -> float:
+        """Return the seconds until there is something to do here, but not many."""
+        due_at = self._waiting[0].begin_at if self._waiting else self._look_at
+        return min(LOOK_DELAY, max(0.001, due_at - ticks()))
+
+    def stop(self) -> None:
+        """Claim no more, and have given back what is not handed over yet."""
+        self.is_open = False
+        self.late += [waiting.message.id for waiting in self._waiting]
+        self._waiting.clear()
+
+    def go_on(self) -> None:
+        """Claim again after a probe that went well, unless the time is over."""
+        self.is_probe = False
+        self.is_open = ticks() - self._began_at < TIME_BOX
+
+    def claim(self, *, answered: int, is_idle: bool) -> None:
+        """Claim the next messages, so many as will be wanted soon.
+
+        `answered` is how many answers there were so far; `is_idle` tells that no request is open.
+        """
+        spent = ticks() - self._began_at
+        if spent >= TIME_BOX:
+            self.is_open = False
+        if not self.is_open or ticks() < self._look_at:
+            return
+        state, now = Brakes.objects.current(), self._clock.now()
+        self.failures = state.failures
+        if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
+            self.stop()
+        elif brakes.is_booked_up(state, now):
+            self._look_at = ticks() + LOOK_DELAY
+        else:
+            rate, pace = brakes.rate(state), int(answered / spent) if spent else 0
+            claimed = self._claim(self._limit(rate, pace), now)
+            self._waiting.extend(self._booked(claimed) if rate and claimed else claimed)
+            if self.is_probe and not claimed:
+                brakes.return_probe(now)
+
+    def _take_probe(self, now: datetime) -> bool:
+        until = now + timedelta(seconds=2 * settings.MESSAGE_SENDER_TIMEOUT)
+        self.is_probe = Brakes.objects.all().take_probe(now, until=until)
+        return self.is_probe
+
+    def _limit(self, rate: float | None, pace: int) -> int:
+        """Return how many messages to claim: about a second's, less where there is a rate."""
+        if self.is_probe:
+            return 1
+        limit = min(MAX_CLAIM, max(settings.MESSAGE_SENDER_CONCURRENCY, pace))
+        return min(limit, max(1, int(rate * SLICE))) if rate else limit
+
+    def _claim(self, limit: int, now: datetime) -> list[Waiting]:
+        mailing = services.running_mailing(self._lease.mailing_id, now)
+        if not mailing:
+            self.is_open = False
+            return []
+        messages, is_more = Message.objects.claim(
+            mailing_id=mailing.pk,
+            limit=limit,
+            filters=mailing.filters,
+            unchanged_since=mailing.updated_at,
+            token=self._lease.token,
+            lease_until=self._lease.expires_at,
+            recheck_at=now + settings.MAILING_REPEAT_TIMEOUT,
+            now=now,
+        )
+        self.is_open = is_more and not self.is_probe
+        text, end = json.dumps(mailing.text), min(self._end, self._ticks_at(mailing.stop_time))
+        claimed = [Waiting(message, text, mailing.stop_time, end) for message in messages]
+        return self._inside(mailing.window, claimed) if mailing.window else claimed
+
+    def _inside(self, window: Window, claimed: list[Waiting]) -> list[Waiting]:
+        """Put off the messages whose client's window is shut; keep the others until it shuts."""
+        now, inside = self._clock.now(), []
+        by_id = {waiting.message.id: waiting for waiting in claimed}
+        for zone, ids in Message.objects.filter(pk__in=by_id).by_zone().items():
+            opens_at = opening(window, zone, now)
+            if opens_at > now:
+                Message.objects.release(ids, token=self._lease.token, due_at=opens_at)
+                continue
+            shut_at = self._ticks_at(closing(window, zone, now))
+            inside += [
+                by_id[pk]._replace(begin_before=min(shut_at, by_id[pk].begin_before)) for pk in ids
+            ]
+        return inside
+
+    def _booked(self, claimed: Sequence[Waiting]) -> Iterator[Waiting]:
+        """Yield the messages, each with the moment that is booked for it."""
+        first, pause = brakes.book(len(claimed), now=self._clock.now())
+        begin_at = self._ticks_at(first)
+        for waiting in claimed:
+            begin_before = min(waiting.begin_before, begin_at + LATENESS)
+            yield waiting._replace(begin_at=begin_at, begin_before=begin_before)
+            begin_at += pause.total_seconds()
+
+    def _ticks_at(self, moment: datetime) -> float:
+        return ticks() + (moment - self._clock.now()).total_seconds()

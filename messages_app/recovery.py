@@ -1,0 +1,180 @@
+"""What becomes of messages whose delivery did not come back, and of answers that come late."""
+
+import logging
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+
+from messages_app import services, spool
+from messages_app.models import Doorbell, ErrorCode, Lease, Message
+from messages_app.statements import Outcome
+
+CHUNK = 1000  # messages that one query names
+
+Status = Message.Status
+
+logger = logging.getLogger(__name__)
+
+
+def settle_orphans(*, now: datetime) -> None:
+    """Write what deliveries of this machine had done when they were killed or lost the database.
+
+    What they held and had not handed over yet is free again.
+    """
+    for story in spool.orphans():
+        settle(story, now=now)
+
+
+def settle(story: spool.Story, *, now: datetime) -> None:
+    """Write what one delivery had done, and end its lease."""
+    lease = Lease(token=story.token, mailing_id=story.mailing_id)
+    Message.objects.record(story.outcomes, token=lease.token)
+    record_late(lease, sent=story.sent, outcomes=story.outcomes, at=story.sent_at or now)
+    unclear = _interrupt(story.unanswered, lease, now)
+    Message.objects.release(_held(lease), token=lease.token)
+    # Its doorbell is heard no more; without one, what is due is rung for.
+    Doorbell.objects.filter(mailing=lease.mailing_id).delete()
+    if not Lease.objects.filter(pk=lease.pk).delete()[0]:
+        taken_back = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
+        put_back(set(taken_back.values_list("pk", flat=True)) - story.begun, lease, now=now)
+    logger.warning(
+        "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
+        story.mailing_id,
+        len(story.sent) + len(story.outcomes),
+        unclear,
+    )
+
+
+def take_back_expired(*, now: datetime) -> int:
+    """End the leases of deliveries that did not come back in time; count the messages freed.
+
+    Nobody here knows which of them were handed over: with a sender that drops repeats they are
+    due again under the same ids, with another one they are held for the operator.
+    """
+    return sum(
+        _take_back(token, now) for token in Lease.objects.expired(now).values_list("pk", flat=True)
+    )
+
+
+def _take_back(token: int, now: datetime) -> int:
+    with transaction.atomic():
+        # Locked, so that the worker, should it wake, claims nothing more under it meanwhile.
+        lease = Lease.objects.filter(pk=token).select_for_update().first()
+        if not lease:
+            return 0
+        number = _interrupt(_held(lease), lease, now)
+        lease.delete()
+    logger.warning(
+        "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
+    )
+    return number
+
+
+def take_back_strays(mailing_id: int, *, now: datetime) -> int:
+    """Free what a mailing's messages are held by that has no lease any more; count them.
+
+    It should never find anything. If it did not look, one such message would keep a mailing that
+    is over from being closed, for ever.
+    """
+    lease = Lease.objects.filter(pk=OuterRef("lease_token"))
+    held = Message.objects.filter(mailing=mailing_id, lease_until__lte=now).unfinished()
+    strays: dict[int, list[int]] = {}
+    for pk, token in held.filter(~Exists(lease)).values_list("pk", "lease_token"):
+        strays.setdefault(token, []).append(pk)
+    return sum(
+        _interrupt(ids, Lease(token=token, mailing_id=mailing_id), now)
+        for token, ids in strays.items()
+    )
+
+
+def put_back(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
+    """Make messages due again that were taken back as unclear, but never handed over.
+
+    Only the delivery that had claimed them knows; it tells when it wakes, or by its spool.
+    """
+    with transaction.atomic():
+        if not _lock_open(lease.mailing_id):
+            return
+        unclear = Message.objects.free().filter(error_code=ErrorCode.UNCONFIRMED)
+        ours = unclear.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
+        for message in ours.select_for_update():
+            message.attempt_log.filter(number=message.attempts).delete()
+            message.attempts -= 1
+            before = message.attempt_log.last()
+            message.status = Status.FAIL if before else Status.PENDING
+            message.error_code, message.error = (
+                (before.error_code, before.error) if before else ("", "")
+            )
+            message.next_attempt_at, message.lease_token = now, None
+            message.save()
+
+
+def record_late(
+    lease: Lease, *, sent: Sequence[int], outcomes: Sequence[Outcome], at: datetime
+) -> None:
+    """Write what can still be written of answers whose messages were taken back meanwhile.
+
+    Failures count only if nobody has claimed the message since, and the mailing is not closed.
+    """
+    taken = [each.id for each in outcomes if each.status == Status.SUCCESS]
+    record_taken([*sent, *taken], at=at)
+    failed = [each for each in outcomes if each.status != Status.SUCCESS]
+    with transaction.atomic():
+        if failed and _lock_open(lease.mailing_id):
+            Message.objects.record(failed, token=lease.token, is_late=True)
+
+
+def record_taken(ids: Collection[int], *, at: datetime) -> int:
+    """Write that the sender has taken messages, whatever became of them meanwhile; count them.
+
+    For answers that come when the message belongs to nobody or to somebody else: that it arrived
+    is a fact. A mailing that was closed in the meantime has its counts put right.
+    """
+    ids = sorted(ids)
+    return sum(_record_taken(ids[i : i + CHUNK], at) for i in range(0, len(ids), CHUNK))
+
+
+def _record_taken(ids: Sequence[int], at: datetime) -> int:
+    late = Message.objects.filter(pk__in=ids).exclude(status=Status.SUCCESS)
+    number = 0
+    for mailing_id in sorted(set(late.values_list("mailing", flat=True))):
+        with transaction.atomic():
+            mailing = services.lock_mailing(mailing_id)
+            for message in late.filter(mailing=mailing_id).select_for_update():
+                services.mark_taken(message, mailing=mailing, at=at)
+                number += 1
+    return number
+
+
+def _lock_open(mailing_id: int) -> bool:
+    """Lock a mailing until the transaction ends; tell whether its messages may still change."""
+    try:
+        return services.lock_mailing(mailing_id).success_count is None
+    except ObjectDoesNotExist:
+        return False  # It was deleted, and its messages with it.
+
+
+def _held(lease: Lease) -> list[int]:
+    return list(Message.objects.held_by(lease).values_list("pk", flat=True))
+
+
+def _interrupt(ids: Collection[int], lease: Lease, now: datetime) -> int:
+    """Say of messages that nobody knows whether they arrived; count them."""
+    again_at = now if settings.MESSAGE_SENDER_IDEMPOTENT else None
+    outcomes = [
+        Outcome(
+            pk,
+            Status.FAIL,
+            next_attempt_at=again_at,
+            error_code=ErrorCode.UNCONFIRMED,
+            error="The worker stopped before the answer came.",
+            is_unclear=True,
+            is_open=True,
+        )
+        for pk in ids
+    ]
+    return Message.objects.record(outcomes, token=lease.token)

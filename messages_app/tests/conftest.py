@@ -1,0 +1,52 @@
+"""What tests of the engine share: a mailing, its due messages, a sender that does as it is told."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pytest_django import Settings
+
+from clients.models import Client
+from messages_app import sender
+from messages_app.models import Message
+from messages_app.tests.scripted import Script, ScriptedTransport
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+
+@pytest.fixture
+def mailing(make_mailing: "Callable[..., Mailing]") -> "Mailing":
+    return make_mailing()
+
+
+@pytest.fixture
+def add(
+    mailing: "Mailing", make_clients: Callable[..., list[Client]], now: datetime
+) -> Callable[..., list[Message]]:
+    """Return a function that gives the mailing so many messages, due since an hour."""
+
+    def add(number: int, *, timezone: str = "UTC", **fields: Any) -> list[Message]:
+        defaults = {"mailing": mailing, "next_attempt_at": now - timedelta(hours=1)}
+        return Message.objects.bulk_create(
+            Message(client=client, **{**defaults, **fields})
+            for client in make_clients(number, timezone=timezone)
+        )
+
+    return add
+
+
+@pytest.fixture
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> Callable[[int, Script], ScriptedTransport]:
+    """Return a function that puts a scripted transport of so many open requests in place."""
+
+    def install(concurrency: int, script: Script) -> ScriptedTransport:
+        transport = ScriptedTransport(concurrency, script)
+        settings.MESSAGE_SENDER_CONCURRENCY = concurrency
+        monkeypatch.setattr(sender, "transport", lambda: transport)
+        return transport
+
+    return install

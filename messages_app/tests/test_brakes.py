@@ -1,0 +1,437 @@
+"""What holds every worker back: the operator's pause, the rate, the breaker."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
+
+from messages_app import brakes
+from messages_app.brakes import BOOKED_AHEAD, FAILURES, FIRST_PROBE, LAST_PROBE, MAX_WAIT, Run
+from messages_app.delivery import deliver
+from messages_app.models import Brakes, Message
+from messages_app.sender import Answer, Failure, judge
+from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
+from tests.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+pytestmark = pytest.mark.django_db
+
+Add = Callable[..., list[Message]]
+AtOnce = Callable[..., list[Any]]
+
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+FIRST = timedelta(seconds=FIRST_PROBE)
+
+GOOD: dict[str, Any] = ACCEPTED
+BAD: dict[str, Any] = {"status": 503, "body": b"Not now."}
+REJECTED: dict[str, Any] = {"status": 400}
+REFUSED: dict[str, Any] = {"status": 401, "body": b"Who are you?"}
+
+
+def run_of(*answers: dict[str, Any]) -> Run:
+    """Return how it went when the sender answered so."""
+    run = Run()
+    for fields in answers:
+        answer = Answer(1, **fields)
+        run.add(answer, judge(answer))
+    return run
+
+
+def heed(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> bool:
+    """Have the brakes take in answers, as a delivery does that has just looked at them."""
+    known = Brakes.objects.current().failures
+    return brakes.heed(run_of(*answers), failures=known, is_probe=is_probe, now=now)
+
+
+def is_open() -> bool:
+    return Brakes.objects.current().opened_at is not None
+
+
+def untouched() -> int:
+    """Count the messages that are as good as never claimed."""
+    return Message.objects.filter(
+        status="pending", attempts=0, lease_token=None, lease_until=None
+    ).count()
+
+
+class TestOpening:
+    @pytest.mark.parametrize(
+        "failure", [BAD, {"failure": Failure.TIMEOUT}, {"status": 429}, {"status": 500}]
+    )
+    def test_a_run_of_failures_opens_the_breaker(
+        self, now: datetime, caplog: pytest.LogCaptureFixture, failure: dict[str, Any]
+    ) -> None:
+        assert heed(*[failure] * (FAILURES - 1), now=now)
+        assert not is_open()
+        assert not heed(failure, now=now)
+        state = Brakes.objects.current()
+        assert (state.opened_at, state.probe_at) == (now, now + FIRST)
+        assert state.reason == judge(Answer(1, **failure)).error
+        (line,) = caplog.records
+        assert line.levelno == logging.ERROR
+        assert state.reason in line.getMessage()
+
+    @pytest.mark.parametrize("good", [GOOD, REJECTED])
+    def test_an_answer_from_a_sender_that_is_well_ends_the_run(
+        self, now: datetime, good: dict[str, Any]
+    ) -> None:
+        assert heed(*[BAD] * (FAILURES - 1), now=now)
+        assert heed(good, *[BAD] * (FAILURES - 1), now=now)
+        assert heed(*[BAD] * 100, good, now=now)
+        assert Brakes.objects.current().failures == 0
+        assert not is_open()
+
+    @pytest.mark.parametrize("good", [GOOD, REJECTED])
+    def test_so_it_does_when_another_worker_hears_it(
+        self, now: datetime, good: dict[str, Any]
+    ) -> None:
+        heed(*[BAD] * (FAILURES - 1), now=now)
+        heed(good, now=now)
+        assert heed(BAD, now=now)
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_a_refused_token_opens_it_at_once(self, now: datetime, status: int) -> None:
+        assert not heed(GOOD, {"status": status}, GOOD, now=now)
+        assert "MESSAGE_SENDER_TOKEN" in Brakes.objects.current().reason
+
+    @pytest.mark.parametrize(("asked", "wait"), [(1, FIRST_PROBE), (90, 90), (10**9, MAX_WAIT)])
+    def test_the_sender_is_left_in_peace_for_as_long_as_it_asks(
+        self, now: datetime, asked: int, wait: float
+    ) -> None:
+        throttled = {"status": 429, "retry_after": asked}
+        heed(*[BAD] * FAILURES, throttled, now=now)
+        assert Brakes.objects.current().probe_at == now + timedelta(seconds=wait)
+
+    def test_answers_of_before_do_not_open_it_again(self, now: datetime) -> None:
+        heed(REFUSED, now=now)
+        assert not heed(REFUSED, now=now + SECOND)
+        state = Brakes.objects.current()
+        assert (state.opened_at, state.probe_at) == (now, now + FIRST)
+
+    def test_while_all_is_well_nothing_is_written(
+        self, now: datetime, django_assert_num_queries: Callable[[int], Any]
+    ) -> None:
+        with django_assert_num_queries(0):
+            assert brakes.heed(run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now)
+            assert brakes.heed(Run(), failures=5, is_probe=True, now=now)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_failures_of_all_workers_are_counted_together(
+        self, now: datetime, at_once: AtOnce
+    ) -> None:
+        half = run_of(*[BAD] * (FAILURES // 4))
+        at_once(*[partial(brakes.heed, half, failures=0, is_probe=False, now=now)] * 4)
+        assert Brakes.objects.current().failures == FAILURES
+        assert is_open()
+
+
+class TestProbing:
+    @pytest.fixture(autouse=True)
+    def _open(self, now: datetime) -> None:
+        heed(REFUSED, now=now)
+
+    def take(self, now: datetime) -> bool:
+        return Brakes.objects.all().take_probe(now, until=now + 10 * SECOND)
+
+    def test_nothing_goes_out_before_its_time(self, now: datetime) -> None:
+        instant = timedelta(microseconds=1)
+        for moment, is_held in ((now, True), (now + FIRST - instant, True), (now + FIRST, False)):
+            assert brakes.hold(Brakes.objects.current(), moment) is is_held
+        assert not self.take(now + FIRST - instant)
+        assert self.take(now + FIRST)
+
+    def test_the_next_can_take_it_when_one_does_not_come_back(self, now: datetime) -> None:
+        taken_at = now + FIRST
+        moments = [taken_at, taken_at + SECOND, taken_at + 10 * SECOND]
+        assert [self.take(moment) for moment in moments] == [True, False, True]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_ten_at_once_one_takes_it(self, now: datetime, at_once: AtOnce) -> None:
+        assert sorted(at_once(*[partial(self.take, now + FIRST)] * 10)) == [False] * 9 + [True]
+
+    def test_a_closed_breaker_has_none(self, now: datetime) -> None:
+        heed(GOOD, now=now, is_probe=True)
+        assert not self.take(now + HOUR)
+
+    def test_a_pause_holds_even_a_probe(self, now: datetime) -> None:
+        brakes.change(is_paused=True)
+        assert not self.take(now + HOUR)
+
+    def test_each_failed_one_doubles_the_wait_up_to_a_minute(self, now: datetime) -> None:
+        waits = []
+        for _ in range(7):
+            assert not heed(BAD, now=now, is_probe=True)
+            probe_at = Brakes.objects.current().probe_at
+            assert probe_at
+            waits.append((probe_at - now).total_seconds())
+        assert waits == [4, 8, 16, 32, LAST_PROBE, LAST_PROBE, LAST_PROBE]
+        assert Brakes.objects.current().opened_at == now
+
+    def test_a_failed_one_says_why_and_for_how_long(self, now: datetime) -> None:
+        heed({"status": 429, "retry_after": 300}, now=now, is_probe=True)
+        state = Brakes.objects.current()
+        assert state.reason.startswith("HTTP 429")
+        assert state.probe_at == now + 300 * SECOND
+
+    @pytest.mark.parametrize("good", [GOOD, REJECTED])
+    def test_a_good_one_closes_the_breaker(
+        self, now: datetime, caplog: pytest.LogCaptureFixture, good: dict[str, Any]
+    ) -> None:
+        assert heed(good, now=now, is_probe=True)
+        state = Brakes.objects.current()
+        assert (state.opened_at, state.probe_at, state.failures) == (None, None, 0)
+        assert (state.reason, state.probe_interval) == ("", 0)
+        assert not brakes.hold(state, now)
+        assert caplog.messages[-1] == "The sender takes messages again."
+
+    def test_what_others_still_hear_does_not_close_it(self, now: datetime) -> None:
+        assert not heed(BAD, GOOD, now=now)
+        assert is_open()
+
+    def test_an_old_one_that_failed_holds_nobody_once_the_breaker_is_closed(
+        self, now: datetime
+    ) -> None:
+        heed(GOOD, now=now, is_probe=True)
+        assert heed({**BAD, "retry_after": 3600}, now=now, is_probe=True)
+        assert not brakes.hold(Brakes.objects.current(), now)
+
+
+class TestProbingNow:
+    def test_an_open_breaker_tries_the_sender_at_once(self, now: datetime) -> None:
+        heed(*[{**REFUSED, "retry_after": 3600}], now=now)
+        state = brakes.probe_now(now=now)
+        assert not brakes.hold(state, now)
+        heed(BAD, now=now, is_probe=True)
+        assert Brakes.objects.current().probe_at == now + 2 * FIRST
+
+
+class TestRate:
+    @pytest.mark.parametrize(
+        ("of_settings", "of_operator", "limit"),
+        [(None, None, None), (50, None, 50), (None, 0.5, 0.5), (50, 20.0, 20), (5, 20.0, 5)],
+    )
+    def test_the_stricter_limit_counts(
+        self,
+        settings: Settings,
+        of_settings: float | None,
+        of_operator: float | None,
+        limit: float | None,
+    ) -> None:
+        settings.MESSAGE_SENDER_RATE = of_settings
+        assert brakes.rate(brakes.change(rate=of_operator)) == limit
+
+    def test_without_a_limit_all_may_go_now(self, now: datetime) -> None:
+        assert brakes.book(1000, now=now) == (now, timedelta())
+        assert Brakes.objects.current().free_at is None
+
+    def test_moments_are_booked_one_after_the_other(self, now: datetime) -> None:
+        brakes.change(rate=20.0)
+        pause = SECOND / 20
+        assert brakes.book(4, now=now) == (now, pause)
+        assert brakes.book(2, now=now) == (now + 4 * pause, pause)
+        assert brakes.book(1, now=now) == (now + 6 * pause, pause)
+
+    def test_moments_that_nobody_wanted_are_not_made_up_for(self, now: datetime) -> None:
+        brakes.change(rate=20.0)
+        brakes.book(4, now=now)
+        assert brakes.book(1, now=now + HOUR)[0] == now + HOUR
+
+    @pytest.mark.django_db(transaction=True)
+    def test_no_two_workers_get_the_same_moment(self, now: datetime, at_once: AtOnce) -> None:
+        brakes.change(rate=100.0)
+        booked = at_once(*[partial(brakes.book, 5, now=now)] * 8)
+        assert sorted(first for first, _ in booked) == [
+            now + 5 * i * SECOND / 100 for i in range(8)
+        ]
+
+    def test_nobody_books_much_more_than_a_second_ahead(self, now: datetime) -> None:
+        brakes.change(rate=10.0)
+        brakes.book(10, now=now)
+        assert not brakes.is_booked_up(Brakes.objects.current(), now)
+        brakes.book(1, now=now)
+        assert brakes.is_booked_up(Brakes.objects.current(), now)
+        assert not brakes.is_booked_up(Brakes.objects.current(), now + SECOND)
+        assert BOOKED_AHEAD == SECOND
+
+    @pytest.mark.parametrize("rate", [100.0, None])
+    def test_what_was_booked_at_a_lower_rate_holds_nobody_back(
+        self, now: datetime, rate: float | None
+    ) -> None:
+        brakes.change(rate=0.01)
+        brakes.book(1, now=now)
+        state = brakes.change(rate=rate)
+        assert not brakes.is_booked_up(state, now)
+        assert brakes.book(1, now=now)[0] == now
+
+    def test_without_a_limit_in_the_settings_any_more_nobody_is_held_back(
+        self, now: datetime, settings: Settings
+    ) -> None:
+        settings.MESSAGE_SENDER_RATE = 0.01
+        brakes.book(1, now=now)
+        settings.MESSAGE_SENDER_RATE = None
+        assert not brakes.is_booked_up(Brakes.objects.current(), now)
+
+
+class TestDelivering:
+    @pytest.mark.parametrize("number", [1, 3, 5, 20])
+    def test_a_wrong_token_stops_sending_and_costs_no_other_message_an_attempt(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, number: int
+    ) -> None:
+        add(number)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            return transport.answer(status=401) if transport.polls > 1 else []
+
+        transport = scripted(3, script)
+        deliver(mailing.pk)
+        asked = min(number, 3)
+        assert len(transport.sent) == asked
+        assert untouched() == number - asked
+        refused = Message.objects.filter(error_code="unauthorized")
+        assert refused.filter(status="pending", attempts=1).count() == asked
+        assert Message.objects.due(timezone.now()).count() == number
+        assert is_open()
+        assert deliver(mailing.pk) == 0
+        assert len(transport.sent) == asked
+
+    def test_a_run_of_failures_stops_it(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(200)
+        transport = scripted(10, lambda each: each.answer(1, **BAD))
+        deliver(mailing.pk)
+        assert len(transport.sent) == FAILURES + 9
+        assert untouched() == 200 - len(transport.sent)
+        assert is_open()
+
+    def test_what_the_sender_rejects_does_not(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(60)
+        scripted(10, lambda each: each.answer(**REJECTED))
+        assert deliver(mailing.pk) == 60
+        assert not is_open()
+
+    @pytest.mark.usefixtures("own_clock")
+    def test_one_message_tries_the_sender_and_the_others_follow_when_it_is_well(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
+    ) -> None:
+        add(9)
+        heed(REFUSED, now=now)
+        open_at_once = []
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            open_at_once.append(len(transport.open))
+            return transport.answer()
+
+        scripted(4, script)
+        with time_machine.travel(now + FIRST, tick=False):
+            assert deliver(mailing.pk) == 9
+        assert open_at_once[0] == 1
+        assert max(open_at_once) == 4
+        assert not is_open()
+
+    @pytest.mark.usefixtures("own_clock")
+    def test_one_message_tries_the_sender_and_the_others_stay_when_it_is_not(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
+    ) -> None:
+        add(9)
+        heed(REFUSED, now=now)
+        transport = scripted(4, lambda each: each.answer(**BAD))
+        with time_machine.travel(now + FIRST, tick=False):
+            assert deliver(mailing.pk) == 1
+            assert deliver(mailing.pk) == 0
+        assert (len(transport.sent), untouched()) == (1, 8)
+        assert Brakes.objects.current().probe_at == now + 3 * FIRST
+
+    def test_whoever_does_not_get_the_probe_sends_nothing(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
+    ) -> None:
+        add(3)
+        heed(REFUSED, now=now - HOUR)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            assert deliver(mailing.pk) == 0  # another worker, while the probe is open
+            return transport.answer()
+
+        transport = scripted(2, script)
+        deliver(mailing.pk)
+        assert len(transport.sent) == 3
+
+    def test_a_pause_stops_it_and_what_is_in_flight_arrives(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(20)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            brakes.change(is_paused=True)
+            return transport.answer()
+
+        transport = scripted(4, script)
+        assert deliver(mailing.pk) == 4
+        assert untouched() == 16
+        assert deliver(mailing.pk) == 0
+        brakes.change(is_paused=False)
+        transport.script = ScriptedTransport.answer
+        assert deliver(mailing.pk) == 16
+        assert set(Message.objects.values_list("attempts", flat=True)) == {1}
+
+    def test_while_a_brake_holds_a_delivery_is_not_even_begun(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(1)
+        brakes.change(is_paused=True)
+        scripted(1, ScriptedTransport.answer)
+        with CaptureQueriesContext(connection) as queries:
+            assert deliver(mailing.pk) == 0
+        assert not [each for each in queries.captured_queries if "lease" in each["sql"]]
+
+    def test_a_rate_is_kept_and_costs_nobody_an_attempt(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(100)
+        brakes.change(rate=40.0)
+        begun: list[datetime] = []
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            begun.extend([timezone.now()] * len(transport.open))
+            return transport.answer()
+
+        scripted(100, script)
+        number = deliver(mailing.pk)
+        seconds = (begun[-1] - begun[0]).total_seconds()
+        assert number == len(begun) > 40
+        assert number <= 1.05 * 40 * seconds + 2
+        sent = Message.objects.filter(status="success")
+        assert set(sent.values_list("attempts", flat=True)) == {1}
+        assert sent.count() + untouched() == 100
+
+    def test_sending_goes_on_with_the_right_token(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        sender: Sandbox,
+        settings: Settings,
+        now: datetime,
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = 2
+        add(5)
+        sender.set_faults(token_revoked=True)
+        deliver(mailing.pk)
+        assert sender.stats()["statuses"]["401"] <= 4
+        sender.set_faults()
+        assert deliver(mailing.pk) == 0
+        brakes.probe_now(now=now)
+        assert deliver(mailing.pk) == 5
+        assert Message.objects.filter(status="success").count() == sender.stats()["unique"] == 5

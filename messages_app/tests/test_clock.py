@@ -1,0 +1,81 @@
+"""All hosts agree on the time, because it is the database's."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.db import connection
+from django.utils import timezone
+
+from messages_app import clock
+from messages_app.clock import Clock
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.postgres  # SQLite runs in this process
+@pytest.mark.django_db
+class TestTheDatabasesTime:
+    def test_a_host_whose_clock_is_wrong_makes_no_difference(self) -> None:
+        before = timezone.now()
+        with time_machine.travel(before + HOUR):
+            assert before <= clock.now() < before + HOUR / 2
+            assert before <= Clock().now() < before + HOUR / 2
+
+    def test_it_goes_on_within_a_transaction(self) -> None:
+        assert connection.in_atomic_block
+        first = clock.now()
+        assert clock.now() > first
+
+
+@pytest.mark.django_db
+def test_it_is_now() -> None:
+    before = timezone.now()
+    assert before <= clock.now() <= timezone.now()
+    assert clock.now().tzinfo
+
+
+class TestClock:
+    @pytest.fixture
+    def ticks(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Return the counter's reading, which the test may change."""
+        reading = [1000.0]
+        monkeypatch.setattr(clock, "ticks", lambda: reading[0])
+        return reading
+
+    @pytest.fixture
+    def times(self, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
+        """Return the moments that the database will say it is, one by one."""
+        moments = [datetime(2026, 11, 24, 12, tzinfo=UTC)]
+        monkeypatch.setattr(clock, "now", lambda: moments.pop(0))
+        return moments
+
+    def test_the_database_is_asked_once_and_then_the_ticks_are_counted(
+        self, ticks: list[float], times: list[datetime]
+    ) -> None:
+        noon = times[0]
+        its = Clock()
+        assert its.now() == noon
+        ticks[0] += 1.5
+        assert its.now() == noon + timedelta(seconds=1.5)
+        assert times == []
+
+    def test_it_can_be_set_again(self, ticks: list[float], times: list[datetime]) -> None:
+        its = Clock()
+        evening = datetime(2026, 11, 24, 20, tzinfo=UTC)
+        times.append(evening)
+        ticks[0] += 5
+        its.set()
+        assert its.now() == evening
+
+    @pytest.mark.django_db
+    def test_it_is_never_ahead_of_the_database(self) -> None:
+        its = Clock()
+        for _ in range(20):
+            assert its.now() <= clock.now()
+
+
+def test_ticks_do_not_follow_the_clock_on_the_wall() -> None:
+    before = clock.ticks()
+    with time_machine.travel(timezone.now() + 1000 * HOUR):
+        assert 0 <= clock.ticks() - before < 600

@@ -1,0 +1,346 @@
+"""Where a delivery's messages come from: when they are claimed, and when they may begin."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import time_machine
+from django.utils import timezone
+from pytest_django import Settings
+from time_machine import Traveller
+
+from messages_app import brakes, intake
+from messages_app.clock import Clock
+from messages_app.delivery import deliver
+from messages_app.intake import LATENESS, SLICE, Intake
+from messages_app.models import Brakes, Lease, Message
+from messages_app.tests.scripted import Scripted, ScriptedTransport
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_clock")]
+
+Add = Callable[..., list[Message]]
+MakeMailing = Callable[..., "Mailing"]
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOON
+
+
+@pytest.fixture
+def world(now: datetime) -> Iterator[Traveller]:
+    """Stop the time at noon, UTC."""
+    with time_machine.travel(now, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.fixture(autouse=True)
+def _ten_at_once(settings: Settings, world: Traveller) -> None:
+    settings.MESSAGE_SENDER_CONCURRENCY = 10
+
+
+def begin(mailing: "Mailing", *, lasts: float = 60) -> Intake:
+    """Return the intake of a delivery whose requests may begin for so many seconds."""
+    lease = Lease.objects.create(token=7, mailing=mailing, expires_at=timezone.now() + MINUTE)
+    return Intake(lease, Clock(), end=timezone.now().timestamp() + lasts)
+
+
+def claim(its: Intake, *, answered: int = 0, is_idle: bool = True) -> int:
+    """Claim; return how many are waiting."""
+    its.claim(answered=answered, is_idle=is_idle)
+    return len(its)
+
+
+def taken(its: Intake, number: int = 1000) -> list[int]:
+    return [waiting.message.id for waiting in its.take(number)]
+
+
+class TestClaiming:
+    def test_at_first_as_many_as_can_be_open(self, mailing: "Mailing", add: Add) -> None:
+        add(25)
+        its = begin(mailing)
+        assert claim(its) == 10
+        assert its.is_open
+
+    def test_then_about_a_seconds_worth(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(45)
+        its = begin(mailing)
+        claim(its)
+        world.shift(SECOND)
+        assert claim(its, answered=30) == 10 + 30
+
+    def test_but_never_more_than_a_thousand(
+        self, mailing: "Mailing", add: Add, world: Traveller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(intake, "MAX_CLAIM", 20)
+        add(45)
+        its = begin(mailing)
+        world.shift(SECOND)
+        assert claim(its, answered=40) == 20
+
+    def test_it_ends_when_nothing_more_is_due(self, mailing: "Mailing", add: Add) -> None:
+        add(3)
+        its = begin(mailing)
+        assert claim(its) == 3
+        assert not its.is_open
+
+    def test_it_ends_when_other_mailings_have_their_turn(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(30)
+        its = begin(mailing)
+        claim(its)
+        world.shift(intake.TIME_BOX)
+        assert claim(its) == 10
+        assert not its.is_open
+
+    @pytest.mark.parametrize("status", ["paused", "cancelled", "finished"])
+    def test_it_ends_when_the_mailing_does_not_run_any_more(
+        self, mailing: "Mailing", add: Add, status: str
+    ) -> None:
+        add(3)
+        type(mailing).objects.update(status=status)
+        its = begin(mailing)
+        assert claim(its) == 0
+        assert not its.is_open
+
+    def test_it_ends_when_the_lease_was_taken_back(self, mailing: "Mailing", add: Add) -> None:
+        add(30)
+        its = begin(mailing)
+        Lease.objects.all().delete()
+        assert claim(its) == 0
+        assert not its.is_open
+        assert Message.objects.filter(attempts=0).count() == 30
+
+
+class TestTaking:
+    def test_no_more_than_wanted_and_each_once(self, mailing: "Mailing", add: Add) -> None:
+        messages = add(5)
+        its = begin(mailing)
+        claim(its)
+        ids = [*taken(its, 2), *taken(its, 0), *taken(its, 9)]
+        assert sorted(ids) == [message.pk for message in messages]
+        assert len(its) == 0
+
+    def test_what_its_lease_would_not_cover_is_given_back(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        messages = add(3)
+        its = begin(mailing, lasts=1)
+        claim(its)
+        world.shift(SECOND)
+        assert taken(its) == []
+        assert sorted(its.late) == [message.pk for message in messages]
+
+    def test_nothing_begins_at_the_stop_time(
+        self, make_mailing: MakeMailing, add: Add, world: Traveller, now: datetime
+    ) -> None:
+        mailing = make_mailing(stop_time=now + SECOND)
+        add(2, mailing=mailing)
+        its = begin(mailing)
+        claim(its)
+        world.shift(0.999)
+        assert len(taken(its, 1)) == 1
+        world.shift(0.001)
+        assert taken(its, 1) == []
+        assert len(its.late) == 1
+
+    def test_what_waits_when_it_stops_is_given_back(self, mailing: "Mailing", add: Add) -> None:
+        add(15)
+        its = begin(mailing)
+        claim(its)
+        begun = taken(its, 4)
+        its.stop()
+        assert (len(its), its.is_open, len(begun), len(its.late)) == (0, False, 4, 6)
+        leased = Message.objects.leased().values_list("pk", flat=True)
+        assert {*begun, *its.late} == set(leased)
+
+
+class TestBrakes:
+    def test_a_pause_has_everything_given_back(self, mailing: "Mailing", add: Add) -> None:
+        add(15)
+        its = begin(mailing)
+        claim(its)
+        brakes.change(is_paused=True)
+        assert claim(its) == 0
+        assert (len(its.late), its.is_open) == (10, False)
+
+    @pytest.mark.parametrize("is_idle", [True, False])
+    def test_an_open_breaker_lets_one_message_through_when_nothing_is_in_flight(
+        self, mailing: "Mailing", add: Add, now: datetime, is_idle: bool
+    ) -> None:
+        add(15)
+        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        its = begin(mailing)
+        assert claim(its, is_idle=is_idle) == (1 if is_idle else 0)
+        assert (its.is_probe, its.is_open) == (is_idle, False)
+
+    def test_only_one_of_two_deliveries_tries_the_sender(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(15)
+        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        lease = Lease.objects.create(token=8, mailing=mailing, expires_at=now + MINUTE)
+        first, second = begin(mailing), Intake(lease, Clock(), end=now.timestamp() + 60)
+        assert (claim(first), claim(second)) == (1, 0)
+
+    def test_after_a_good_probe_it_goes_on(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(15)
+        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        its = begin(mailing)
+        claim(its)
+        taken(its)
+        Brakes.objects.update(opened_at=None, probe_at=None)
+        its.go_on()
+        assert (its.is_probe, its.is_open, claim(its)) == (False, True, 10)
+
+    def test_after_a_good_probe_it_ends_if_its_time_is_over(
+        self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
+    ) -> None:
+        add(15)
+        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        its = begin(mailing)
+        claim(its)
+        world.shift(intake.TIME_BOX)
+        its.go_on()
+        assert not its.is_open
+
+
+class TestRate:
+    def test_messages_begin_at_the_moments_booked_for_them(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(15)
+        brakes.change(rate=20.0)
+        its = begin(mailing)
+        assert claim(its) == 20 * SLICE
+        pace = []
+        for _ in range(21):
+            pace.append(len(taken(its)))
+            world.shift(0.01)
+        assert pace == [1, 0, 0, 0, 0] * 4 + [1]
+
+    def test_one_that_misses_its_moment_is_given_back(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(15)
+        brakes.change(rate=20.0)
+        its = begin(mailing)
+        claim(its)
+        world.shift(0.05 + LATENESS + 0.001)
+        assert taken(its) == []
+        assert len(its.late) == 2
+        world.shift(0.01)
+        assert len(taken(its)) == 1
+
+    def test_at_a_low_rate_it_is_one_at_a_time(self, mailing: "Mailing", add: Add) -> None:
+        add(15)
+        brakes.change(rate=0.5)
+        its = begin(mailing)
+        assert claim(its) == 1
+
+    def test_nothing_is_claimed_while_the_next_moments_are_given_away(
+        self, mailing: "Mailing", add: Add, world: Traveller, now: datetime
+    ) -> None:
+        add(15)
+        brakes.change(rate=1.0)
+        brakes.book(2, now=now)
+        its = begin(mailing)
+        assert claim(its) == 0
+        assert its.is_open
+        world.shift(SECOND)
+        assert claim(its) == 1
+        assert taken(its) == []
+        world.shift(SECOND)
+        assert len(taken(its)) == 1
+
+    def test_idle_time_ends_when_there_is_something_to_do(
+        self, mailing: "Mailing", add: Add
+    ) -> None:
+        add(15)
+        brakes.change(rate=50.0)
+        its = begin(mailing)
+        claim(its)
+        taken(its, 1)
+        assert its.idle_time() == pytest.approx(1 / 50)
+        taken(its)
+
+
+class TestWindow:
+    @pytest.fixture
+    def mailing(self, make_mailing: MakeMailing, now: datetime) -> "Mailing":
+        """Return a mailing for the hours from 9 to 18, for another day."""
+        return make_mailing(window_start=time(9), window_end=time(18), stop_time=now + 24 * HOUR)
+
+    def test_clients_whose_window_is_shut_are_put_off_to_its_opening(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (moscow,) = add(1, timezone="Europe/Moscow")  # 15:00
+        (tokyo,) = add(1, timezone="Asia/Tokyo")  # 21:00
+        (chicago,) = add(1, timezone="America/Chicago")  # 6:00
+        its = begin(mailing)
+        claim(its)
+        assert taken(its) == [moscow.pk]
+        for message, due_at in ((tokyo, now + 12 * HOUR), (chicago, now + 3 * HOUR)):
+            message.refresh_from_db()
+            assert (message.next_attempt_at, message.attempts) == (due_at, 0)
+            assert (message.status, message.lease_token, message.lease_until) == (
+                "pending",
+                None,
+                None,
+            )
+
+    def test_one_put_off_for_a_retry_keeps_its_reason(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(
+            1, timezone="Asia/Tokyo", status="fail", error_code="throttled", attempts=2
+        )
+        claim(begin(mailing))
+        message.refresh_from_db()
+        assert (message.status, message.error_code, message.attempts) == ("fail", "throttled", 2)
+        assert message.next_attempt_at == now + 12 * HOUR
+
+    def test_nothing_begins_once_the_clients_window_shuts(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        (helsinki,) = add(1, timezone="Europe/Helsinki")  # 14:00
+        (dubai,) = add(1, timezone="Asia/Dubai")  # 16:00
+        world.shift(2 * HOUR - SECOND)
+        its = begin(mailing)
+        assert claim(its) == 2
+        world.shift(SECOND)
+        assert taken(its) == [helsinki.pk]
+        assert its.late == [dubai.pk]
+
+    def test_they_are_sent_when_it_opens(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, world: Traveller
+    ) -> None:
+        (message,) = add(1, timezone="America/Chicago")
+        transport = scripted(1, ScriptedTransport.answer)
+        for _ in range(3):
+            assert deliver(mailing.pk) == 0
+            world.shift(HOUR)
+        assert deliver(mailing.pk) == 1
+        assert [request.id for request in transport.sent] == [message.pk]
+        message.refresh_from_db()
+        assert (message.status, message.attempts) == ("success", 1)
+
+    def test_a_deleted_clients_message_is_nobodys_error(self, mailing: "Mailing", add: Add) -> None:
+        (message,) = add(1)
+        assert message.client
+        message.client.delete()
+        assert claim(begin(mailing)) == 0

@@ -1,0 +1,560 @@
+"""Nothing is lost with a delivery that did not come back, and nothing is made up."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django import Settings
+
+from mailings.services import cancel_mailing, finish_mailing
+from mailings.stats import timezone_stats
+from messages_app import recovery, services
+from messages_app.models import Attempt, Lease, Message
+from messages_app.statements import Claimed, Outcome
+from messages_app.tests.dying import running_delivery
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+pytestmark = pytest.mark.django_db
+
+Add = Callable[..., list[Message]]
+AtOnce = Callable[..., list[Any]]
+MakeMailing = Callable[..., "Mailing"]
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+TOKEN = 7
+
+
+def claim(mailing: "Mailing", now: datetime, token: int = TOKEN) -> list[Claimed]:
+    """Claim all that is due, as a delivery does; it has a minute."""
+    mailing.refresh_from_db()
+    Lease.objects.get_or_create(
+        token=token, defaults={"mailing": mailing, "expires_at": now + MINUTE}
+    )
+    claimed, _ = Message.objects.claim(
+        mailing_id=mailing.pk,
+        limit=100,
+        filters=mailing.filters,
+        unchanged_since=mailing.updated_at,
+        token=token,
+        lease_until=now + MINUTE,
+        recheck_at=now + HOUR,
+        now=now,
+    )
+    return claimed
+
+
+def untouched() -> int:
+    """Count the messages that are as good as never claimed."""
+    return Message.objects.filter(
+        status="pending", attempts=0, lease_token=None, lease_until=None, error_code=""
+    ).count()
+
+
+@pytest.fixture
+def hold_mode(settings: Settings) -> None:
+    """Have a sender that delivers a repeated message twice."""
+    settings.MESSAGE_SENDER_IDEMPOTENT = False
+
+
+class TestTakingBack:
+    def test_not_before_the_lease_has_expired(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(2)
+        claim(mailing, now)
+        assert recovery.take_back_expired(now=now + MINUTE - SECOND) == 0
+        assert Message.objects.leased().count() == 2
+        assert Lease.objects.exists()
+
+    def test_what_a_dead_worker_held_is_due_again_under_the_same_ids(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        now: datetime,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        messages = add(2)
+        claim(mailing, now)
+        later = now + MINUTE
+        assert recovery.take_back_expired(now=later) == 2
+        assert not Lease.objects.exists()
+        assert set(Message.objects.values_list("status", "error_code", "next_attempt_at")) == {
+            ("fail", "unconfirmed", later)
+        }
+        again = claim(mailing, later, token=8)
+        assert {(each.id, each.attempt) for each in again} == {(each.pk, 2) for each in messages}
+        assert f"Mailing {mailing.pk}: a worker did not come back; it held 2 messages." in (
+            caplog.messages
+        )
+
+    def test_the_attempt_that_nobody_can_tell_of_is_logged(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1, attempts=4, status="fail")
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        row = message.attempt_log.get()
+        assert (row.number, row.error_code, row.began_at) == (5, "unconfirmed", None)
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_with_a_sender_that_drops_no_repeats_it_is_held_for_the_operator(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(2)
+        claim(mailing, now)
+        assert recovery.take_back_expired(now=now + MINUTE) == 2
+        assert Message.objects.unconfirmed().count() == 2
+        assert claim(mailing, now + HOUR / 2, token=8) == []
+
+    def test_other_deliveries_keep_theirs(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(2)
+        claim(mailing, now)
+        add(3)
+        claim(mailing, now + SECOND, token=8)
+        assert recovery.take_back_expired(now=now + MINUTE) == 2
+        assert Message.objects.leased().filter(lease_token=8).count() == 3
+
+    def test_a_message_that_was_taken_back_is_not_in_flight(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        services.withdraw_message(message, now=now)
+        assert not Message.objects.exists()
+
+    def test_a_lease_that_holds_nothing_goes_too(self, mailing: "Mailing", now: datetime) -> None:
+        claim(mailing, now)
+        assert recovery.take_back_expired(now=now + MINUTE) == 0
+        assert not Lease.objects.exists()
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once_take_back_once(
+        self, mailing: "Mailing", add: Add, now: datetime, at_once: AtOnce
+    ) -> None:
+        add(30)
+        claim(mailing, now)
+        take_back = partial(recovery.take_back_expired, now=now + MINUTE)
+        assert sorted(at_once(take_back, take_back, take_back)) == [0, 0, 30]
+        assert Attempt.objects.count() == 30
+
+    @pytest.mark.postgres  # SQLite has one writer at a time
+    @pytest.mark.django_db(transaction=True)
+    def test_a_claim_waits_for_it_and_then_gets_nothing(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        messages = add(10)
+        Lease.objects.create(token=TOKEN, mailing=mailing, expires_at=now)
+        claimed: list[Sequence[Claimed]] = []
+        claiming = Thread(target=lambda: claimed.append(claim_under_what_is_left(mailing, now)))
+        with transaction.atomic():
+            recovery.take_back_expired(now=now)
+            claiming.start()
+            claiming.join(0.3)
+            assert claiming.is_alive()
+        claiming.join()
+        assert (claimed, untouched()) == ([[]], len(messages))
+
+
+def claim_under_what_is_left(mailing: "Mailing", now: datetime) -> Sequence[Claimed]:
+    """Claim without making a lease, as a delivery does that has made its own before."""
+    claimed, _ = Message.objects.claim(
+        mailing_id=mailing.pk,
+        limit=100,
+        filters={},
+        unchanged_since=mailing.updated_at,
+        token=TOKEN,
+        lease_until=now + MINUTE,
+        recheck_at=now + HOUR,
+        now=now,
+    )
+    connection.close()
+    return claimed
+
+
+class TestPuttingBack:
+    """Messages that were taken back as unclear, of which it turns out that nobody saw them."""
+
+    @pytest.fixture
+    def lease(self, mailing: "Mailing", now: datetime) -> Lease:
+        return Lease(token=TOKEN, mailing=mailing, expires_at=now)
+
+    @pytest.mark.parametrize("is_idempotent", [True, False])
+    def test_they_are_as_if_they_had_never_been_claimed(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        lease: Lease,
+        now: datetime,
+        settings: Settings,
+        is_idempotent: bool,
+    ) -> None:
+        settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
+        messages = add(3)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        recovery.put_back([each.pk for each in messages[:2]], lease, now=now + MINUTE)
+        assert untouched() == Message.objects.due(now + MINUTE).filter(attempts=0).count() == 2
+        assert Attempt.objects.get().message == messages[2]
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_what_came_of_the_attempt_before_is_told_again(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1, attempts=1, status="fail")
+        Attempt.objects.create(message=message, number=1, error_code="throttled", error="Slowly.")
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        recovery.put_back([message.pk], lease, now=now)
+        message.refresh_from_db()
+        assert (message.status, message.attempts) == ("fail", 1)
+        assert (message.error_code, message.error) == ("throttled", "Slowly.")
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_not_once_the_mailing_is_closed(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        finish_mailing(cancel_mailing(mailing).pk, now=now)
+        recovery.put_back([message.pk], lease, now=now)
+        assert Message.objects.unconfirmed().get() == message
+
+    def test_not_what_somebody_has_claimed_since(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        claim(mailing, now + MINUTE, token=8)
+        recovery.put_back([message.pk], lease, now=now)
+        message.refresh_from_db()
+        assert (message.lease_token, message.attempts) == (8, 2)
+
+    def test_not_where_the_mailing_is_gone(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        mailing.delete()
+        recovery.put_back([message.pk], lease, now=now)
+        assert not Message.objects.exists()
+
+
+class TestLateFailures:
+    @pytest.fixture
+    def lease(self, mailing: "Mailing", now: datetime) -> Lease:
+        return Lease(token=TOKEN, mailing=mailing, expires_at=now)
+
+    def refused(self, message: Message, now: datetime) -> Outcome:
+        return Outcome(message.pk, "fail", error_code="unavailable", next_attempt_at=now + HOUR)
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_that_it_was_not_taken_is_better_than_not_to_know(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        recovery.record_late(lease, sent=[], outcomes=[self.refused(message, now)], at=now)
+        message.refresh_from_db()
+        assert (message.error_code, message.next_attempt_at) == ("unavailable", now + HOUR)
+        assert message.attempt_log.get().error_code == "unavailable"
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_a_closed_mailing_is_not_opened_by_it(
+        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        finish_mailing(cancel_mailing(mailing).pk, now=now)
+        recovery.record_late(lease, sent=[], outcomes=[self.refused(message, now)], at=now)
+        assert not Message.objects.unfinished().exists()
+        assert Message.objects.unconfirmed().get() == message
+
+
+class TestTaken:
+    def test_that_it_arrived_is_a_fact_whoever_has_the_message(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        add(3)
+        claimed = claim(mailing, now)
+        assert recovery.record_taken([each.id for each in claimed[:2]], at=now) == 2
+        taken = Message.objects.filter(status="success", sent_at=now, next_attempt_at=None)
+        assert taken.filter(lease_token=None, lease_until=None, error_code="").count() == 2
+        assert Message.objects.leased().count() == 1
+
+    def test_it_is_written_once(self, mailing: "Mailing", add: Add, now: datetime) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        counts = [recovery.record_taken([message.pk], at=now + n * SECOND) for n in range(2)]
+        assert counts == [1, 0]
+        message.refresh_from_db()
+        assert message.sent_at == now
+
+    def test_nothing_taken_is_nothing_to_do(
+        self, now: datetime, django_assert_num_queries: Callable[[int], Any]
+    ) -> None:
+        with django_assert_num_queries(0):
+            assert recovery.record_taken([], at=now) == 0
+
+    def test_a_message_that_is_gone_is_nobodys_error(self, now: datetime) -> None:
+        assert recovery.record_taken([10**9], at=now) == 0
+
+    def test_thousands_of_several_mailings_are_written(
+        self,
+        make_mailing: MakeMailing,
+        add: Add,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(recovery, "CHUNK", 2)
+        ids = [message.pk for _ in range(3) for message in add(3, mailing=make_mailing())]
+        assert recovery.record_taken(ids, at=now) == 9
+        assert Message.objects.filter(status="success").count() == 9
+
+    def test_a_failed_attempt_turns_out_to_have_arrived(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        recovery.record_taken([message.pk], at=now)
+        row = message.attempt_log.get()
+        assert (row.number, row.error_code) == (1, "")
+
+    @pytest.mark.usefixtures("hold_mode")
+    @pytest.mark.parametrize("how", ["expired", "cancelled"])
+    def test_the_counts_of_a_closed_mailing_follow(
+        self, mailing: "Mailing", add: Add, now: datetime, how: str
+    ) -> None:
+        messages = add(3)
+        claim(mailing, now)
+        Message.objects.record_sent([messages[0].pk], token=TOKEN, at=now)
+        recovery.take_back_expired(now=now + MINUTE)
+        if how == "cancelled":
+            cancel_mailing(mailing)
+        finish_mailing(mailing.pk, now=mailing.stop_time)
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (1, 2)
+        late = [message.pk for message in messages[:2]]
+        assert recovery.record_taken(late, at=now) == 1
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (2, 1)
+        assert Message.objects.count_by_status() == {"success": 2, "fail": 1}
+        zones = {"UTC": {"pending": 0, "success": 2, "fail": 1, "total": 3}}
+        assert timezone_stats(mailing)["timezones"] == zones
+
+    @pytest.mark.postgres  # SQLite has one writer at a time
+    @pytest.mark.django_db(transaction=True)
+    def test_a_mailing_that_is_just_being_closed_is_waited_for(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1, status="fail", next_attempt_at=None)
+
+        def record() -> None:
+            recovery.record_taken([message.pk], at=now)
+            connection.close()
+
+        recording = Thread(target=record)
+        with transaction.atomic():
+            finish_mailing(mailing.pk, now=mailing.stop_time)
+            recording.start()
+            recording.join(0.3)
+            assert recording.is_alive()
+        recording.join()
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (1, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_two_at_once_count_once(
+        self, mailing: "Mailing", add: Add, now: datetime, at_once: AtOnce
+    ) -> None:
+        ids = [message.pk for message in add(10, status="fail", next_attempt_at=None)]
+        finish_mailing(mailing.pk, now=mailing.stop_time)
+        record = partial(recovery.record_taken, ids, at=now)
+        assert sum(at_once(record, record, record)) == 10
+        mailing.refresh_from_db()
+        assert (mailing.success_count, mailing.fail_count) == (10, 0)
+
+
+class TestSettling:
+    @pytest.fixture
+    def die(self, mailing: "Mailing", settings: Settings) -> Callable[..., None]:
+        """Return a function that has a delivery note down what it did, and be killed."""
+        settings.SPOOL_DIR.mkdir()
+
+        def die(*events: dict[str, Any], **last: Any) -> None:
+            at = timezone.now().isoformat()
+            with running_delivery(
+                settings.SPOOL_DIR,
+                *({"at": at, **event} for event in (*events, last)),
+                token=TOKEN,
+                mailing_id=mailing.pk,
+            ) as process:
+                process.kill()
+                process.wait()
+
+        return die
+
+    def test_what_was_never_begun_is_free_again(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        add(3)
+        claim(mailing, now)
+        die()
+        recovery.settle_orphans(now=now)
+        assert untouched() == 3
+        assert not Lease.objects.exists()
+        assert len(claim(mailing, now, token=8)) == 3
+
+    @pytest.mark.usefixtures("hold_mode")
+    def test_with_a_sender_that_drops_no_repeats_only_the_interrupted_are_held(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        first, second, third, fourth = (message.pk for message in add(4))
+        claim(mailing, now)
+        die(begun=[first, second], sent=[first])
+        recovery.settle_orphans(now=now)
+        assert Message.objects.unconfirmed().get().pk == second
+        assert Message.objects.get(status="success").pk == first
+        assert {each.id for each in claim(mailing, now, token=8)} == {third, fourth}
+
+    def test_interrupted_ones_are_due_again_at_once(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        die(begun=[message.pk])
+        recovery.settle_orphans(now=now)
+        message.refresh_from_db()
+        assert (message.status, message.error_code) == ("fail", "unconfirmed")
+        assert (message.attempts, message.next_attempt_at) == (1, now)
+        assert message.attempt_log.get().error_code == "unconfirmed"
+
+    def test_answers_that_had_come_are_written(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        sent, failed = add(2)
+        (retried,) = add(1, attempts=1, status="fail", error_code="throttled")
+        claim(mailing, now)
+        at = now - SECOND
+        outcomes = [
+            {"id": failed.pk, "status": "fail", "error_code": "rejected", "http_status": 400},
+            {"id": retried.pk, "status": "success", "sent_at": at.isoformat(), "seconds": 0.5},
+        ]
+        begun = [sent.pk, failed.pk, retried.pk]
+        die({"begun": begun, "sent": [sent.pk], "outcomes": outcomes, "at": at.isoformat()})
+        recovery.settle_orphans(now=now)
+        for message in (sent, failed, retried):
+            message.refresh_from_db()
+        assert (sent.status, sent.attempts, sent.sent_at) == ("success", 1, at)
+        assert (failed.status, failed.error_code) == ("fail", "rejected")
+        assert failed.next_attempt_at is None
+        assert failed.attempt_log.get().http_status == 400
+        assert (retried.status, retried.attempts, retried.error_code) == ("success", 2, "")
+        assert retried.sent_at == at
+
+    def test_what_was_written_already_is_not_written_twice(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        sent, failed = (message.pk for message in add(2))
+        claim(mailing, now)
+        Message.objects.record_sent([sent], token=TOKEN, at=now)
+        outcome = Outcome(failed, "fail", next_attempt_at=now + HOUR, error_code="throttled")
+        Message.objects.record([outcome], token=TOKEN)
+        before = list(Message.objects.order_by("pk").values())
+        told = {"id": failed, "status": "fail", "error_code": "rejected"}
+        die(begun=[sent, failed], sent=[sent], outcomes=[told])
+        recovery.settle_orphans(now=now)
+        assert list(Message.objects.order_by("pk").values()) == before
+        assert Attempt.objects.get().error_code == "throttled"
+
+    def test_settling_is_repeated_without_harm(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        first, second, third = (message.pk for message in add(3))
+        claim(mailing, now)
+        die(begun=[first, second], sent=[first])
+        with transaction.atomic():
+            recovery.settle_orphans(now=now)
+            transaction.set_rollback(True)
+        assert Message.objects.leased().count() == 3
+        die(begun=[first, second], sent=[first])
+        for _ in range(2):
+            recovery.settle_orphans(now=now)
+            assert Message.objects.count_by_status() == {"success": 1, "fail": 1, "pending": 1}
+        assert Message.objects.get(status="pending").pk == third
+
+    @pytest.mark.usefixtures("hold_mode")
+    @pytest.mark.parametrize("is_answered", [True, False])
+    def test_of_a_message_that_it_sent_twice_the_last_attempt_counts(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        now: datetime,
+        die: Callable[..., None],
+        is_answered: bool,
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        busy = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
+        Message.objects.record([busy], token=TOKEN)
+        claim(mailing, now)
+        first = {"id": message.pk, "status": "fail", "error_code": "throttled"}
+        second = {**first, "error_code": "rejected"}
+        begun = {"begun": [message.pk]}
+        die({**begun, "outcomes": [first]}, {**begun, "outcomes": [second] * is_answered})
+        recovery.settle_orphans(now=now)
+        code = "rejected" if is_answered else "unconfirmed"
+        message.refresh_from_db()
+        assert (message.attempts, message.error_code, message.next_attempt_at) == (2, code, None)
+        rows = message.attempt_log.values_list("number", "error_code")
+        assert list(rows) == [(1, "throttled"), (2, code)]
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_mailing_that_was_deleted_meanwhile_is_nobodys_error(
+        self, mailing: "Mailing", now: datetime, die: Callable[..., None], settings: Settings
+    ) -> None:
+        die(begun=[1, 2], sent=[1])
+        mailing.delete()
+        recovery.settle_orphans(now=now)
+        assert list(settings.SPOOL_DIR.iterdir()) == []
+
+    def test_a_live_delivery_is_left_alone(
+        self, mailing: "Mailing", add: Add, now: datetime, settings: Settings
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        settings.SPOOL_DIR.mkdir()
+        event = {"begun": [message.pk], "at": now.isoformat()}
+        with running_delivery(settings.SPOOL_DIR, event, token=TOKEN, mailing_id=mailing.pk):
+            recovery.settle_orphans(now=now)
+            assert Message.objects.leased().count() == 1
+
+    def test_what_others_do_now_is_not_touched(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        first, second = (message.pk for message in add(2))
+        claim(mailing, now)
+        recovery.take_back_expired(now=now + MINUTE)
+        claim(mailing, now + MINUTE, token=8)
+        failed = {"id": first, "status": "fail", "error_code": "rejected"}
+        die(begun=[first, second], outcomes=[failed])
+        recovery.settle_orphans(now=now)
+        held = Message.objects.leased().filter(lease_token=8, attempts=2)
+        assert set(held.values_list("error_code", flat=True)) == {"unconfirmed"}
+        assert held.count() == 2
+        assert Lease.objects.get().token == 8
