@@ -27,6 +27,7 @@ from mailing_manager_project.environment import BASE_DIR, VAR_DIR, SetupError, e
 from mailing_manager_project.log_stream import LogStream
 from mailing_manager_project.programs import LOCALHOST
 from mailing_manager_project.supervisor import Supervisor
+from mailing_manager_project.watchdog import Watchdog
 
 JOURNAL = VAR_DIR / "sandbox_journal"  # what the sandbox sender accepted
 SANDBOX_NOTICE = "No MESSAGE_SENDER_TOKEN: all goes to the sandbox, NOTHING LEAVES THIS MACHINE."
@@ -125,6 +126,7 @@ def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
     if sandbox_port:
         logger.warning(SANDBOX_NOTICE)
     supervisor = Supervisor(stages, show=stream.show)
+    Watchdog(broker, supervisor.restart).start()
     announcement = partial(announce, stream, options, sandbox_port)
     if not options.demo:
         return supervisor.run(announcement)

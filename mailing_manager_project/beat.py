@@ -1,20 +1,43 @@
 """The clock's schedule, from the database."""
 
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
 
+from django.db import InterfaceError, OperationalError
 from django_celery_beat.schedulers import DatabaseScheduler
 
+BEAT = timedelta(seconds=5)  # between two signs of life
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Scheduler(DatabaseScheduler):
-    """Notices the first change too, so that the first mailing starts at its second.
+    """Leaves signs of life; notices the first change too, for the first mailing's start.
 
     The package's own one compares each change with the one before, and takes it for none where
     there was none: on a new installation, and in the first second after a start.
     """
 
     _last_timestamp: datetime | None
+    _beat_at = 0.0
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Do what is due, and leave a sign of life; return the seconds until the next tick."""
+        if monotonic() >= self._beat_at:
+            self._beat_at = monotonic() + BEAT.total_seconds()
+            # While the database is away, the signs of life are the least of its worries.
+            with suppress(OperationalError, InterfaceError):
+                self._leave_sign()
+        return float(super().tick(*args, **kwargs))
+
+    @staticmethod
+    def _leave_sign() -> None:
+        # The scheduler is named in the settings, which are read before models can be imported.
+        from messages_app import clock
+        from messages_app.models import Heartbeat
+
+        Heartbeat.objects.all().beat("beat", clock.now(), every=BEAT)
 
     def schedule_changed(self) -> bool:
         """Tell whether the schedule is to be read again."""

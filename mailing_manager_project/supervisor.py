@@ -21,7 +21,7 @@ logger = logging.getLogger("supervisor")
 class Limits:
     """How patient the supervisor is, in seconds and in deaths of one program in a row."""
 
-    stop: float = 8.0
+    stop: float = 15.0  # longer than a request may take
     start: float = 60.0
     first_restart: float = 1.0
     longest_restart: float = 60.0
@@ -56,6 +56,7 @@ class Supervisor:
         self._is_impatient = False
         # Simple, because a signal handler may put while the main thread gets.
         self._codes: SimpleQueue[int] = SimpleQueue()
+        self._stalled: SimpleQueue[str] = SimpleQueue()
 
     def run(self, when_ready: Callable[[], None]) -> int:
         """Run everything until a stop is asked for; return the exit code.
@@ -78,6 +79,10 @@ class Supervisor:
         """Ask for a stop, from any thread."""
         self._codes.put(code)
 
+    def restart(self, name: str) -> None:
+        """Ask, from any thread, for a program that stands still to be started anew."""
+        self._stalled.put(name)
+
     def _start(self, stage: Sequence[Child]) -> None:
         for child in stage:
             child.start()
@@ -94,9 +99,18 @@ class Supervisor:
         """Wait a moment, then look after everything that was started."""
         with suppress(Empty):
             raise StopRequestedError(self._codes.get(timeout=TICK))
+        with suppress(Empty):
+            self._restart(self._stalled.get_nowait())
         for child in self._running:
             if how := child.look_after():
                 self._restart_later(child, how)
+
+    def _restart(self, name: str) -> None:
+        for child in self._running:
+            if child.program.name == name:
+                logger.error("%s runs but does nothing any more; it is started anew.", name)
+                child.kill()
+                child.start_in(0)
 
     def _restart_later(self, child: Child, how: str) -> None:
         name, hint = child.program.name, child.program.hint

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
+from threading import Thread
+from time import monotonic, sleep
 
 import psutil
 import pytest
@@ -244,6 +245,63 @@ def test_sigterm_while_stopping_changes_nothing(caplog: pytest.LogCaptureFixture
 
     Run([program(DEAF)], limits=Limits(stop=0.5), until=terminate)
     assert "Killing what does not stop: it." in caplog.text
+
+
+def test_a_program_that_stands_still_is_replaced_when_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pids: list[int] = []
+
+    def freeze(run: Run) -> bool:
+        pids.append(int(run.said()[-1]))
+        if len(run.lines) == 2:  # Both run.
+            frozen = next(int(pid) for name, pid in run.lines if name == "frozen")
+            os.kill(frozen, signal.SIGSTOP)
+            run.supervisor.restart("frozen")
+        return len(run.lines) == 3
+
+    show_pid = "import os; print(os.getpid(), flush=True); import time; time.sleep(600)"
+    # Not even one death would be forgiven.
+    run = Run(
+        [program(show_pid, name="frozen"), program(show_pid, name="other")],
+        limits=Limits(stop=5, start=10, deaths_at_start=1),
+        until=freeze,
+    )
+    assert run.code == 7
+    assert [name for name, _ in run.lines].count("frozen") == 2
+    assert len(set(pids)) == 3
+    for pid in pids:
+        wait_for_end(pid)
+    assert "frozen runs but does nothing any more; it is started anew." in caplog.text
+    assert "other runs" not in caplog.text
+
+
+def test_one_that_waits_to_be_started_again_waits_no_longer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def restart(run: Run) -> bool:
+        if run.said() == ["up"]:
+            Thread(target=restart_once_dead, args=[run.supervisor], daemon=True).start()
+        return run.said() == ["up", "up"]
+
+    def restart_once_dead(supervisor: Supervisor) -> None:
+        while "it is started again in 600 s" not in caplog.text:
+            sleep(0.02)
+        supervisor.restart("it")
+
+    limits = Limits(first_restart=600, longest_restart=600, deaths_at_start=100)
+    assert Run([program(DYING)], limits=limits, until=restart).code == 7
+
+
+def test_a_program_that_is_not_run_cannot_be_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    def restart(run: Run) -> bool:
+        run.supervisor.restart("nobody")
+        return "later" in run.said()
+
+    slow = "import time; print('up', flush=True); time.sleep(0.5); print('later', flush=True);"
+    run = Run([program(slow + "time.sleep(600)")], until=restart)
+    assert run.said() == ["up", "later"]
+    assert "started anew" not in caplog.text
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "time.sleep(600)"])

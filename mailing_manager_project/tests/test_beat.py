@@ -1,0 +1,75 @@
+"""Beat ticks, and shows that it does."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from mailing_manager_project import beat
+from mailing_manager_project.beat import Scheduler
+from mailing_manager_project.celery import app
+from messages_app import clock
+from messages_app.models import Heartbeat
+
+# Not in a transaction, because beat opens and closes connections as it likes.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def scheduler(queued: Callable[[], list[tuple[Any, ...]]]) -> Scheduler:
+    """Return beat's scheduler with nothing else to do."""
+    PeriodicTask.objects.all().delete()
+    return Scheduler(app=app, lazy=True)
+
+
+def age() -> timedelta:
+    return clock.now() - Heartbeat.objects.get(name="beat").at
+
+
+def test_it_is_the_one_that_beat_runs() -> None:
+    assert app.conf.beat_scheduler == f"{Scheduler.__module__}:{Scheduler.__name__}"
+
+
+def test_a_tick_leaves_a_sign_of_life(scheduler: Scheduler) -> None:
+    scheduler.tick()
+    assert timedelta() <= age() < 5 * SECOND
+
+
+def test_the_sign_is_renewed_every_few_seconds_and_not_at_every_tick(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = [0.0]
+    monkeypatch.setattr(beat, "monotonic", lambda: time[0])
+    for time[0], renewed in ((0.0, True), (1.0, False), (4.9, False), (5.0, True), (6.0, False)):
+        long_ago = clock.now() - 60 * SECOND
+        Heartbeat.objects.update_or_create(name="beat", defaults={"at": long_ago})
+        scheduler.tick()
+        assert (age() < 5 * SECOND) is renewed
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_without_a_database_it_ticks_on(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail() -> None:
+        raise error("It is away.")
+
+    monkeypatch.setattr(scheduler, "_leave_sign", fail)
+    assert 0 <= scheduler.tick() <= 5
+    assert not Heartbeat.objects.exists()
+
+
+def test_what_is_due_is_still_queued(
+    scheduler: Scheduler, queued: Callable[[], list[tuple[Any, ...]]]
+) -> None:
+    often, _ = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
+    PeriodicTask.objects.create(
+        name="it", task="send_message", interval=often, last_run_at=clock.now() - 60 * SECOND
+    )
+    scheduler.tick()
+    assert queued() == [("send_message",)]

@@ -1,0 +1,85 @@
+"""Finds programs that look alive and are not: a worker that stands still keeps its process.
+
+What they do leaves signs of life in the database (Heartbeat). One whose signs stop while nothing
+else explains it is started anew.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from threading import Thread
+from time import monotonic, sleep
+
+from django.db import Error, connections
+
+from mailing_manager_project.broker import Broker
+
+PATIENCE = timedelta(minutes=5)  # longer than any task
+LOOK_INTERVAL = 10.0  # seconds
+FRESH = timedelta(minutes=2)  # for a sign of a tick that comes every minute
+# The programs whose work leaves signs, and under which name.
+SIGNS = {"beat": "beat", "mailings": "start_mailing", "messages": "send_message"}
+
+logger = logging.getLogger("watchdog")
+
+
+class Watchdog:
+    """Looks at the signs of life from time to time, in a thread of its own."""
+
+    def __init__(
+        self, broker: Broker, restart: Callable[[str], None], *, patience: timedelta = PATIENCE
+    ) -> None:
+        """Prepare; `restart` is called with the name of a program that stands still."""
+        self._broker = broker
+        self._restart = restart
+        self._patience = patience.total_seconds()
+        self._well_at = dict.fromkeys(SIGNS, monotonic())
+
+    def start(self) -> None:
+        """Begin to watch."""
+        Thread(target=self._watch, daemon=True).start()
+
+    def look(self) -> None:
+        """Look once, and have started anew what has stood still for too long."""
+        ages = self._ages()
+        for name, sign in SIGNS.items():
+            if ages is None or ages.get(sign, FRESH) < FRESH or self._is_excused(name, ages):
+                self._well_at[name] = monotonic()
+            elif monotonic() - self._well_at[name] > self._patience:
+                self._well_at[name] = monotonic()
+                self._restart(name)
+
+    def _is_excused(self, name: str, ages: Mapping[str, timedelta]) -> bool:
+        """Tell whether there is no clock that tells it to work, or no broker to hear it by."""
+        return name != "beat" and (ages.get("beat", FRESH) >= FRESH or not self._broker.answers())
+
+    def _ages(self) -> dict[str, timedelta] | None:
+        """Return how old each sign of life is; None when the database is not there.
+
+        An operator may have switched a tick off, or made it rare. Its sign then counts as fresh.
+        """
+        # Models can be imported only once Django is set up.
+        from django_celery_beat.models import PeriodicTask
+
+        from messages_app import clock
+        from messages_app.models import Heartbeat
+
+        try:
+            now = clock.now()
+            ages = {beat.name: now - beat.at for beat in Heartbeat.objects.all()}
+            ticks = PeriodicTask.objects.filter(enabled=True).exclude(interval=None)
+            often = {tick.task for tick in ticks if tick.schedule.run_every < FRESH}
+            rare = {SIGNS[name] for name in SIGNS if name != "beat"} - often
+            return ages | dict.fromkeys(rare, timedelta())
+        except Error:
+            return None
+        finally:
+            connections.close_all()
+
+    def _watch(self) -> None:
+        while True:
+            sleep(LOOK_INTERVAL)
+            try:
+                self.look()
+            except Exception:
+                logger.exception("The watchdog could not look.")

@@ -1,0 +1,51 @@
+"""Putting tasks into the broker's queues without ever waiting long for it.
+
+A broker that is down refuses at once, but one that hangs would keep a web request for a minute.
+So each task is published by a thread of its own, and whoever wants it published waits only so
+long: nothing is lost if it does not get through, because the next tick finds what is due.
+"""
+
+import logging
+from concurrent.futures import Future
+from threading import Thread
+
+from celery import Task
+from kombu.exceptions import OperationalError
+
+PATIENCE = 0.7  # seconds
+# Counted by the clocks of two hosts, which may differ: it only keeps queues from piling up.
+TASK_LIFE = 300  # seconds
+
+logger = logging.getLogger(__name__)
+
+_hanging: "set[Future[None]]" = set()
+
+
+def publish(task: "Task[..., None]", *args: int) -> bool:
+    """Queue a task; tell whether the broker took it. If not, the next tick makes up for it."""
+    if _hanging:
+        logger.warning("%s%s waits for the next tick: the broker hangs.", task.name, args)
+        return False
+    publication: Future[None] = Future()
+    Thread(target=_publish, args=[publication, task, args], daemon=True).start()
+    try:
+        publication.result(PATIENCE)
+    except TimeoutError:
+        _hanging.add(publication)
+        publication.add_done_callback(_hanging.discard)
+        logger.warning("%s%s waits for the next tick: the broker does not answer.", task.name, args)
+        return False
+    except OperationalError as error:
+        logger.warning("%s%s waits for the next tick: no broker (%s).", task.name, args, error)
+        return False
+    return True
+
+
+def _publish(publication: "Future[None]", task: "Task[..., None]", args: tuple[int, ...]) -> None:
+    try:
+        task.apply_async(args, expires=TASK_LIFE)
+    except BaseException as error:
+        # Whoever waits is the one to handle it.
+        publication.set_exception(error)
+    else:
+        publication.set_result(None)
