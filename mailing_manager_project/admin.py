@@ -120,6 +120,7 @@ GROUPS = (
             ("Mailings", "campaign", "mailings", "mailing"),
             ("Clients", "contacts", "clients", "client"),
             ("Messages", "sms", "messages_app", "message"),
+            ("Sender", "cell_tower", "messages_app", "brakes"),
         ),
     ),
     (

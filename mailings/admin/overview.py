@@ -9,6 +9,7 @@ from django.utils import timezone
 from mailings.admin import words
 from mailings.admin.counts import bar, counts_of
 from mailings.models import Mailing
+from messages_app.admin.words import life
 
 SHOWN = 8  # mailings under way
 
@@ -40,5 +41,6 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             }
             for mailing, counts in zip(mailings, counts_of(mailings), strict=True)
         ],
+        "signs": life(context["signs_of_life"]),
         "may_add": request.user.has_perm("mailings.add_mailing"),
     }

@@ -1,5 +1,6 @@
-"""Messages in the operators' console."""
+"""Messages and their sender in the operators' console."""
 
 from messages_app.admin.messages import MessageAdmin
+from messages_app.admin.sender import BrakesAdmin
 
-__all__ = ["MessageAdmin"]
+__all__ = ["BrakesAdmin", "MessageAdmin"]

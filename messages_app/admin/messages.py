@@ -12,7 +12,6 @@ from django.forms import Field, ModelChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
@@ -23,13 +22,15 @@ from clients.admin.console import ConsoleAdmin
 from clients.admin.lists import as_id
 from clients.admin.words import link_to, second
 from clients.models import Client
-from messages_app import services
+from messages_app import clock, services
 from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
-from messages_app.admin.words import status_label, tell
-from messages_app.models import Message
+from messages_app.admin.words import attempt_table, status_label, tell
+from messages_app.models import ErrorCode, Message
 from messages_app.tasks import ring
 
 Status = Message.Status
+
+ATTEMPTS_SHOWN = 100
 
 
 class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only in its stubs
@@ -66,8 +67,9 @@ class MessageAdmin(ConsoleAdmin):
     search_fields = ("phone_number",)
     search_help_text = "Beginning of a phone number"
     autocomplete_fields = ("client",)
-    actions = ("send_selected_again", "delete_selected")
+    actions = ("send_selected_again", "confirm_selected", "delete_selected")
     change_form_outer_before_template = "admin/messages_app/message/buttons.html"
+    change_form_outer_after_template = "admin/messages_app/message/attempts.html"
     fieldsets = (
         (
             None,
@@ -150,7 +152,7 @@ class MessageAdmin(ConsoleAdmin):
     @admin.display(description="in words")
     def story(self, message: Message) -> str:
         """Say what became of it and what comes next."""
-        return tell(message, timezone.now())
+        return tell(message, clock.now())
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:
@@ -162,7 +164,7 @@ class MessageAdmin(ConsoleAdmin):
         return False
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may have messages sent again."""
+        """Tell whether somebody may have messages sent again, or say that they arrived."""
         return bool(super().has_change_permission(request))
 
     def formfield_for_foreignkey(
@@ -183,39 +185,67 @@ class MessageAdmin(ConsoleAdmin):
 
     def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
         """Add a message by hand and let it go out at once."""
-        added = services.add_message(**form.cleaned_data, now=timezone.now())
+        added = services.add_message(**form.cleaned_data, now=clock.now())
         obj.pk = added.pk
         transaction.on_commit(partial(ring, added.mailing_id))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Show the page, with the buttons that fit."""
-        message = context["original"]
-        status = message.status if message else Status.SUCCESS
-        context["may_resend"] = status == Status.FAIL and self.has_resend_permission(request)
-        context["may_withdraw"] = status != Status.SUCCESS and self.has_delete_permission(request)
+        """Show the page, with the log of attempts and the buttons that fit."""
         context["show_delete"] = False  # which is what withdrawing is
+        if message := context["original"]:
+            context |= self._buttons(request, message) | self._attempts(message)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _buttons(self, request: HttpRequest, message: Message) -> dict[str, bool]:
+        """Return what can be done with a message, by this person."""
+        mailing, now = message.mailing, clock.now()
+        has_failed = message.status == Status.FAIL and self.has_resend_permission(request)
+        is_unsent = message.status != Status.SUCCESS
+        return {
+            "may_resend": has_failed and mailing.status == "running" and now < mailing.stop_time,
+            "may_confirm": has_failed and message.error_code == ErrorCode.UNCONFIRMED,
+            "may_withdraw": is_unsent and self.has_delete_permission(request),
+        }
+
+    def _attempts(self, message: Message) -> dict[str, Any]:
+        """Return the last attempts as a table, and how many came before these."""
+        last = list(message.attempt_log.order_by("-number")[: ATTEMPTS_SHOWN + 1])
+        shown = last[:ATTEMPTS_SHOWN][::-1]
+        return {
+            "attempts": attempt_table(shown) if shown else None,
+            "has_earlier_attempts": len(last) > ATTEMPTS_SHOWN,
+        }
 
     # What can be done
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the button that sends again."""
-        resend = self.admin_site.admin_view(require_POST(self.resend))
+        """Add the buttons that send again and confirm."""
         return [
-            path("<int:pk>/resend/", resend, name="messages_app_message_resend"),
+            *(
+                path(
+                    f"<int:pk>/{deed}/",
+                    self.admin_site.admin_view(require_POST(self.do)),
+                    {"action": action},
+                    name=f"messages_app_message_{deed}",
+                )
+                for deed, action in (
+                    ("resend", "send_selected_again"),
+                    ("confirm", "confirm_selected"),
+                )
+            ),
             *super().get_urls(),
         ]
 
-    def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send a failed message again, and go back to its page."""
+    def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
+        """Do with one message what can be done with the selected, and go back to its page."""
         message = self.get_object(request, str(pk))
         if message is None:
             raise Http404
         if not self.has_resend_permission(request):
             raise PermissionDenied
-        self.send_selected_again(request, [message])
+        getattr(self, action)(request, [message])
         return redirect(self.page_of(pk))
 
     @admin.action(permissions=["resend"], description="Send selected again")
@@ -223,11 +253,21 @@ class MessageAdmin(ConsoleAdmin):
         """Make failed messages due again, now."""
 
         def send_again(message: Message) -> None:
-            services.resend_message(message, now=timezone.now())
+            services.resend_message(message, now=clock.now())
             transaction.on_commit(partial(ring, message.mailing_id))
             self.log_change(request, message, "Sent again.")
 
         self.apply_to_each(request, messages, send_again, "will be sent again")
+
+    @admin.action(permissions=["resend"], description="Mark selected as arrived")
+    def confirm_selected(self, request: HttpRequest, messages: Iterable[Message]) -> None:
+        """Take the operator's word that unconfirmed messages arrived."""
+
+        def confirm(message: Message) -> None:
+            services.confirm_message(message, now=clock.now())
+            self.log_change(request, message, "Marked as arrived.")
+
+        self.apply_to_each(request, messages, confirm, "marked as arrived")
 
     @admin.action(permissions=["delete"], description="Withdraw selected")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
@@ -236,7 +276,7 @@ class MessageAdmin(ConsoleAdmin):
 
     def discard(self, item: Message) -> None:
         """Withdraw a message that was not sent."""
-        services.withdraw_message(item, now=timezone.now())
+        services.withdraw_message(item, now=clock.now())
 
     def describe_deletion(self, item: Message) -> str:
         """Say what withdrawing means."""

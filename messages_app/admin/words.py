@@ -1,15 +1,34 @@
-"""A message in words: what became of it and what comes next."""
+"""Messages and the sender in words: what became of them, what comes next, what holds sending."""
 
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from clients.admin.words import label, second
-from messages_app.models import Message
+from messages_app.brakes import rate
+from messages_app.models import PASSING, Attempt, Brakes, ErrorCode, Message
+from messages_app.signs import Breaker, SignOfLife, breaker
 
 Status = Message.Status
 
 COLOURS = {Status.PENDING: "", Status.SUCCESS: "success", Status.FAIL: "danger"}
+UNSENT = {
+    ErrorCode.EXPIRED: "the stop time came first.",
+    ErrorCode.OUT_OF_WINDOW: "until the stop time, the client's own local time left no hours "
+    "that the mailing may be sent in.",
+    ErrorCode.NOT_MATCHED: "the client no longer matched the mailing's filters when its turn came.",
+    ErrorCode.CANCELLED: "the mailing was cancelled first.",
+}
+UNKNOWN = (
+    "Nobody knows whether it arrived, so it is not sent again by itself. Find out, then say that "
+    "it arrived, or send it again while its mailing runs."
+)
+EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  # only to count from
+PARTS = {"beat": "The clock", "start_mailing": "Planning", "send_message": "Sending"}
 
 
 def status_label(message: Message) -> SafeString:
@@ -23,8 +42,127 @@ def tell(message: Message, now: datetime) -> str:
         return f"Sent at {second(message.sent_at)} UTC."
     if message.lease_until and message.lease_until > now:
         return "On its way to the sender."
-    why = f"{message.error} " if message.error else ""
     if message.next_attempt_at:
-        begun = "Not sent yet." if message.status == Status.PENDING else "The last attempt failed."
-        return f"{begun} {why}It is due at {second(message.next_attempt_at)} UTC."
+        return f"{_so_far(message)} {_due(message.next_attempt_at, now)}"
+    return _end(message)
+
+
+def _so_far(message: Message) -> str:
+    if message.status == Status.PENDING:
+        return f"Not sent yet. {message.error}".rstrip()
+    if message.error_code == ErrorCode.UNCONFIRMED:
+        return f"Nobody knows whether the last attempt arrived. {message.error}".rstrip()
+    return f"The last attempt failed. {message.error}".rstrip()
+
+
+def _due(at: datetime, now: datetime) -> str:
+    if at < now:
+        return f"It has been due since {second(at)} UTC."
+    return f"It is due at {second(at)} UTC."
+
+
+def _end(message: Message) -> str:
+    """Return in words why there will be no other attempt."""
+    code, why = message.error_code, message.error
+    if code == ErrorCode.UNCONFIRMED:
+        return f"{UNKNOWN} {why}".rstrip()
+    if code in UNSENT:
+        return f"Never sent: {UNSENT[ErrorCode(code)]}"
+    if code in PASSING:
+        return f"The last attempt failed, and the time was up before another. {why}".rstrip()
     return f"Failed for good. {why}".rstrip()
+
+
+def outcome_label(attempt: Attempt) -> SafeString:
+    """Return what came of an attempt as a coloured label."""
+    if not attempt.error_code:
+        return label("accepted", "success")
+    is_unclear = attempt.error_code == ErrorCode.UNCONFIRMED
+    return label(attempt.error_code.replace("_", " "), "warning" if is_unclear else "danger")
+
+
+def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:
+    """Return the log of attempts as a table."""
+    return {
+        "headers": ["No.", "Began (UTC)", "Took", "Outcome", "HTTP", "In words"],
+        "rows": [
+            [
+                attempt.number,
+                second(attempt.began_at),
+                duration(attempt.seconds),
+                outcome_label(attempt),
+                attempt.http_status or "–",
+                attempt.error or "–",
+            ]
+            for attempt in attempts
+        ],
+    }
+
+
+def duration(seconds: float | None) -> str:
+    """Return how long a request took."""
+    if seconds is None:
+        return "–"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
+
+
+def troubles(brakes: Brakes, signs: list[SignOfLife], now: datetime) -> Iterator[str]:
+    """Say what keeps messages from going out, if anything does."""
+    if brakes.is_paused:
+        yield "Sending is paused: nothing goes out until somebody takes the pause back."
+    if brakes.opened_at:
+        yield (
+            f"The sender has taken no messages since {second(brakes.opened_at)} UTC. "
+            f"{next_try(brakes, now)} The reason: {brakes.reason}"
+        )
+    for sign in signs:
+        if sign.is_missing and sign.age:
+            yield f"{PARTS[sign.name]} has shown no sign of life for {ago(sign.age)}."
+
+
+def breaker_state(brakes: Brakes, now: datetime) -> str:
+    """Say whether the sender is left in peace, and until when."""
+    if breaker(brakes, now) == Breaker.CLOSED:
+        return "The sender takes messages, as far as is known."
+    return f"The sender is left in peace. {next_try(brakes, now)}"
+
+
+def next_try(brakes: Brakes, now: datetime) -> str:
+    """Say when an open breaker lets the next message through."""
+    if breaker(brakes, now) == Breaker.OPEN:
+        return f"The next try is at {second(brakes.probe_at)} UTC."
+    return "The next message that is due is the next try."
+
+
+def failures(brakes: Brakes) -> str:
+    """Say how many attempts failed in a row, if any did."""
+    number = brakes.failures
+    return f"{number} failed attempt{pluralize(number)} in a row." if number else ""
+
+
+def kept_rate(brakes: Brakes) -> str:
+    """Say how fast messages may go out."""
+    limit = rate(brakes)
+    if not limit:
+        return "as fast as the sender takes them"
+    return f"at most {limit:,g} a second: the lower one of MESSAGE_SENDER_RATE and the limit below"
+
+
+def life(signs: Iterable[SignOfLife]) -> list[dict[str, str]]:
+    """Return the signs of life as coloured labels."""
+    return [{"part": PARTS[sign.name], "label": _life_label(sign)} for sign in signs]
+
+
+def _life_label(sign: SignOfLife) -> SafeString:
+    if sign.age is None:
+        return label("no sign of life yet", "warning")
+    if sign.is_missing:
+        return label(f"no sign of life for {ago(sign.age)}", "danger")
+    return label(f"alive {ago(sign.age)} ago", "success")
+
+
+def ago(age: timedelta) -> str:
+    """Return in words how long something has been, to one unit."""
+    if age < timedelta(minutes=1):
+        return f"{age.seconds} s"
+    return timesince(EPOCH, EPOCH + age, depth=1).replace("\N{NO-BREAK SPACE}", " ")

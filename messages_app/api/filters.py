@@ -4,10 +4,10 @@ from typing import Any
 
 from django import forms
 from django.db.models import BigIntegerField, Q, QuerySet
-from django_filters import CharFilter, FilterSet, NumberFilter
+from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
 from drf_spectacular.utils import extend_schema_field
 
-from messages_app.models import Message
+from messages_app.models import ErrorCode, Message
 
 
 class IdField(forms.IntegerField):
@@ -32,7 +32,13 @@ class MessageFilterSet(FilterSet):
 
     mailing = IdFilter(field_name="mailing_id", help_text="Id of a mailing.")
     client = IdFilter(field_name="client_id", help_text="Id of a client.")
-    error_code = CharFilter(help_text="Why the last attempt failed, such as rejected.")
+    error_code = ChoiceFilter(
+        choices=ErrorCode.choices,
+        error_messages={
+            "invalid_choice": f"There is no such code; there are {', '.join(ErrorCode.values)}."
+        },
+        help_text="Why the last attempt, or the message, failed.",
+    )
     search = CharFilter(
         method="containing", help_text="Part of the phone number or of the error in words."
     )

@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar
 
-from django.utils import timezone
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from clients.api.serializers import StrictSerializer
 from clients.models import Client
-from messages_app import services
-from messages_app.models import Message
+from messages_app import clock, services
+from messages_app.models import Attempt, ErrorCode, Message
 
 
 class IdField(serializers.PrimaryKeyRelatedField[Any]):
@@ -26,10 +26,25 @@ class IdField(serializers.PrimaryKeyRelatedField[Any]):
         return super().to_internal_value(data)
 
 
+class ErrorCodeField(serializers.ChoiceField):
+    """The name of a reason, for programs to go by."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=ErrorCode.choices, allow_blank=True, read_only=True, **kwargs)
+
+
+STATUS = (
+    "`pending`: not processed yet. `success`: the sender accepted it; it is never sent again. "
+    "`fail`: an attempt failed, or its time was up; `next_attempt_at` says whether there will be "
+    "another attempt."
+)
+
+
 class MessageSerializer(StrictSerializer[Message]):
     """One mailing's text on its way to one client. Its status is never set from outside."""
 
     serializer_related_field = IdField
+    error_code = ErrorCodeField(help_text="Why the last attempt, or the message, failed.")
     client = IdField(
         queryset=Client.objects.all(),
         help_text="Whom it is for; null once that client was deleted.",
@@ -52,11 +67,14 @@ class MessageSerializer(StrictSerializer[Message]):
             "error",
         )
         read_only_fields = fields[3:]
-        extra_kwargs: ClassVar = {"mailing": {"help_text": "Whose text it is."}}
+        extra_kwargs: ClassVar = {
+            "mailing": {"help_text": "Whose text it is."},
+            "status": {"help_text": STATUS},
+        }
 
     def create(self, validated_data: dict[str, Any]) -> Message:
         """Add the client to the mailing by hand."""
-        return services.add_message(**validated_data, now=timezone.now())
+        return services.add_message(**validated_data, now=clock.now())
 
     def update(self, instance: Message, validated_data: dict[str, Any]) -> Message:
         """Address a message that was never tried to another client or mailing."""
@@ -68,7 +86,44 @@ class MessageSerializer(StrictSerializer[Message]):
             raise serializers.ValidationError(
                 {"client": "Its client was deleted. Name another one."}, code="required"
             )
-        return services.move_message(instance, mailing=mailing, client=client, now=timezone.now())
+        return services.move_message(instance, mailing=mailing, client=client, now=clock.now())
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "The sender was busy",
+            value={
+                "number": 1,
+                "began_at": "2030-01-31T06:00:00.120000Z",
+                "seconds": 0.048,
+                "error_code": "throttled",
+                "http_status": 429,
+                "error": "HTTP 429: Too Many Requests",
+            },
+            response_only=True,
+        )
+    ]
+)
+class AttemptSerializer(serializers.ModelSerializer[Attempt]):
+    """One attempt at handing a message to the sender."""
+
+    error_code = ErrorCodeField(help_text="Why it failed; empty when the sender accepted it.")
+
+    class Meta:
+        """When, how long, and what came of it."""
+
+        model = Attempt
+        fields = (
+            "number",
+            "began_at",
+            "seconds",
+            "error_code",
+            "http_status",
+            "error",
+            "is_unclear",
+        )
+        read_only_fields = fields
 
 
 class CountsSerializer(serializers.Serializer[Any]):
@@ -83,4 +138,7 @@ class CountsSerializer(serializers.Serializer[Any]):
 class MessageStatsSerializer(CountsSerializer):
     """Messages by status, and the failed ones by reason."""
 
-    error_codes = serializers.DictField(child=serializers.IntegerField())
+    error_codes = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="By `error_code`; those that nothing failed with are left out.",
+    )

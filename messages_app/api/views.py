@@ -1,9 +1,9 @@
 """The endpoints of messages."""
 
 from functools import partial
+from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -11,9 +11,13 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
-from messages_app import services
+from messages_app import clock, services
 from messages_app.api.filters import MessageFilterSet
-from messages_app.api.serializers import MessageSerializer, MessageStatsSerializer
+from messages_app.api.serializers import (
+    AttemptSerializer,
+    MessageSerializer,
+    MessageStatsSerializer,
+)
 from messages_app.models import Message
 from messages_app.stats import message_stats
 from messages_app.tasks import ring
@@ -44,6 +48,7 @@ class MessageViewSet(ModelViewSet[Message]):
     queryset = Message.objects.all()
     serializer_class = MessageSerializer
     filterset_class = MessageFilterSet
+    ordering = "-id"
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer[Message]) -> None:
@@ -56,15 +61,42 @@ class MessageViewSet(ModelViewSet[Message]):
 
     def perform_destroy(self, instance: Message) -> None:
         """Withdraw a message."""
-        services.withdraw_message(instance, now=timezone.now())
+        services.withdraw_message(instance, now=clock.now())
 
     @extend_schema(summary="Send a failed message again", request=None)
     @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: int) -> Response:
-        """Make a failed message due again, now. 409 unless its mailing runs."""
-        message = services.resend_message(self.get_object(), now=timezone.now())
+        """Make a failed message due again, now, under the same id. 409 unless its mailing runs.
+
+        Of an `unconfirmed` one this is to say that it did not arrive: a sender that does not drop
+        repeats delivers it a second time if it did.
+        """
+        message = services.resend_message(self.get_object(), now=clock.now())
         _ring_on_commit(message)
         return Response(self.get_serializer(message).data)
+
+    @extend_schema(summary="Say that an unconfirmed message arrived", request=None)
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, pk: int) -> Response:
+        """Take your word that it arrived: it becomes a success.
+
+        For a message that failed as `unconfirmed`, also when its mailing is over; 409 for any
+        other. If you know that it did not arrive, send it again instead.
+        """
+        message = services.confirm_message(self.get_object(), now=clock.now())
+        return Response(self.get_serializer(message).data)
+
+    @extend_schema(summary="List a message's attempts", responses=AttemptSerializer(many=True))
+    @action(detail=True, ordering="number")
+    def attempts(self, request: Request, pk: int) -> Response:
+        """List the attempts that failed, in order, and the success that came after them.
+
+        A message that the sender accepted at the first attempt has none here: its `sent_at` says
+        it all. Attempts are numbered; one that was given back untried leaves no trace.
+        """
+        attempts: Any = self.get_object().attempt_log.all()  # of another model than the view's
+        page = self.paginate_queryset(attempts) or []
+        return self.get_paginated_response(AttemptSerializer(page, many=True).data)
 
     @extend_schema(summary="Count messages", responses=MessageStatsSerializer)
     @action(detail=False, pagination_class=None)

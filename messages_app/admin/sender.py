@@ -1,0 +1,148 @@
+"""The console's page of the sender: what holds sending, and the levers; and the banner of it."""
+
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST
+
+from clients.admin.console import ConsoleAdmin, ConsoleForm
+from clients.admin.words import sentence
+from messages_app import brakes, clock, signs
+from messages_app.admin import words
+from messages_app.models import Brakes
+from messages_app.publishing import publish
+from messages_app.tasks import send_message
+
+TEMPLATES = "admin/messages_app/brakes"
+# Whom it concerns when sending stands still.
+CONCERNED = ("messages_app.view_brakes", "messages_app.view_message", "mailings.view_mailing")
+
+
+def banner(request: HttpRequest) -> dict[str, Any]:
+    """Add to every page what keeps messages from going out, for those whom it concerns."""
+    if not any(request.user.has_perm(right) for right in CONCERNED):
+        return {}
+    row, now = signs.read_brakes()
+    seen = signs.signs_of_life(now)
+    is_welcome = request.user.has_perm("messages_app.view_brakes")
+    return {
+        "signs_of_life": seen,
+        "troubles": list(words.troubles(row, seen, now)),
+        "sender_page": reverse("admin:messages_app_brakes_change", args=[1]) if is_welcome else "",
+    }
+
+
+class BrakesForm(ConsoleForm):
+    """The operator's pause and rate."""
+
+    class Meta:
+        """What they are called on the page."""
+
+        labels = {"is_paused": "Pause all sending", "rate": "Messages a second"}  # noqa: RUF012  # Django's own way
+
+    def clean_rate(self) -> float | None:
+        """Refuse what would never send anything, or is no limit."""
+        rate: float | None = self.cleaned_data["rate"]
+        if rate is None or brakes.LOWEST_RATE <= rate <= brakes.HIGHEST_RATE:
+            return rate
+        raise ValidationError(
+            f"Write messages a second, from {brakes.LOWEST_RATE:g} to {brakes.HIGHEST_RATE:.0f}, "
+            "or nothing."
+        )
+
+
+@admin.register(Brakes)
+class BrakesAdmin(ConsoleAdmin):
+    """What holds all sending: one row, which is neither added nor deleted."""
+
+    form = BrakesForm
+    fieldsets = ((None, {"fields": ("is_paused", "rate")}),)
+    change_form_outer_before_template = f"{TEMPLATES}/panel.html"
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse to everybody: there is one sender."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Brakes | None = None) -> bool:
+        """Refuse to everybody: there is one sender."""
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Go straight to the one row."""
+        return redirect(self.page_of(1))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Show the page, with a panel of how sending goes."""
+        # The panel says what the banner would, and goes on saying it.
+        context |= {"troubles": [], "sender_page": "", "panel": self.panel_of(request)}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def panel_of(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the panel shows: what holds sending, and who is alive."""
+        row, now = signs.read_brakes()
+        seen = signs.signs_of_life(now)
+        return {
+            "troubles": list(words.troubles(row, seen, now)),
+            "state": words.breaker_state(row, now),
+            "failures": words.failures(row),
+            "rate": words.kept_rate(row),
+            "is_idempotent": settings.MESSAGE_SENDER_IDEMPOTENT,
+            "signs": words.life(seen),
+            "may_probe": bool(row.opened_at) and self.has_change_permission(request),
+            "unconfirmed": reverse("admin:messages_app_message_changelist")
+            + "?status__exact=fail&error_code=unconfirmed",
+        }
+
+    def save_model(self, request: HttpRequest, obj: Brakes, form: Any, change: bool) -> None:
+        """Set what was edited, and let what may go out go out at once."""
+        brakes.change(**{name: form.cleaned_data[name] for name in form.changed_data})
+        transaction.on_commit(partial(publish, send_message))
+
+    def response_post_save_change(self, request: HttpRequest, obj: Brakes) -> HttpResponse:
+        """Stay on the page, where it can be watched what comes of it."""
+        return redirect(self.page_of(1))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the panel, and the button that tries the sender."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("panel/", wrap(self.show_panel), name="messages_app_brakes_panel"),
+            path("probe/", wrap(require_POST(self.probe)), name="messages_app_brakes_probe"),
+            *super().get_urls(),
+        ]
+
+    def show_panel(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the panel as it is now; the page asks for it again and again."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return TemplateResponse(
+            request, f"{TEMPLATES}/panel.html", {"panel": self.panel_of(request)}
+        )
+
+    def probe(self, request: HttpRequest) -> HttpResponse:
+        """Have an open breaker try the sender at once, and go back to the page."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        try:
+            row = brakes.probe_now(now=clock.now())
+        except ValidationError as refusal:
+            self.message_user(request, sentence(refusal), messages.ERROR)
+            return redirect(self.page_of(1))
+        transaction.on_commit(partial(publish, send_message))
+        self.log_change(request, row, "Tried the sender.")
+        self.message_user(
+            request, "The next message that is due tries the sender now.", messages.SUCCESS
+        )
+        return redirect(self.page_of(1))

@@ -1,0 +1,211 @@
+"""The sender over REST: what holds sending back, and what an operator can do about it."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import transaction
+from drf_spectacular.utils import (
+    OpenApiExample,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+    extend_schema_view,
+)
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView, RetrieveUpdateAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from clients.api.serializers import StrictSerializer
+from messages_app import brakes, clock, signs
+from messages_app.models import Brakes
+from messages_app.publishing import publish
+from messages_app.tasks import send_message
+
+
+class RateField(serializers.FloatField):
+    """Messages a second: a number, and neither a text nor true."""
+
+    default_error_messages: ClassVar = {
+        "invalid": f"Write messages a second, from {brakes.LOWEST_RATE:g} to "
+        f"{brakes.HIGHEST_RATE:.0f}, or null for no limit."
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(min_value=brakes.LOWEST_RATE, max_value=brakes.HIGHEST_RATE, **kwargs)
+
+    def to_internal_value(self, data: Any) -> float:
+        """Return the number."""
+        # The limits are looked at here, because no float is as large as a whole number can be.
+        if type(data) not in (int, float) or not brakes.LOWEST_RATE <= data <= brakes.HIGHEST_RATE:
+            self.fail("invalid")
+        return float(data)
+
+
+STATES = "\n".join(f"* `{state}` - {state.label}" for state in signs.Breaker)
+
+
+class BreakerSerializer(serializers.ModelSerializer[Brakes]):
+    """What leaves the sender in peace after a run of failures, or once it refuses our token."""
+
+    state = serializers.SerializerMethodField(help_text=STATES)
+
+    class Meta:
+        """Since when, why, and when it is tried again."""
+
+        model = Brakes
+        fields = ("state", "failures", "opened_at", "reason", "probe_at")
+        read_only_fields = fields
+
+    @extend_schema_field(serializers.ChoiceField(choices=signs.Breaker.choices))
+    def get_state(self, row: Brakes) -> str:
+        """Return what the breaker lets through now."""
+        return signs.breaker(row, clock.now())
+
+
+class SignOfLifeSerializer(serializers.Serializer[Any]):
+    """When a part of the program was last seen at work."""
+
+    at = serializers.DateTimeField(allow_null=True, help_text="Null if it never was.")
+    age = serializers.FloatField(allow_null=True, help_text="Seconds since then.")
+
+
+class SignsOfLifeSerializer(serializers.Serializer[Any]):
+    """The last signs of life of the parts that must be alive for messages to go out."""
+
+    beat = SignOfLifeSerializer(help_text="The clock that starts everything else.")
+    start_mailing = SignOfLifeSerializer(help_text="What starts mailings and plans messages.")
+    send_message = SignOfLifeSerializer(help_text="What sends them.")
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "The sender is down",
+            value={
+                "is_paused": False,
+                "rate": 50.0,
+                "rate_limit": 50.0,
+                "breaker": {
+                    "state": "open",
+                    "failures": 20,
+                    "opened_at": "2030-01-31T06:00:00.120000Z",
+                    "reason": "HTTP 503: Service Unavailable",
+                    "probe_at": "2030-01-31T06:00:32.120000Z",
+                },
+                "is_idempotent": True,
+                "heartbeats": {
+                    "beat": {"at": "2030-01-31T06:00:11.700000Z", "age": 1.3},
+                    "start_mailing": {"at": "2030-01-31T05:59:42Z", "age": 31.0},
+                    "send_message": {"at": "2030-01-31T06:00:10.400000Z", "age": 2.6},
+                },
+            },
+            response_only=True,
+        ),
+        OpenApiExample("Pause all sending", value={"is_paused": True}, request_only=True),
+        OpenApiExample(
+            "Go on, at most five messages a second",
+            value={"is_paused": False, "rate": 5},
+            request_only=True,
+        ),
+        OpenApiExample("Take the limit back", value={"rate": None}, request_only=True),
+    ]
+)
+class SenderSerializer(StrictSerializer[Brakes]):
+    """What holds sending back, over all mailings and workers; messages stay pending meanwhile."""
+
+    is_paused = serializers.BooleanField(
+        help_text="The operator's pause: nothing is sent until it is taken back."
+    )
+    rate = RateField(
+        allow_null=True,
+        help_text="Messages a second over all workers together, as the operator wants it; null "
+        "for no limit.",
+    )
+    rate_limit = serializers.SerializerMethodField(
+        help_text="Messages a second that are kept to: the lower one of `rate` and the setting "
+        "MESSAGE_SENDER_RATE; null where there is neither."
+    )
+    breaker = BreakerSerializer(source="*", read_only=True)
+    is_idempotent = serializers.SerializerMethodField(
+        help_text="Whether the sender drops a repeated id (MESSAGE_SENDER_IDEMPOTENT). If not, "
+        "unclear outcomes are held as `unconfirmed` until somebody confirms or resends them."
+    )
+    heartbeats = serializers.SerializerMethodField(help_text="Signs of life, by part.")
+
+    class Meta:
+        """What can be set, and what can only be looked at."""
+
+        model = Brakes
+        fields = ("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats")
+
+    @extend_schema_field(serializers.FloatField(allow_null=True))
+    def get_rate_limit(self, row: Brakes) -> float | None:
+        """Return the rate that is kept to."""
+        return brakes.rate(row)
+
+    def get_is_idempotent(self, row: Brakes) -> bool:
+        """Return what is known of the sender."""
+        return bool(settings.MESSAGE_SENDER_IDEMPOTENT)
+
+    @extend_schema_field(SignsOfLifeSerializer)
+    def get_heartbeats(self, row: Brakes) -> dict[str, dict[str, object]]:
+        """Return the last signs of life."""
+        return {
+            sign.name: {"at": sign.at, "age": sign.seconds}
+            for sign in signs.signs_of_life(clock.now())
+        }
+
+    def update(self, instance: Brakes, validated_data: dict[str, Any]) -> Brakes:
+        """Set the pause, the rate or both."""
+        return brakes.change(**validated_data)
+
+
+@extend_schema_view(
+    get=extend_schema(
+        summary="Show what holds sending back",
+        description="The operator's pause, the rate, the breaker, and which parts of the program "
+        "are alive. Sending goes on by itself when none of them holds it.",
+    ),
+    patch=extend_schema(
+        summary="Pause sending, go on, or change the rate",
+        description="It holds for all mailings and workers within a second, and until it is "
+        "changed again. What is in flight arrives; everything else stays pending, and no attempt "
+        "is lost.",
+    ),
+)
+@extend_schema(tags=["sender"])
+class SenderView(RetrieveUpdateAPIView[Brakes]):
+    """The brakes, of which there is one row."""
+
+    serializer_class = SenderSerializer
+    http_method_names = ("get", "patch", "head", "options")  # and no PUT
+
+    def get_object(self) -> Brakes:
+        """Return the one row."""
+        return Brakes.objects.current()
+
+    def perform_update(self, serializer: BaseSerializer[Brakes]) -> None:
+        """Set the pause, the rate or both, and let what may go out go out at once."""
+        serializer.save()
+        transaction.on_commit(partial(publish, send_message))
+
+
+@extend_schema(tags=["sender"])
+class ProbeView(GenericAPIView[Brakes]):
+    """The breaker's next probe."""
+
+    serializer_class = SenderSerializer
+
+    @extend_schema(summary="Try the sender now", request=None)
+    def post(self, request: Request) -> Response:
+        """Have the breaker let the next due message through at once, whenever its turn would be.
+
+        If the sender takes it, sending goes on; if not, the breaker waits again. 409 if the
+        breaker is closed or sending is paused.
+        """
+        row = brakes.probe_now(now=clock.now())
+        transaction.on_commit(partial(publish, send_message))
+        return Response(self.get_serializer(row).data)
