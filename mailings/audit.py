@@ -1,0 +1,311 @@
+"""Proof that the books are in order: every message accounted for, nothing sent that was not to be.
+
+Each check looks for what must not be; what it finds is listed by id. All look at one moment of
+the database, so that an audit may be made while mailings are being delivered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import (
+    CharField,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    Model,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+)
+from django.db.models.functions import Cast, Coalesce, Greatest
+
+from clients.windows import Window, opening
+from mailings.models import Mailing
+from mailings.querysets import MailingQuerySet
+from messages_app import clock
+from messages_app.models import Attempt, ErrorCode, Lease, Message
+from messages_app.querysets import MessageQuerySet
+from messages_app.sandbox.journal import JournalRecord, read_journal
+from messages_app.stats import counts
+
+GRACE = timedelta(minutes=5)  # that the minute's tick may take to put something right
+ANSWER_DELAY = timedelta(seconds=5)  # from an answer's coming to its being written, at most
+EXAMPLES = 10
+
+Status = Message.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `ids` are the first of those that are wrong: messages or mailings."""
+
+    name: str
+    rule: str
+    number: int
+    ids: list[int]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.number == 0
+
+
+@dataclass(slots=True)
+class Report:
+    """An audit: the books' totals and every check's finding."""
+
+    at: datetime
+    mailings: int
+    stats: dict[str, int]
+    findings: list[Finding] = field(default_factory=list)
+    # What is not wrong, but worth knowing.
+    notes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether everything holds."""
+        return all(finding.is_good for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The mailings and messages that are looked at, and the moment."""
+
+    mailings: MailingQuerySet
+    messages: MessageQuerySet
+    now: datetime
+
+    @property
+    def sent(self) -> MessageQuerySet:
+        """The messages that are said to have arrived."""
+        return self.messages.filter(status=Status.SUCCESS)
+
+    @property
+    def attempts(self) -> QuerySet[Attempt]:
+        """The log of the messages' attempts."""
+        return Attempt.objects.filter(message__in=self.messages)
+
+
+def audit(*, mailing_id: int | None = None, journal: Path | None = None) -> Report:
+    """Look through the books of one mailing or of all, and at the sender's if there is a journal.
+
+    Raises:
+        FileNotFoundError, JournalError: the journal cannot be read.
+    """
+    with _one_moment():
+        books = _books(mailing_id)
+        totals = counts(books.messages.count_by_status())
+        report = Report(books.now, books.mailings.count(), totals)
+        report.findings = [
+            _finding(check.__name__, check.__doc__ or "", check(books)) for check in CHECKS
+        ]
+        report.notes["unconfirmed"] = books.messages.unconfirmed().count()
+        if journal:
+            # Read after the moment: whatever the books say had been accepted by then is in it.
+            _compare(report, books, read_journal(journal), is_everything=mailing_id is None)
+    return report
+
+
+def counts_add_up(books: Books) -> Iterator[int]:
+    """The final counts of a closed mailing are those of its messages, and none is pending."""
+    closed = books.mailings.closed()
+    counted = books.messages.filter(mailing__in=closed).count_by_mailing()
+    for mailing in closed.iterator():
+        real = counts(counted.get(mailing.pk, {}))
+        if (real["pending"], real["success"], real["fail"]) != (
+            0,
+            mailing.success_count,
+            mailing.fail_count,
+        ):
+            yield mailing.pk
+
+
+def successes_were_accepted(books: Books) -> Iterable[int]:
+    """A success has a time and an accepted attempt: the first, or one that is in the log."""
+    log = Attempt.objects.filter(message=OuterRef("pk"))
+    accepted = Exists(log.filter(error_code=""))
+    first = Q(attempts=1) & ~Exists(log)
+    return _ids(books.sent.exclude(Q(sent_at__isnull=False) & (first | accepted)))
+
+
+def failures_have_a_reason(books: Books) -> Iterable[int]:
+    """A failed message says why, in a word that is known."""
+    failed = books.messages.filter(status=Status.FAIL)
+    return _ids(failed.exclude(error_code__in=ErrorCode.values))
+
+
+def attempts_are_logged(books: Books) -> Iterable[int]:
+    """Every attempt is in the log, but for a success at the first."""
+    log = Attempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
+    number = Subquery(log.annotate(Count("pk")).values("pk__count"), IntegerField())
+    settled = books.messages.free().exclude(status=Status.SUCCESS, attempts=1)
+    return _ids(settled.annotate(logged=Coalesce(number, 0)).exclude(attempts=F("logged")))
+
+
+def sent_in_time(books: Books) -> Iterable[int]:
+    """Nothing was sent before the start time, or later than the longest request after the stop."""
+    late = F("last_moment") + timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT) + ANSWER_DELAY
+    # A stop time in the past takes effect when it is set.
+    sent = books.sent.annotate(last_moment=Greatest("mailing__stop_time", "mailing__updated_at"))
+    known = sent.exclude(Exists(_learned_late()))
+    return _ids(known.filter(Q(sent_at__lt=F("mailing__start_time")) | Q(sent_at__gt=late)))
+
+
+def tried_in_time(books: Books) -> Iterable[int]:
+    """No attempt began before the start time or after the stop time."""
+    mailing = "message__mailing__"
+    late = Greatest(f"{mailing}stop_time", f"{mailing}updated_at") + ANSWER_DELAY
+    early = Q(began_at__lt=F(f"{mailing}start_time"))
+    wrong = books.attempts.annotate(late=late).filter(early | Q(began_at__gt=F("late")))
+    return wrong.order_by("message").values_list("message", flat=True).distinct().iterator()
+
+
+def sent_within_windows(books: Books) -> Iterator[int]:
+    """With a window, nothing was sent outside it by the client's own clock."""
+    slack = timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT) + ANSWER_DELAY
+    sent = books.sent.exclude(Exists(_learned_late()))
+    return _outside_windows(sent, "", "sent_at", slack)
+
+
+def tried_within_windows(books: Books) -> Iterable[int]:
+    """With a window, no attempt began outside it by the client's own clock."""
+    attempts = books.attempts.exclude(began_at=None).order_by("message", "number")
+    outside = _outside_windows(attempts, "message__", "began_at", ANSWER_DELAY)
+    return (pk for pk, _ in groupby(outside))
+
+
+def nothing_left_of_closed(books: Books) -> Iterable[int]:
+    """A mailing that is closed has no message that is to be sent or on its way."""
+    closed = books.messages.filter(mailing__in=books.mailings.closed())
+    return _ids(closed.unfinished() | closed.leased())
+
+
+def everything_over_is_closed(books: Books) -> Iterable[int]:
+    """A mailing that is over is closed within minutes."""
+    for_long = books.now - GRACE
+    # It may have been cancelled, or its stop time set into the past, only now.
+    return _ids(books.mailings.to_finish(for_long).filter(updated_at__lte=for_long))
+
+
+def leases_end(books: Books) -> Iterable[int]:
+    """No delivery holds a message for longer than its lease, or without one."""
+    leases = Lease.objects.filter(token=OuterRef("lease_token"))
+    held = books.messages.unfinished().leased()
+    return _ids(held.filter(Q(lease_until__lt=books.now - GRACE) | ~Exists(leases)))
+
+
+CHECKS: tuple[Callable[[Books], Iterable[int]], ...] = (
+    counts_add_up,
+    successes_were_accepted,
+    failures_have_a_reason,
+    attempts_are_logged,
+    sent_in_time,
+    tried_in_time,
+    sent_within_windows,
+    tried_within_windows,
+    nothing_left_of_closed,
+    everything_over_is_closed,
+    leases_end,
+)
+
+
+def _compare(report: Report, books: Books, journal: JournalRecord, *, is_everything: bool) -> None:
+    """Hold the sender's journal against the books, both ways."""
+    ours = set(_ids(books.messages))
+    sent = set(_ids(books.sent))
+    accepted = {pk for pk in journal.accepted if is_everything or pk in ours}
+    open_ones = set(_ids(books.messages.unfinished()))
+    held = set(_ids(books.messages.unconfirmed()))
+    twice = (pk for pk in accepted if journal.accepted[pk] > 1)
+    report.findings += [
+        _finding(
+            "journal_knows_successes", "Every success is in the sender's journal.", sent - accepted
+        ),
+        _finding(
+            "journal_knows_no_others",
+            "Every message that the sender accepted is ours.",
+            accepted - ours,
+        ),
+        _finding(
+            "accepted_is_success",
+            "What the sender accepted is a success, if it is not open or unconfirmed.",
+            (accepted & ours) - sent - open_ones - held,
+        ),
+        _finding("delivered_once", "The sender accepted nothing twice.", twice),
+    ]
+    report.notes["accepted"] = len(accepted)
+    report.notes["repeated"] = sum(journal.repeated[pk] for pk in accepted)
+    report.notes["accepted_and_open"] = len(accepted & open_ones)
+    report.notes["accepted_and_unconfirmed"] = len(accepted & held)
+
+
+def _books(mailing_id: int | None) -> Books:
+    mailings, messages = Mailing.objects.order_by("pk"), Message.objects.order_by("pk")
+    if mailing_id is not None:
+        mailings, messages = mailings.filter(pk=mailing_id), messages.filter(mailing=mailing_id)
+    return Books(mailings, messages, clock.now())
+
+
+def _learned_late() -> QuerySet[Attempt]:
+    """The log's entries of arrivals that were learned of afterwards: nobody knows when."""
+    accepted = Attempt.objects.filter(message=OuterRef("pk"), error_code="")
+    return accepted.exclude(error="")  # It says how that was.
+
+
+def _outside_windows(
+    rows: QuerySet[Any], message: str, moment: str, slack: timedelta
+) -> Iterator[int]:
+    """Yield the messages whose window was shut all the time from `slack` before a moment.
+
+    Where the mailing or the client was edited, what happened before may have been right then.
+    `message` and `moment` are where the rows have them.
+    """
+    for holder in (f"{message}mailing__", f"{message}client__"):
+        # The first saving writes both times, at almost the same moment.
+        edited_at, made_at = F(f"{holder}updated_at"), F(f"{holder}created_at")
+        unedited = Q(**{f"{holder}updated_at__lt": made_at + timedelta(seconds=1)})
+        rows = rows.filter(unedited | Q(**{f"{moment}__gt": edited_at + GRACE}))
+    # As text, because the field refuses a name that this machine does not know.
+    rows = rows.annotate(zone=Cast(f"{message}client__timezone", CharField()))
+    hours = (f"{message}mailing__window_start", f"{message}mailing__window_end")
+    rows = rows.exclude(**{hours[0]: None})
+    for pk, at, zone, *ends in rows.values_list(f"{message}pk", moment, "zone", *hours).iterator():
+        if opening(Window(*ends), zone, at - slack) > at:
+            yield pk
+
+
+def _ids(rows: QuerySet[Model]) -> Iterator[int]:
+    return rows.values_list("pk", flat=True).iterator()
+
+
+def _finding(name: str, rule: str, ids: Iterable[int]) -> Finding:
+    ids = iter(ids)
+    first = list(islice(ids, EXAMPLES))
+    return Finding(name, rule, len(first) + sum(1 for _ in ids), first)
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """Have all questions answered as of one moment, whatever is written meanwhile.
+
+    Nobody who writes has to wait. On SQLite a transaction of Django's would keep all of them out.
+    """
+    if connection.in_atomic_block:  # Whoever has a moment of their own gets the books of that.
+        yield
+        return
+    level = " ISOLATION LEVEL REPEATABLE READ, READ ONLY" if connection.vendor != "sqlite" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"BEGIN{level}")
+        try:
+            yield
+        finally:
+            cursor.execute("ROLLBACK")
