@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.requirements
 READY_DEV := $(VENV)/.requirements-dev
 
-.PHONY: run demo test check bench lint clean
+.PHONY: run demo test faults check bench lint clean
 
 run: $(READY)
 	@$(PY) main.py $(ARGS)
@@ -14,10 +14,14 @@ demo: $(READY)
 	@$(PY) main.py --demo $(ARGS)
 
 test: $(READY_DEV)
-	@$(PY) -m pytest -n auto
+	@$(PY) -m pytest -n auto -m "not faults"
 	@echo "Once more on SQLite: everything that a database decides."
-	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres" \
+	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" \
 		clients mailings messages_app --ignore-glob="*/test_sandbox*"
+
+# Faults of every kind, one after the other; FAULTS=full for hours of them (docs/reliability.md).
+faults: $(READY_DEV)
+	@$(PY) -m pytest -n0 -m faults tests/faults
 
 check: lint test
 

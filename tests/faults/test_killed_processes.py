@@ -1,0 +1,49 @@
+"""`kill -9` of the programs while they work."""
+
+import time
+
+import pytest
+
+from tests.faults.conftest import Build
+from tests.faults.sizes import size
+
+pytestmark = pytest.mark.faults
+
+
+def test_processes_are_killed_while_they_send(build: Build) -> None:
+    """Kill pool children, then whole workers, while messages are on their way.
+
+    Each kill meets a mailing of its own, at a random moment of its delivery.
+    """
+    kills, number = size(6, 50), size(3_000, 20_000)
+    site = build()
+    site.sandbox.set_faults(latency=0.02, jitter=0.01)
+    site.add_clients(number, groups=kills)
+    site.start()
+    for kill in range(kills):
+        site.send_group(kill, number // kills)
+        if kill < kills / 2:
+            site.kill_child(site.dice.choice(["messages", "messages", "mailings"]))
+        else:
+            site.keeper.kill_tree(site.dice.choice(["messages", "messages", "mailings"]))
+    site.figures["kills"] = kills
+    site.finish_sending(number)
+
+
+def test_everything_is_killed_at_once(build: Build) -> None:
+    """Kill web server, clock, both workers, broker and database at the same moment, repeatedly."""
+    kills, number = size(2, 10), size(2_000, 10_000)
+    site = build()
+    site.sandbox.set_faults(latency=0.02, jitter=0.01)
+    site.add_clients(number, groups=kills)
+    site.start()
+    for kill in range(kills):
+        site.send_group(kill, number // kills)
+        for name in ("messages", "mailings", "beat", "web"):
+            site.keeper.kill_tree(name)
+        site.redis.kill()
+        site.crash_database()
+        time.sleep(site.dice.uniform(0, 2))
+        site.redis.start()
+    site.figures["kills"] = kills
+    site.finish_sending(number)

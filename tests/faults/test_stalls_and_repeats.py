@@ -1,0 +1,83 @@
+"""Programs that sleep past their lease, and work that is asked for again and again."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from tests.faults.conftest import Build
+from tests.faults.sizes import size
+
+pytestmark = pytest.mark.faults
+
+QUIET = 3  # seconds in which something that is not to happen would have happened
+
+
+def test_a_sending_process_that_slept_past_its_lease_sends_nothing_more(build: Build) -> None:
+    """Stop a sending process amid its work; wake it when others have done all of it."""
+    times, number = size(1, 5), size(1_000, 5_000)
+    site = build()
+    site.sandbox.set_faults(latency=0.1, jitter=0.05)
+    site.add_clients(number, groups=times)
+    site.start()
+    for each in range(times):
+        site.send_group(each, number // times)
+        sleeper = site.dice.choice(site.keeper.children("messages"))
+        sleeper.suspend()
+        so_far = (each + 1) * (number // times)
+        try:
+            site.wait_for_count(so_far, "status = 'success'")
+            before = len(site.sends())
+        finally:
+            sleeper.resume()
+        time.sleep(QUIET)
+        assert len(site.sends()) == before
+    site.figures["stops"] = times
+    site.finish_sending(number)
+
+
+def test_three_clocks_send_nothing_twice(build: Build) -> None:
+    """Three beats tick at once; one mailing is due, others begin in a few seconds."""
+    number, mailings = size(2_000, 10_000), 4
+    site = build()
+    site.add_clients(number, groups=mailings)
+    site.start()
+    beat = site.keeper.program("beat")
+    for name in ("second beat", "third beat"):
+        site.keeper.keep(beat, name)
+    for group in range(mailings):
+        start = timedelta(seconds=3 * group)
+        site.rest.create_mailing(start=start, filters={"tag": f"group-{group}"})
+    site.finish_sending(number)
+    assert site.figures["dropped"] == 0
+
+
+def test_work_that_is_asked_for_a_hundred_times_is_done_once(build: Build) -> None:
+    """Queue start_mailing ten times and one doorbell a hundred times, all at once."""
+    number = size(3_000, 20_000)
+    site = build()
+    site.sandbox.set_faults(latency=0.02, jitter=0.01)
+    site.add_clients(number)
+    site.start()
+    mailing = site.rest.create_mailing()
+    for _ in range(10):
+        site.fire("start_mailing", mailing)
+    for _ in range(100):
+        site.fire("send_message", mailing, queue="messages")
+    site.finish_sending(number)
+    assert site.figures["dropped"] == 0
+
+
+def test_a_planner_that_is_killed_leaves_nobody_out(build: Build) -> None:
+    """Kill the planner at random moments of a large mailing's planning."""
+    kills, number = size(2, 5), size(50_000, 1_000_000)
+    site = build()
+    site.add_clients(number)
+    site.start(MESSAGE_SENDER_CONCURRENCY=100)
+    site.rest.create_mailing()
+    for kill in range(kills):
+        planned = int(number * (kill + site.dice.random()) / kills * 0.9)
+        site.wait_for_count(planned)
+        site.keeper.kill_tree("mailings")
+    site.figures["kills"] = kills
+    site.finish_sending(number)
