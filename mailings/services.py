@@ -15,7 +15,7 @@ from messages_app import recovery
 from messages_app import services as messages
 from messages_app.models import Message
 
-PLAN_CHUNK = 10_000  # messages planned in one transaction
+PLAN_CHUNK = 5_000  # messages planned in one transaction
 EDITABLE = ("start_time", "stop_time", "window_start", "window_end", "text", "filters")
 
 Status = Mailing.Status

@@ -46,14 +46,15 @@ def ring_on_commit(mailing: Mailing) -> None:
 
 
 def _start(mailing_id: int) -> None:
-    services.start_mailing(mailing_id, now=clock.now())
+    time = clock.Clock()
+    services.start_mailing(mailing_id, now=time.now())
     ends_at = monotonic() + TIME_BOX
-    while services.plan_chunk(mailing_id, now=clock.now()):
-        ring(mailing_id)
+    while services.plan_chunk(mailing_id, now=time.now()):
+        ring(mailing_id, now=time.now())
         if monotonic() > ends_at:
             publish(start_mailing, mailing_id)
             return
-    ring(mailing_id)
+    ring(mailing_id, now=time.now())
 
 
 def _start_all() -> None:

@@ -10,8 +10,9 @@ import time
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import IntegrityError, transaction
 
-from messages_app import brakes, recovery, sender, services
+from messages_app import brakes, recovery, sender
 from messages_app.clock import Clock, ticks
 from messages_app.intake import LOOK_DELAY, Intake, Waiting
 from messages_app.models import Brakes, Lease, Message
@@ -42,8 +43,7 @@ def deliver(mailing_id: int) -> int:
     """
     transport, clock = sender.transport(), Clock()
     recovery.settle_orphans(now=clock.now())
-    now = clock.now()
-    if brakes.hold(Brakes.objects.current(), now) or not services.running_mailing(mailing_id, now):
+    if brakes.hold(Brakes.objects.current(), clock.now()):
         return 0
     delivery = _Delivery(mailing_id, transport, clock)
     delivery.run()
@@ -73,13 +73,20 @@ class _Delivery:
     def run(self) -> None:
         self._spool = Spool(self._lease.token, self._lease.mailing_id)
         try:
-            self._lease.save(force_insert=True)
+            self._take_lease()
             self._pump()
             self._lease.delete()
         except BaseException:
             self._save_what_comes()
             raise
         self._spool.remove()
+
+    def _take_lease(self) -> None:
+        try:
+            with transaction.atomic():
+                self._lease.save(force_insert=True)
+        except IntegrityError:
+            self._intake.stop()  # The mailing was deleted.
 
     def _pump(self) -> None:
         while self._intake.is_open or self._intake or self._open:

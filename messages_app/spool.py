@@ -110,7 +110,8 @@ def orphans() -> Iterator[Story]:
     """
     for path in _folder().glob("*.spool"):
         with suppress(FileNotFoundError), path.open("r+b") as file:
-            if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+            is_ours = locks.lock(file, locks.LOCK_EX | locks.LOCK_NB)
+            if not is_ours or not path.exists():  # Its delivery lives, or has just ended well.
                 continue
             try:
                 story = _read(file)

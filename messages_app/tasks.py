@@ -7,7 +7,8 @@ one costs a minute (it expires, and the tick rings again), ringing twice sends n
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import ceil
 
 from celery import shared_task
 from django.conf import settings
@@ -51,16 +52,22 @@ def patience(what: str) -> Iterator[None]:
         logger.error("%s waits for the database, which does not answer: %s", what, reason)
 
 
-def ring(mailing_id: int, *, lanes: Sequence[int] | None = None) -> None:
-    """Queue send_message if something is due, once a sending process and not where one waits."""
-    now = clock.now()
-    if not Message.objects.filter(mailing=mailing_id).deliverable(now).exists():
-        return
-    if brakes.hold(Brakes.objects.current(), now):
+def ring(
+    mailing_id: int, *, now: datetime | None = None, lanes: Sequence[int] | None = None
+) -> None:
+    """Queue send_message if something is due, where no doorbell waits already.
+
+    For a few messages one sending process is rung for, for many messages each of them.
+    """
+    now = now or clock.now()
+    few = settings.MESSAGE_SENDER_CONCURRENCY
+    most = few * settings.MESSAGE_SENDER_PROCESSES
+    number = Message.objects.filter(mailing=mailing_id).deliverable(now)[:most].count()
+    if not number or brakes.hold(Brakes.objects.current(), now):
         return
     rung = Doorbell.objects.ring(
         mailing_id=mailing_id,
-        lanes=range(settings.MESSAGE_SENDER_PROCESSES) if lanes is None else lanes,
+        lanes=lanes or range(ceil(number / few)),
         now=now,
         expires_at=now + delivery.lease_length(),
     )

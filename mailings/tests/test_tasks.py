@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.db import transaction
 from django_celery_beat.models import PeriodicTask
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from clients.models import Client
 from mailings import services, tasks
@@ -26,6 +26,12 @@ Queued = Callable[[], list[tuple[Any, ...]]]
 
 MINUTE = timedelta(minutes=1)
 TICKS = ("start_mailing", "finish_mailing", "send_message")
+
+
+@pytest.fixture(autouse=True)
+def _few_are_many(settings: Settings) -> None:
+    """Have three messages be more than one sending process takes at once."""
+    settings.MESSAGE_SENDER_CONCURRENCY = 1
 
 
 def both_lanes(mailing: Mailing) -> list[tuple[Any, ...]]:
@@ -115,9 +121,9 @@ def test_starting_it_again_rings_for_nothing_new(
 def test_a_planned_mailing_with_due_messages_is_rung_for(
     make_clients: MakeClients, make_mailing: MakeMailing, now: datetime, queued: Queued
 ) -> None:
-    (client,) = make_clients(1)
     mailing = make_mailing(last_run_time=now)
-    Message.objects.create(mailing=mailing, client=client, next_attempt_at=now)
+    for client in make_clients(2):
+        Message.objects.create(mailing=mailing, client=client, next_attempt_at=now)
     start_mailing(mailing.pk)
     assert queued() == both_lanes(mailing)
 

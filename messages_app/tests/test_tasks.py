@@ -39,6 +39,12 @@ AtOnce = Callable[..., list[Any]]
 HOUR = timedelta(hours=1)
 
 
+@pytest.fixture(autouse=True)
+def _few_are_many(settings: Settings) -> None:
+    """Have three messages be more than one sending process takes at once."""
+    settings.MESSAGE_SENDER_CONCURRENCY = 2
+
+
 @pytest.fixture
 def mailing(make_mailing: MakeMailing, make_clients: MakeClients, now: datetime) -> "Mailing":
     """Return a running mailing with five due messages."""
@@ -191,6 +197,25 @@ class TestSendMessage:
 
 
 class TestRing:
+    @pytest.mark.parametrize(
+        ("due", "rung"), [(0, []), (1, [0]), (2, [0]), (3, [0, 1]), (9, [0, 1])]
+    )
+    def test_as_many_processes_are_rung_for_as_there_is_work_for(
+        self,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        due: int,
+        rung: list[int],
+    ) -> None:
+        mailing = make_mailing()
+        Message.objects.bulk_create(
+            Message(mailing=mailing, client=client, next_attempt_at=now - HOUR)
+            for client in make_clients(due)
+        )
+        ring(mailing.pk)
+        assert lanes() == rung
+
     def test_ten_rings_queue_one_task_a_process(
         self, mailing: "Mailing", queued: Queued, settings: Settings
     ) -> None:
