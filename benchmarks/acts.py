@@ -30,7 +30,7 @@ from knox.models import AuthToken  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
-from mailings.tasks import ring_on_commit  # noqa: E402
+from mailings.tasks import ring_on_commit, start_mailing  # noqa: E402
 from messages_app import sender  # noqa: E402
 from messages_app.models import Message  # noqa: E402
 
@@ -46,8 +46,8 @@ def migrate() -> Result:
     return {}
 
 
-def add_clients(number: int) -> Result:
-    """Add clients of ten operators, five tags and two zones, in the database itself."""
+def add_clients(number: int, tags: int = 5) -> Result:
+    """Add clients of ten operators, so many tags and two zones, in the database itself."""
     columns = "phone_number, operator_code, tag, timezone, created_at, updated_at"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -55,12 +55,12 @@ def add_clients(number: int) -> Result:
             WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < %s)
             INSERT INTO clients_client ({columns})
             SELECT CAST(79000000000 + i AS text), CAST(900 + i %% 10 AS text),
-                   CAST('tag' || i %% 5 AS text),
+                   CAST('tag' || i %% %s AS text),
                    CASE i %% 2 WHEN 0 THEN 'Europe/Moscow' ELSE 'Asia/Omsk' END,
                    CURRENT_TIMESTAMP, CURRENT_TIMESTAMP
             FROM n
             """,
-            [number],
+            [number, tags],
         )
         cursor.execute("ANALYZE")
     return {}
@@ -84,6 +84,37 @@ def deliver(number: int) -> Result:
         "per_second": number / (sent["last"] - began_at).total_seconds(),
         "sending_per_second": number / (sent["last"] - sent["first"]).total_seconds(),
     }
+
+
+def deliver_small(mailings: int) -> Result:
+    """Start so many mailings, each to one tag, at once; tell how soon each had its first message.
+
+    The workers are to be running.
+    """
+    now = timezone.now()
+    ids = [
+        services.create_mailing(
+            Mailing(
+                start_time=now,
+                stop_time=now + timedelta(hours=2),
+                text="One of many",
+                filters={"tag": f"tag{i}"},
+            ),
+            now=now,
+        ).pk
+        for i in range(mailings)
+    ]
+    began_at = timezone.now()
+    for pk in ids:
+        start_mailing.delay(pk)
+    sent = Message.objects.filter(mailing__in=ids)
+    give_up_at = time.monotonic() + LIMIT
+    while sent.filter(status="success").values("mailing").distinct().count() < mailings:
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(f"Not every mailing began in {LIMIT} s.")
+        time.sleep(0.5)
+    firsts = sent.filter(status="success").values_list("mailing").annotate(Min("sent_at"))
+    return _percentiles([(first - began_at).total_seconds() for _, first in firsts])
 
 
 def post(number: int) -> Result:
@@ -212,6 +243,11 @@ def add_history(mailings: int, clients: int, running: int) -> Result:
     return {"messages": Message.objects.count()}
 
 
+def count_messages() -> Result:
+    """Count all messages."""
+    return {"messages": Message.objects.count()}
+
+
 def read(paths: list[str], repeats: int) -> Result:
     """Ask for addresses again and again, in this process; tell times and numbers of queries."""
     browser = Browser(SERVER_NAME="localhost")
@@ -269,10 +305,12 @@ ACTS: dict[str, Callable[..., Result]] = {
         add_clients,
         deliver,
         deliver_as_usual,
+        deliver_small,
         post,
         wait_for_first,
         plan,
         add_history,
+        count_messages,
         read,
     )
 }

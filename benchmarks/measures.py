@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any, NamedTuple
 
+import psutil
+
 from benchmarks.stage import CONCURRENCY, SENDING_PROCESSES, Stage, stage, workers
 from mailing_manager_project import programs
 from tests.servers import free_port
@@ -86,6 +88,72 @@ def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
             yield Row(f"engine / the usual design {at}", _ratio(ours, theirs) / 100, "×", "≥ 50")
 
 
+def processes(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Deliver with one, two and four sending processes; the machine has as many cores as it has."""
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        for count in (1, 2, 4):
+            env = {"MESSAGE_SENDER_PROCESSES": str(count)}
+            with installation.running(workers(count), **env):
+                _warm_up(installation, number)
+                rates = [
+                    installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+                ]
+            yield Row(f"engine with {count} sending processes", median(rates), "messages/s")
+
+
+def fairness(repeats: int, mailings: int = 1_000) -> Iterator[Row]:
+    """Start a thousand small mailings at once."""
+    with stage() as installation:
+        installation.act("add_clients", number=20 * mailings, tags=mailings)
+        with installation.running(workers()):
+            _warm_up(installation, 20 * mailings)
+            runs = [installation.act("deliver_small", mailings=mailings) for _ in range(repeats)]
+    what = f"{mailings:,} mailings at once: time to the first message of each"
+    yield Row(f"{what}: p50", median(run["p50_ms"] for run in runs), "ms")
+    yield Row(f"{what}: p95", median(run["p95_ms"] for run in runs), "ms")
+
+
+def history(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Deliver while the database holds more and more of what was sent before."""
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        rates = []
+        with installation.running(workers()):
+            _warm_up(installation, number)
+            for mailings in (0, 10, 90):
+                if mailings:
+                    installation.act("add_history", mailings=mailings, clients=number, running=0)
+                runs = [
+                    installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+                ]
+                rates.append(median(runs))
+                total = installation.act("count_messages")["messages"]
+                yield Row(
+                    f"engine with {total / 1e6:.1f} million messages", rates[-1], "messages/s"
+                )
+    yield Row("the last of these / the first", rates[-1] / rates[0] * 100, "%", "flat")
+
+
+def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Look at what the programs take after they have delivered some mailings."""
+    commands = {
+        "web (gunicorn, 2 workers of 4 threads)": programs.web(programs.LOCALHOST, free_port()),
+        "beat": programs.beat(),
+        "planning worker": programs.worker("mailings", processes=1),
+        f"sending worker, {SENDING_PROCESSES} processes": programs.worker(
+            "messages", processes=SENDING_PROCESSES
+        ),
+    }
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        with installation.running(each.command for each in commands.values()) as running:
+            for _ in range(repeats):
+                _warm_up(installation, number)
+            for name, process in zip(commands, running, strict=True):
+                yield Row(name, _megabytes(process.pid), "MB")
+
+
 def planning(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
     """Plan a mailing to a million clients."""
     with stage() as installation:
@@ -140,7 +208,19 @@ def reaction(repeats: int) -> Iterator[Row]:
 
 MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
     measure.__name__: measure
-    for measure in (throughput, latency, sqlite, usual, planning, reading, reaction)
+    for measure in (
+        throughput,
+        latency,
+        sqlite,
+        usual,
+        processes,
+        fairness,
+        history,
+        planning,
+        reading,
+        reaction,
+        memory,
+    )
 }
 
 
@@ -157,6 +237,13 @@ def _bare(installation: Stage, number: int) -> float:
 def _warm_up(installation: Stage, number: int) -> None:
     """Let workers start and connect; the first delivery is not measured."""
     installation.act("deliver", number=number)
+
+
+def _megabytes(pid: int) -> float:
+    """Return what a program and all that it started take; memory that they share counts once."""
+    process = psutil.Process(pid)
+    tree = [process, *process.children(recursive=True)]
+    return sum(float(each.memory_full_info().pss) for each in tree) / 1e6
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:

@@ -38,11 +38,15 @@ class Stage:
         return result
 
     @contextmanager
-    def running(self, commands: Iterable[Sequence[str]]) -> Iterator[None]:
-        """Keep programs running for a while."""
-        running = [subprocess.Popen(command, cwd=PROJECT, env=self.env) for command in commands]
+    def running(
+        self, commands: Iterable[Sequence[str]], **env: str
+    ) -> Iterator[list["subprocess.Popen[bytes]"]]:
+        """Keep programs running for a while; yield their processes."""
+        running = [
+            subprocess.Popen(command, cwd=PROJECT, env={**self.env, **env}) for command in commands
+        ]
         try:
-            yield
+            yield running
         finally:
             for process in running:
                 process.terminate()
