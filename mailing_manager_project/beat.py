@@ -1,14 +1,14 @@
 """The clock's schedule, from the database."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django_celery_beat.schedulers import DatabaseScheduler
 
-BEAT = timedelta(seconds=5)  # between two signs of life
+BEAT = 5.0  # seconds between two signs of life
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -25,7 +25,7 @@ class Scheduler(DatabaseScheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Do what is due, and leave a sign of life; return the seconds until the next tick."""
         if monotonic() >= self._beat_at:
-            self._beat_at = monotonic() + BEAT.total_seconds()
+            self._beat_at = monotonic() + BEAT
             # While the database is away, the signs of life are the least of its worries.
             with suppress(OperationalError, InterfaceError):
                 self._leave_sign()
@@ -37,7 +37,7 @@ class Scheduler(DatabaseScheduler):
         from messages_app import clock
         from messages_app.models import Heartbeat
 
-        Heartbeat.objects.all().beat("beat", clock.now(), every=BEAT)
+        Heartbeat.objects.beat("beat", clock.now())
 
     def schedule_changed(self) -> bool:
         """Tell whether the schedule is to be read again."""

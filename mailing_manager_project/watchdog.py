@@ -62,11 +62,11 @@ class Watchdog:
         from django_celery_beat.models import PeriodicTask
 
         from messages_app import clock
-        from messages_app.models import Heartbeat
+        from messages_app.signs import signs_of_life
 
         try:
-            now = clock.now()
-            ages = {beat.name: now - beat.at for beat in Heartbeat.objects.all()}
+            signs = signs_of_life(clock.now())
+            ages = {sign.name: sign.age for sign in signs if sign.age is not None}
             ticks = PeriodicTask.objects.filter(enabled=True).exclude(interval=None)
             often = {tick.task for tick in ticks if tick.schedule.run_every < FRESH}
             rare = {SIGNS[name] for name in SIGNS if name != "beat"} - often

@@ -11,7 +11,7 @@ from mailings.models import Mailing
 from messages_app import clock, recovery
 from messages_app.models import Heartbeat
 from messages_app.publishing import publish
-from messages_app.tasks import BEAT, patience, ring
+from messages_app.tasks import patience, ring
 
 TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
 
@@ -20,7 +20,7 @@ TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
 def start_mailing(mailing_id: int | None = None) -> None:
     """Start, plan and ring for one mailing; without an id, for all that need it (the tick)."""
     with patience("Planning"):
-        Heartbeat.objects.all().beat("start_mailing", clock.now(), every=BEAT)
+        Heartbeat.objects.beat("start_mailing", clock.now())
         if mailing_id is None:
             _start_all()
         else:

@@ -33,10 +33,6 @@ class Clock:
 
     def __init__(self) -> None:
         """Read the database's time."""
-        self.set()
-
-    def set(self) -> None:
-        """Read it again."""
         self._time = now()
         self._read_at = ticks()
 

@@ -165,7 +165,7 @@ class _Delivery:
 
     def _record(self) -> None:
         """Write what has come, and give back what is too late to be sent."""
-        messages, lease = Message.objects.all(), self._lease
+        messages, lease = Message.objects, self._lease
         sent, outcomes, late = self._sent, self._outcomes, self._intake.late
         if sent or outcomes:
             written = messages.record_sent(sent, token=lease.token, at=self._heard_at)

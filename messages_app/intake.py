@@ -103,7 +103,7 @@ class Intake:
 
     def _take_probe(self, now: datetime) -> bool:
         until = now + timedelta(seconds=2 * settings.MESSAGE_SENDER_TIMEOUT)
-        self.is_probe = Brakes.objects.all().take_probe(now, until=until)
+        self.is_probe = Brakes.objects.take_probe(now, until=until)
         return self.is_probe
 
     def _limit(self, rate: float | None, pace: int) -> int:

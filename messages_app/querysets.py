@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 CHUNK = 10_000  # rows that one statement changes at most
+BEAT = timedelta(seconds=5)  # between two signs of life
 
 
 class MessageQuerySet(Statements):
@@ -139,9 +140,9 @@ class BrakesQuerySet(models.QuerySet["Brakes"]):
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     """Signs of life, as phrases."""
 
-    def beat(self, name: str, now: datetime, *, every: timedelta) -> None:
-        """Leave a sign of life, unless there is one that is younger than `every`."""
+    def beat(self, name: str, now: datetime) -> None:
+        """Leave a sign of life, unless the last one is fresh."""
         known = self.filter(name=name)
-        if known.filter(at__gt=now - every).exists() or known.update(at=now):
+        if known.filter(at__gt=now - BEAT).exists() or known.update(at=now):
             return
         self.bulk_create([self.model(name=name, at=now)], ignore_conflicts=True)

@@ -7,7 +7,7 @@ one costs a minute (it expires, and the tick rings again), ringing twice sends n
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 from celery import shared_task
@@ -20,8 +20,6 @@ from messages_app.models import Brakes, Doorbell, Heartbeat, Message
 from messages_app.publishing import publish
 from messages_app.statements import running_mailings
 
-BEAT = timedelta(seconds=5)  # between two signs of life
-
 logger = logging.getLogger(__name__)
 
 
@@ -32,7 +30,7 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
     Without an id: look for what is due and nobody has rung for (the tick).
     """
     with patience("Sending"):
-        Heartbeat.objects.all().beat("send_message", clock.now(), every=BEAT)
+        Heartbeat.objects.beat("send_message", clock.now())
         if mailing_id is None:
             _ring_all()
             return

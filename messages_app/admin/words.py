@@ -77,8 +77,8 @@ def outcome_label(attempt: Attempt) -> SafeString:
     """Return what came of an attempt as a coloured label."""
     if not attempt.error_code:
         return label("accepted", "success")
-    is_unclear = attempt.error_code == ErrorCode.UNCONFIRMED
-    return label(attempt.error_code.replace("_", " "), "warning" if is_unclear else "danger")
+    colour = "warning" if attempt.is_unclear else "danger"
+    return label(attempt.error_code.replace("_", " "), colour)
 
 
 def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:

@@ -60,14 +60,6 @@ class TestClock:
         assert its.now() == noon + timedelta(seconds=1.5)
         assert times == []
 
-    def test_it_can_be_set_again(self, ticks: list[float], times: list[datetime]) -> None:
-        its = Clock()
-        evening = datetime(2026, 11, 24, 20, tzinfo=UTC)
-        times.append(evening)
-        ticks[0] += 5
-        its.set()
-        assert its.now() == evening
-
     @pytest.mark.django_db
     def test_it_is_never_ahead_of_the_database(self) -> None:
         its = Clock()

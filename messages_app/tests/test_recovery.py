@@ -65,6 +65,21 @@ def hold_mode(settings: Settings) -> None:
     settings.MESSAGE_SENDER_IDEMPOTENT = False
 
 
+@pytest.fixture
+def lease(mailing: "Mailing", now: datetime) -> Lease:
+    """Return the lease under which `claim` claims."""
+    return Lease(token=TOKEN, mailing=mailing, expires_at=now)
+
+
+@pytest.fixture
+def lost(mailing: "Mailing", add: Add, now: datetime) -> Message:
+    """Return a message whose worker did not come back: it was taken back as unclear."""
+    (message,) = add(1)
+    claim(mailing, now)
+    recovery.take_back_expired(now=now + MINUTE)
+    return message
+
+
 class TestTakingBack:
     def test_not_before_the_lease_has_expired(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -186,10 +201,6 @@ def claim_under_what_is_left(mailing: "Mailing", now: datetime) -> Sequence[Clai
 class TestPuttingBack:
     """Messages that were taken back as unclear, of which it turns out that nobody saw them."""
 
-    @pytest.fixture
-    def lease(self, mailing: "Mailing", now: datetime) -> Lease:
-        return Lease(token=TOKEN, mailing=mailing, expires_at=now)
-
     @pytest.mark.parametrize("is_idempotent", [True, False])
     def test_they_are_as_if_they_had_never_been_claimed(
         self,
@@ -223,25 +234,19 @@ class TestPuttingBack:
 
     @pytest.mark.usefixtures("hold_mode")
     def test_not_once_the_mailing_is_closed(
-        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+        self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
-        (message,) = add(1)
-        claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
         finish_mailing(cancel_mailing(mailing).pk, now=now)
-        recovery.put_back([message.pk], lease, now=now)
-        assert Message.objects.unconfirmed().get() == message
+        recovery.put_back([lost.pk], lease, now=now)
+        assert Message.objects.unconfirmed().get() == lost
 
     def test_not_what_somebody_has_claimed_since(
-        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+        self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
-        (message,) = add(1)
-        claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
         claim(mailing, now + MINUTE, token=8)
-        recovery.put_back([message.pk], lease, now=now)
-        message.refresh_from_db()
-        assert (message.lease_token, message.attempts) == (8, 2)
+        recovery.put_back([lost.pk], lease, now=now)
+        lost.refresh_from_db()
+        assert (lost.lease_token, lost.attempts) == (8, 2)
 
     def test_not_where_the_mailing_is_gone(
         self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
@@ -253,36 +258,26 @@ class TestPuttingBack:
 
 
 class TestLateFailures:
-    @pytest.fixture
-    def lease(self, mailing: "Mailing", now: datetime) -> Lease:
-        return Lease(token=TOKEN, mailing=mailing, expires_at=now)
-
     def refused(self, message: Message, now: datetime) -> Outcome:
         return Outcome(message.pk, "fail", error_code="unavailable", next_attempt_at=now + HOUR)
 
     @pytest.mark.usefixtures("hold_mode")
     def test_that_it_was_not_taken_is_better_than_not_to_know(
-        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+        self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
-        (message,) = add(1)
-        claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
-        recovery.record_late(lease, sent=[], outcomes=[self.refused(message, now)], at=now)
-        message.refresh_from_db()
-        assert (message.error_code, message.next_attempt_at) == ("unavailable", now + HOUR)
-        assert message.attempt_log.get().error_code == "unavailable"
+        recovery.record_late(lease, sent=[], outcomes=[self.refused(lost, now)], at=now)
+        lost.refresh_from_db()
+        assert (lost.error_code, lost.next_attempt_at) == ("unavailable", now + HOUR)
+        assert lost.attempt_log.get().error_code == "unavailable"
 
     @pytest.mark.usefixtures("hold_mode")
     def test_a_closed_mailing_is_not_opened_by_it(
-        self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
+        self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
-        (message,) = add(1)
-        claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
         finish_mailing(cancel_mailing(mailing).pk, now=now)
-        recovery.record_late(lease, sent=[], outcomes=[self.refused(message, now)], at=now)
+        recovery.record_late(lease, sent=[], outcomes=[self.refused(lost, now)], at=now)
         assert not Message.objects.unfinished().exists()
-        assert Message.objects.unconfirmed().get() == message
+        assert Message.objects.unconfirmed().get() == lost
 
 
 class TestTaken:
