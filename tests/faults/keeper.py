@@ -57,6 +57,11 @@ class Keeper:
             return children
         return []
 
+    def restart(self, name: str) -> None:
+        """Ask the program to end, as a deploy does; what it leaves is started again."""
+        with suppress(psutil.NoSuchProcess):
+            self.process(name).terminate()
+
     def kill_tree(self, name: str) -> None:
         """Kill the program with all that it has forked, as the kernel's out-of-memory killer."""
         with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""`kill -9` of the programs while they work."""
+"""The programs end while they work: by `kill -9`, or as they are asked to."""
 
 import time
 
@@ -47,3 +47,26 @@ def test_everything_is_killed_at_once(build: Build) -> None:
         site.redis.start()
     site.figures["kills"] = kills
     site.finish_sending(number)
+
+
+def test_a_rolling_restart_repeats_nothing(build: Build) -> None:
+    """Ask one worker after the other to end while it sends, as a deploy does.
+
+    Two workers share the queue, so that one sends on while the other starts. What is in flight is
+    waited for: no request is made twice.
+    """
+    restarts, number = size(4, 20), size(2_000, 10_000)
+    site = build()
+    site.sandbox.set_faults(latency=0.02, jitter=0.01)
+    site.add_clients(number, groups=restarts)
+    site.start()
+    site.keeper.keep(site.keeper.program("messages"), "messages-2")
+    for restart in range(restarts):
+        name = ("messages", "messages-2")[restart % 2]
+        starts = site.keeper.starts[name]
+        site.send_group(restart, number // restarts)
+        site.keeper.restart(name)
+        site.wait_for(lambda: site.keeper.starts[name] > starts)  # noqa: B023  # called at once
+    site.figures["restarts"] = restarts
+    site.finish_sending(number)
+    assert site.figures["dropped"] == 0
