@@ -60,7 +60,7 @@ def ring(
     now = now or clock.now()
     few = settings.MESSAGE_SENDER_CONCURRENCY
     most = few * settings.MESSAGE_SENDER_PROCESSES
-    number = Message.objects.filter(mailing=mailing_id).deliverable(now)[:most].count()
+    number = Message.objects.filter(mailing=mailing_id).deliverable(now).count_up_to(most)
     if not number or brakes.hold(Brakes.objects.current(), now):
         return
     rung = Doorbell.objects.ring(

@@ -1,11 +1,14 @@
 """Questions and set-based changes: to messages, doorbells, leases and heartbeats."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
@@ -45,6 +48,30 @@ class TestUpdatingInChunks:
         add(5)
         with django_assert_num_queries(4):
             Message.objects.unfinished().update_in_chunks(next_attempt_at=None)
+
+
+class TestCountingUpTo:
+    @pytest.mark.parametrize(("limit", "counted"), [(2, 2), (3, 3), (9, 3)])
+    def test_no_more_are_counted_than_asked_for(
+        self, mailing: "Mailing", add: Add, limit: int, counted: int
+    ) -> None:
+        add(3)
+        assert Message.objects.filter(mailing=mailing).unfinished().count_up_to(limit) == counted
+
+    def test_the_rest_of_the_queue_is_not_looked_at(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        """Lest each chunk that is planned cost as much as all that waits."""
+        add(3)
+        with CaptureQueriesContext(connection) as captured:
+            Message.objects.filter(mailing=mailing).deliverable(now).count_up_to(2)
+        (query,) = (each["sql"] for each in captured if "COUNT" in each["sql"])
+        with Message.objects.all()._by_index() as cursor:
+            is_postgres = connection.vendor == "postgresql"
+            cursor.execute(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {query}")
+            plan = str(cursor.fetchall())
+        assert "message_due_idx" in plan
+        assert not re.search("Sort|Bitmap|TEMP B-TREE", plan), plan
 
 
 class TestPhrases:
