@@ -1,4 +1,4 @@
-"""Private Postgres and Redis servers on free ports, for tests and benchmarks."""
+"""Private Postgres, Redis and RabbitMQ servers on free ports, for tests and benchmarks."""
 
 import os
 import shutil
@@ -7,11 +7,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 POSTGRES_BINARIES = "/usr/lib/postgresql/15/bin"
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POSTGRES_OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "100",
@@ -72,6 +74,18 @@ def private_postgres(**options: str) -> Iterator[str]:
         yield server.url
 
 
+class Broker(Protocol):
+    """A broker of our own, on one port however often it is started."""
+
+    url: str
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections."""
+
+    def kill(self) -> None:
+        """Kill it, as `kill -9` does."""
+
+
 class RedisServer:
     """A Redis of our own, on one port however often it is started."""
 
@@ -129,6 +143,64 @@ def private_redis() -> Iterator[str]:
         yield server.url
 
 
+class RabbitServer:
+    """A RabbitMQ of our own, with an Erlang port mapper of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Choose ports.
+
+        Raises:
+            FileNotFoundError: there is no RabbitMQ.
+        """
+        if not RABBITMQ.exists():
+            raise FileNotFoundError(f"There is no {RABBITMQ}. Install the package rabbitmq-server.")
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),  # for the cookie that the two programs know each other by
+            "ERL_EPMD_PORT": str(free_port()),
+            "RABBITMQ_NODENAME": f"test-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_MNESIA_BASE": str(folder),
+            "RABBITMQ_LOG_BASE": str(folder),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RUNNING_UNDER_SYSTEMD": "1",  # one process, and no script around it
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it takes connections; that takes some seconds."""
+        self._process = _popen_as("rabbitmq", [str(RABBITMQ)], self._environment)
+        _wait_for_port(self.port, timeout=60)
+
+    def kill(self) -> None:
+        """Kill it, as `kill -9` does."""
+        if self._process:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End it for good, with the port mapper."""
+        self.kill()
+        _popen_as("rabbitmq", ["epmd", "-kill"], self._environment).wait()
+
+
+@contextmanager
+def running_rabbitmq() -> Iterator[RabbitServer]:
+    """Run a RabbitMQ of our own, which may be killed and started again meanwhile."""
+    with _folder("rabbitmq") as folder:
+        server = RabbitServer(folder)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 def redis_executable() -> str:
     """Return a Redis server: the machine's, or the one that the requirements bring along."""
     if found := shutil.which("redis-server"):
@@ -159,22 +231,33 @@ def _as_postgres(command: str, *arguments: object) -> None:
         raise FileNotFoundError(
             f"There is no {command} in {POSTGRES_BINARIES} or on PATH. Install Postgres 15."
         )
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    subprocess.run(  # type: ignore[call-overload]  # user and group come from the dict
-        [binary, *map(str, arguments)],
-        check=True,
-        stdout=subprocess.DEVNULL,
+    process = _popen_as("postgres", [binary, *map(str, arguments)], os.environ)
+    if process.wait():
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
+def _popen_as(
+    user: str, command: Sequence[str], environment: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Start a server's program, which refuses to be root, in a process group of its own."""
+    is_root = os.geteuid() == 0
+    return subprocess.Popen(
+        command,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         cwd="/",
-        **user,
+        env=environment,
+        user=user if is_root else None,
+        group=user if is_root else None,
+        start_new_session=True,
     )
 
 
 @contextmanager
 def _folder(name: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"mailing-{name}-"))
-    if os.geteuid() == 0 and name == "postgres":
-        shutil.chown(folder, "postgres", "postgres")
+    if os.geteuid() == 0 and name != "redis":
+        shutil.chown(folder, name, name)
     try:
         yield folder
     finally:

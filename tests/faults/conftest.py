@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -13,8 +14,13 @@ from tests.faults.installation import Figures, Site
 from tests.faults.report import Result, describe, write
 from tests.faults.sizes import SEED
 from tests.installation import Template
-from tests.servers import PostgresServer, running_postgres, running_redis
+from tests.servers import PostgresServer, running_postgres, running_rabbitmq, running_redis
 
+BROKERS = {
+    "redis": running_redis,
+    "redis with a file": partial(running_redis, is_durable=True),
+    "rabbitmq": running_rabbitmq,
+}
 ADD_OPERATOR = "from django.contrib.auth.models import User; User.objects.create(username='faults')"
 REPORT = pytest.StashKey[list[Result]]()
 RESULT = pytest.StashKey[Result]()
@@ -74,13 +80,13 @@ def build(
     """Return a function that builds an installation; its programs are not started yet."""
     with ExitStack() as resources:
 
-        def build_on(kind: str = "postgres", *options: str, is_durable: bool = False) -> Site:
+        def build_on(kind: str = "postgres", *options: str, broker: str = "redis") -> Site:
             made, token = template(kind)
             return Site(
                 tmp_path,
                 made.copy(tmp_path),
                 postgres=postgres,
-                redis_server=resources.enter_context(running_redis(is_durable=is_durable)),
+                broker_server=resources.enter_context(BROKERS[broker]()),
                 token=token,
                 figures=figures,
                 dice=dice,

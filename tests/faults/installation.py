@@ -23,7 +23,7 @@ from tests.faults.rest_api import RestApi
 from tests.faults.sizes import IS_FULL, PATIENCE, REPEAT, REQUEST_TIMEOUT
 from tests.faults.witness import Row, Send, compare, read_sends
 from tests.installation import Installation
-from tests.servers import PostgresServer, RedisServer, free_port
+from tests.servers import Broker, PostgresServer, free_port
 
 ADD_CLIENTS = """
 INSERT INTO clients_client
@@ -51,7 +51,7 @@ class Site(Installation):
         database_url: str,
         *,
         postgres: PostgresServer,
-        redis_server: RedisServer,
+        broker_server: Broker,
         token: str,
         figures: Figures,
         dice: Random,
@@ -59,10 +59,10 @@ class Site(Installation):
         sandbox_options: tuple[str, ...] = (),
     ) -> None:
         super().__init__(
-            folder, database_url, redis_server.url, resources, "--fsync", *sandbox_options
+            folder, database_url, broker_server.url, resources, "--fsync", *sandbox_options
         )
         self.postgres = postgres
-        self.redis = redis_server
+        self.broker_server = broker_server
         self.figures = figures
         self.dice = dice
         self.environment |= {
@@ -154,14 +154,14 @@ class Site(Installation):
         self.postgres.start()
 
     def kill_broker(self, seconds: float = 0.0) -> None:
-        """Kill Redis and start it again so many seconds later."""
-        self.redis.kill()
+        """Kill the broker and start it again so many seconds later."""
+        self.broker_server.kill()
         time.sleep(seconds)
-        self.redis.start()
+        self.broker_server.start()
 
     def flush_broker(self) -> None:
         """Have Redis forget everything."""
-        with redis.Redis.from_url(self.redis.url) as client:
+        with redis.Redis.from_url(self.broker_server.url) as client:
             client.flushall()
 
     def kill_child(self, name: str = "messages") -> None:

@@ -8,15 +8,16 @@ import pytest
 from tests.faults.conftest import Build
 from tests.faults.installation import Site
 from tests.faults.sizes import size
+from tests.servers import RedisServer
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.parametrize("is_durable", [True, False], ids=["appendonly", "in memory"])
-def test_the_broker_is_killed_while_messages_are_sent(build: Build, is_durable: bool) -> None:
-    """Kill Redis at random moments; it starts again up to two seconds later."""
+@pytest.mark.parametrize("broker", ["redis", "redis with a file", "rabbitmq"])
+def test_the_broker_is_killed_while_messages_are_sent(build: Build, broker: str) -> None:
+    """Kill the broker at random moments; it starts again up to two seconds later."""
     kills, number = size(4, 20), size(2_000, 10_000)
-    site = build(is_durable=is_durable)
+    site = build(broker=broker)
     site.sandbox.set_faults(latency=0.02, jitter=0.01)
     site.add_clients(number, groups=kills)
     site.start()
@@ -44,13 +45,15 @@ def test_the_broker_forgets_everything_while_messages_are_sent(build: Build) -> 
 def test_mailings_are_taken_while_there_is_no_broker(build: Build) -> None:
     """Redis is away for longer than every timeout; mailings are created meanwhile."""
     site = build()
-    _create_mailings_during(site, site.redis.kill, site.redis.start)
+    _create_mailings_during(site, site.broker_server.kill, site.broker_server.start)
 
 
 def test_mailings_are_taken_while_the_broker_says_nothing(build: Build) -> None:
     """Redis takes connections and never answers, for longer than every timeout."""
     site = build()
-    _create_mailings_during(site, site.redis.freeze, site.redis.thaw)
+    redis = site.broker_server
+    assert isinstance(redis, RedisServer)
+    _create_mailings_during(site, redis.freeze, redis.thaw)
 
 
 def _create_mailings_during(site: Site, begin: Callable[[], None], end: Callable[[], None]) -> None:

@@ -41,10 +41,10 @@ def test_everything_is_killed_at_once(build: Build) -> None:
         site.send_group(kill, number // kills)
         for name in ("messages", "mailings", "beat", "web"):
             site.keeper.kill_tree(name)
-        site.redis.kill()
+        site.broker_server.kill()
         site.crash_database()
         time.sleep(site.dice.uniform(0, 2))
-        site.redis.start()
+        site.broker_server.start()
     site.figures["kills"] = kills
     site.finish_sending(number)
 
