@@ -6,10 +6,23 @@ from time import monotonic
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 BEAT = 5.0  # seconds between two signs of life
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+class Entry(ModelEntry):
+    """A line of the schedule, which another host may have run last, by a clock ahead of ours.
+
+    It is due one interval from now then, and not only once this clock has caught up.
+    """
+
+    last_run_at: datetime
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.last_run_at = min(self.last_run_at, self._default_now())
 
 
 class Scheduler(DatabaseScheduler):
@@ -19,6 +32,7 @@ class Scheduler(DatabaseScheduler):
     there was none: on a new installation, and in the first second after a start.
     """
 
+    Entry = Entry
     _last_timestamp: datetime | None
     _beat_at = 0.0
 

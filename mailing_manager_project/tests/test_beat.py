@@ -73,3 +73,14 @@ def test_what_is_due_is_still_queued(
     )
     scheduler.tick()
     assert queued() == [("send_message",)]
+
+
+def test_what_ran_last_by_a_clock_ahead_of_ours_is_due_an_interval_from_now(
+    scheduler: Scheduler,
+) -> None:
+    often, _ = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
+    PeriodicTask.objects.create(
+        name="it", task="send_message", interval=often, last_run_at=clock.now() + 120 * SECOND
+    )
+    assert not scheduler.schedule["it"].is_due().is_due
+    assert 4 < scheduler.schedule["it"].is_due().next <= 5

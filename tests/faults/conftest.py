@@ -3,7 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,9 +14,9 @@ from tests.faults.installation import Figures, Site
 from tests.faults.report import Result, describe, write
 from tests.faults.sizes import SEED
 from tests.installation import Template
-from tests.servers import PostgresServer, running_postgres, running_rabbitmq, running_redis
+from tests.servers import Broker, PostgresServer, running_postgres, running_rabbitmq, running_redis
 
-BROKERS = {
+BROKERS: dict[str, Callable[[], AbstractContextManager[Broker]]] = {
     "redis": running_redis,
     "redis with a file": partial(running_redis, is_durable=True),
     "rabbitmq": running_rabbitmq,

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +42,12 @@ UPDATE django_celery_beat_periodictask SET interval_id = (
 Figures = dict[str, object]
 
 
+def wrong_clock(error: float) -> dict[str, str]:
+    """Return the environment of a program whose clock is wrong by so many seconds."""
+    folder = Path(__file__).with_name("wrong_clock")
+    return {"PYTHONPATH": str(folder), "CLOCK_ERROR": str(error)} if error else {}
+
+
 class Site(Installation):
     """An installation whose programs are kept running, and whose servers may crash."""
 
@@ -75,17 +81,22 @@ class Site(Installation):
         self.rest = RestApi(self._port, token)
         resources.callback(self.keeper.stop)
 
-    def start(self, *, senders: int = 2, **environment: object) -> None:
-        """Start the programs as main.py does, with so many sending processes."""
+    def start(
+        self, *, senders: int = 2, clocks: Mapping[str, float] | None = None, **environment: object
+    ) -> None:
+        """Start the programs as main.py does, with so many sending processes.
+
+        The clocks of those that are named in `clocks` are wrong by so many seconds.
+        """
         self.environment |= {name: str(value) for name, value in environment.items()}
         self.environment["MESSAGE_SENDER_PROCESSES"] = str(senders)
         if not IS_FULL:
             self.execute(TICK_OFTEN)
         web = programs.web("127.0.0.1", self._port)
-        self.keeper.keep(web)
-        self.keeper.keep(programs.beat())
-        self.keeper.keep(programs.worker("mailings", processes=1))
-        self.keeper.keep(programs.worker("messages", processes=senders))
+        planner = programs.worker("mailings", processes=1)
+        sender = programs.worker("messages", processes=senders)
+        for program in (web, programs.beat(), planner, sender):
+            self.keeper.keep(program, **wrong_clock((clocks or {}).get(program.name, 0)))
         self.wait_for(web.answers)
         self.wait_for(lambda: len(self.keeper.children("messages")) >= senders)
 

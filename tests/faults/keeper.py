@@ -27,16 +27,20 @@ class Keeper:
         self._folder = folder
         self._environment = environment
         self._commands: dict[str, Program] = {}
+        self._extras: dict[str, Mapping[str, str]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = Lock()
         self._is_over = Event()
         self._watcher = Thread(target=self._watch, daemon=True)
 
-    def keep(self, program: Program, name: str = "") -> None:
-        """Start a program and keep it running, under another name where there are several."""
+    def keep(self, program: Program, name: str = "", **environment: str) -> None:
+        """Start a program and keep it running, under another name where there are several.
+
+        It may find more in its environment than the others do.
+        """
         name = name or program.name
         with self._lock:
-            self._commands[name] = program
+            self._commands[name], self._extras[name] = program, environment
             self._start(name)
         if not self._watcher.is_alive():
             self._watcher.start()
@@ -96,7 +100,7 @@ class Keeper:
             self._running[name] = subprocess.Popen(
                 self._commands[name].command,
                 cwd=BASE_DIR,
-                env=self._environment,
+                env={**self._environment, **self._extras[name]},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

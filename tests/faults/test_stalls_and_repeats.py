@@ -1,12 +1,13 @@
 """Programs that sleep past their lease, and work that is asked for again and again."""
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.faults.conftest import Build
-from tests.faults.sizes import size
+from tests.faults.installation import wrong_clock
+from tests.faults.sizes import REQUEST_TIMEOUT, size
 
 pytestmark = pytest.mark.faults
 
@@ -49,6 +50,34 @@ def test_three_clocks_send_nothing_twice(build: Build) -> None:
         start = timedelta(seconds=3 * group)
         site.rest.create_mailing(start=start, filters={"tag": f"group-{group}"})
     site.finish_sending(number)
+    assert site.figures["dropped"] == 0
+
+
+def test_clocks_that_are_minutes_apart_change_nothing(build: Build) -> None:
+    """Run each program with a clock of its own, two minutes early or late; the database's is right.
+
+    One mailing begins and ends at its times, another is sent by workers each of whom takes the
+    other's leases for ended, or for endless.
+    """
+    number, error = size(2_000, 10_000), 120
+    site = build()
+    site.sandbox.set_faults(latency=0.2)
+    site.add_clients(number, groups=2)
+    clocks = {"web": error, "beat": -error, "mailings": error, "messages": -error}
+    site.start(clocks=clocks)
+    site.keeper.keep(site.keeper.program("messages"), "messages-2", **wrong_clock(error))
+
+    start = datetime.now(UTC) + timedelta(seconds=5)
+    site.rest.create_mailing(start=timedelta(seconds=5), filters={"tag": "group-0"})
+    site.wait_for_sent(number // 2)
+    assert min(send.at for send in site.sends()) >= start.timestamp()
+
+    stop = datetime.now(UTC) + timedelta(seconds=4)
+    site.rest.create_mailing(stop=timedelta(seconds=4), filters={"tag": "group-1"})
+    site.wait_for(lambda: site.mailing()[0] == "finished")
+    assert number // 2 < site.sent() < number
+    assert max(send.at for send in site.sends()) <= stop.timestamp() + REQUEST_TIMEOUT
+    site.check()
     assert site.figures["dropped"] == 0
 
 
