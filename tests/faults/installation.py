@@ -96,7 +96,7 @@ class Site(Installation):
         planner = programs.worker("mailings", processes=1)
         sender = programs.worker("messages", processes=senders)
         for program in (web, programs.beat(), planner, sender):
-            self.keeper.keep(program, **wrong_clock((clocks or {}).get(program.name, 0)))
+            self.keeper.keep(program, extra=wrong_clock((clocks or {}).get(program.name, 0)))
         self.wait_for(web.answers)
         self.wait_for(lambda: len(self.keeper.children("messages")) >= senders)
 

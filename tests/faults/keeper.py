@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
+from typing import Any
 
 import psutil
 
@@ -27,20 +28,28 @@ class Keeper:
         self._folder = folder
         self._environment = environment
         self._commands: dict[str, Program] = {}
-        self._extras: dict[str, Mapping[str, str]] = {}
+        self._options: dict[str, dict[str, Any]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = Lock()
         self._is_over = Event()
         self._watcher = Thread(target=self._watch, daemon=True)
 
-    def keep(self, program: Program, name: str = "", **environment: str) -> None:
+    def keep(
+        self,
+        program: Program,
+        name: str = "",
+        *,
+        code: Path = BASE_DIR,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
         """Start a program and keep it running, under another name where there are several.
 
-        It may find more in its environment than the others do.
+        Its code may be other than ours, and it may find something extra in its environment.
         """
         name = name or program.name
         with self._lock:
-            self._commands[name], self._extras[name] = program, environment
+            self._commands[name] = program
+            self._options[name] = {"cwd": code, "env": {**self._environment, **(extra or {})}}
             self._start(name)
         if not self._watcher.is_alive():
             self._watcher.start()
@@ -65,6 +74,13 @@ class Keeper:
         """Ask the program to end, as a deploy does; what it leaves is started again."""
         with suppress(psutil.NoSuchProcess):
             self.process(name).terminate()
+
+    def end(self, name: str) -> None:
+        """Ask the program to end, and do not start it again; wait until it is gone."""
+        with self._lock:
+            process = self._running.pop(name)
+        process.terminate()
+        process.wait()
 
     def kill_tree(self, name: str) -> None:
         """Kill the program with all that it has forked, as the kernel's out-of-memory killer."""
@@ -99,8 +115,7 @@ class Keeper:
         with (self._folder / f"{name}.log").open("ab") as output:
             self._running[name] = subprocess.Popen(
                 self._commands[name].command,
-                cwd=BASE_DIR,
-                env={**self._environment, **self._extras[name]},
+                **self._options[name],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -65,7 +65,7 @@ def test_clocks_that_are_minutes_apart_change_nothing(build: Build) -> None:
     site.add_clients(number, groups=2)
     clocks = {"web": error, "beat": -error, "mailings": error, "messages": -error}
     site.start(clocks=clocks)
-    site.keeper.keep(site.keeper.program("messages"), "messages-2", **wrong_clock(error))
+    site.keeper.keep(site.keeper.program("messages"), "messages-2", extra=wrong_clock(error))
 
     start = datetime.now(UTC) + timedelta(seconds=5)
     site.rest.create_mailing(start=timedelta(seconds=5), filters={"tag": "group-0"})

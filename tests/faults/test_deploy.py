@@ -1,0 +1,54 @@
+"""New code beside old on one database, as during a deploy."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mailing_manager_project.environment import BASE_DIR
+from tests.faults.conftest import Build
+from tests.faults.sizes import size
+
+pytestmark = pytest.mark.faults
+
+LAST_MIGRATION = ["git", "log", "-1", "--format=%H", "--", "*/migrations/*.py"]
+WORKERS = ("mailings", "messages")
+
+
+def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path) -> None:
+    """Let workers of the code before the last migration send alone, then beside ours, then ours."""
+    mailings, number = size(6, 20), size(3_000, 10_000)
+    old = tmp_path / "old"
+    _check_out(f"{_git(LAST_MIGRATION)}^", old)
+    site = build()
+    site.sandbox.set_faults(latency=0.02, jitter=0.01)
+    site.add_clients(number, groups=mailings)
+    site.start()
+    for name in WORKERS:
+        site.keeper.keep(site.keeper.program(name), f"old {name}", code=old)
+        site.keeper.end(name)
+    for mailing in range(mailings):
+        site.send_group(mailing, number // mailings)
+        if mailing == mailings // 3:
+            for name in WORKERS:
+                site.keeper.keep(site.keeper.program(name))
+        if mailing == 2 * mailings // 3:
+            for name in WORKERS:
+                site.keeper.end(f"old {name}")
+    site.figures["mailings"] = mailings
+    site.finish_sending(number)
+    assert site.figures["dropped"] == 0
+
+
+def _check_out(commit: str, folder: Path) -> None:
+    """Lay out the code as it was; the repository's history must be there."""
+    folder.mkdir()
+    archive = folder / "code.tar"
+    _git(["git", "archive", f"--output={archive}", commit])
+    subprocess.run(["tar", "-xf", archive], cwd=folder, check=True)
+
+
+def _git(command: list[str]) -> str:
+    return subprocess.run(
+        command, cwd=BASE_DIR, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
