@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
 import psycopg
 import redis
 
@@ -177,8 +178,14 @@ class Site(Installation):
 
     def kill_child(self, name: str = "messages") -> None:
         """Kill a random process of a worker's pool, once there is one."""
-        self.wait_for(lambda: bool(self.keeper.children(name)))
-        self.dice.choice(self.keeper.children(name)).kill()
+        self.wait_for(lambda: self._try_to_kill_child(name))
+
+    def _try_to_kill_child(self, name: str) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            if children := self.keeper.children(name):
+                self.dice.choice(children).kill()
+                return True
+        return False
 
     def check(self) -> None:
         """Have the witness and the program's own audit look for anything that does not add up."""
