@@ -27,6 +27,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from knox.models import AuthToken  # noqa: E402
 
+from benchmarks import partitions  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
@@ -248,6 +249,22 @@ def count_messages() -> Result:
     return {"messages": Message.objects.count()}
 
 
+def look_at_postgres() -> Result:
+    """Tell the process of the server, and how much it has written and keeps, in bytes."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_backend_pid(), pg_current_wal_lsn() - '0/0',"
+            " pg_total_relation_size('messages_app_message')"
+        )
+        backend, wal, disk = cursor.fetchone()
+    return {"pid": psutil.Process(backend).ppid(), "wal": int(wal), "disk": disk}
+
+
+def compare_partitions(mailings: int, clients: int) -> Result:
+    """Compare one table of messages with partitions; see benchmarks.partitions."""
+    return partitions.compare(mailings, clients)
+
+
 def read(paths: list[str], repeats: int) -> Result:
     """Ask for addresses again and again, in this process; tell times and numbers of queries."""
     browser = Browser(SERVER_NAME="localhost")
@@ -311,6 +328,8 @@ ACTS: dict[str, Callable[..., Result]] = {
         plan,
         add_history,
         count_messages,
+        look_at_postgres,
+        compare_partitions,
         read,
     )
 }

@@ -13,6 +13,8 @@ from mailing_manager_project import programs
 from tests.servers import free_port
 
 LATENCY = 0.05  # seconds, of a sender that is not next door
+A_DAY = 100_000_000  # messages
+BUSY_HOURS = 10  # of a day, in which all of them are sent
 
 
 class Row(NamedTuple):
@@ -154,6 +156,46 @@ def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
                 yield Row(name, _megabytes(process.pid), "MB")
 
 
+def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Measure what a message costs, and work out what a hundred million a day would."""
+    with stage() as installation:
+        installation.act("add_clients", number=number)
+        with installation.running(workers()) as (planner, sender):
+            _warm_up(installation, number)
+            before = installation.act("look_at_postgres")
+            pids = {"planning": planner.pid, "sending": sender.pid, "Postgres": before["pid"]}
+            seconds = {part: -_processor_seconds(pid) for part, pid in pids.items()}
+            for _ in range(repeats):
+                installation.act("deliver", number=number)
+            for part, pid in pids.items():
+                seconds[part] += _processor_seconds(pid)
+            after = installation.act("look_at_postgres")
+    messages = repeats * number
+    micros = {part: spent / messages * 1e6 for part, spent in seconds.items()}
+    wal, disk = ((after[name] - before[name]) / messages for name in ("wal", "disk"))
+    for part, each in micros.items():
+        yield Row(f"processor time a message: {part}", each, "µs")
+    yield Row("write-ahead log a message", wal, "bytes")
+    yield Row("disk a message, indexes included", disk, "bytes")
+    rate = A_DAY / BUSY_HOURS / 3600
+    yield Row(f"{A_DAY / 1e6:.0f} million in {BUSY_HOURS} hours", rate, "messages/s")
+    for part, each in micros.items():
+        yield Row(f"… cores busy with it: {part}", rate * each / 1e6, "cores")
+    yield Row("… write-ahead log", rate * wal / 1e6, "MB/s")
+    yield Row("… disk a day", A_DAY * disk / 1e9, "GB")
+
+
+def partitions(repeats: int, mailings: int = 5, clients: int = 100_000) -> Iterator[Row]:
+    """Simulate partitions by mailing: what five million old messages do to a new mailing."""
+    del repeats  # Each step is a hundred thousand repeats.
+    with stage() as installation:
+        installation.act("add_clients", number=clients)
+        found = installation.act("compare_partitions", mailings=mailings, clients=clients)
+    for step, spent in found["plain"].items():
+        yield Row(f"{step} a message: one table", spent, "µs")
+        yield Row(f"{step} a message: {mailings} partitions", found["parted"][step], "µs")
+
+
 def planning(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
     """Plan a mailing to a million clients."""
     with stage() as installation:
@@ -216,6 +258,8 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         processes,
         fairness,
         history,
+        cost,
+        partitions,
         planning,
         reading,
         reaction,
@@ -244,6 +288,17 @@ def _megabytes(pid: int) -> float:
     process = psutil.Process(pid)
     tree = [process, *process.children(recursive=True)]
     return sum(float(each.memory_full_info().pss) for each in tree) / 1e6
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return the processor time that a program and all that it started have taken so far."""
+    process = psutil.Process(pid)
+    of_the_dead = process.cpu_times()
+    total = of_the_dead.children_user + of_the_dead.children_system
+    for each in [process, *process.children(recursive=True)]:
+        times = each.cpu_times()
+        total += times.user + times.system
+    return float(total)
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:

@@ -35,8 +35,8 @@ def write(found: Mapping[str, Sequence[Row]], repeats: int) -> None:
 
 
 def number(row: Row) -> str:
-    """Return a row's value with its unit, to three digits."""
-    digits = 0 if row.value >= 100 else 1
+    """Return a row's value with its unit, to three digits at most."""
+    digits = 0 if row.value >= 100 else 1 if row.value >= 1 else 2
     return f"{row.value:,.{digits}f} {row.unit}"
 
 
