@@ -185,7 +185,7 @@ def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
     yield Row("… disk a day", A_DAY * disk / 1e9, "GB")
 
 
-def partitions(repeats: int, mailings: int = 5, clients: int = 100_000) -> Iterator[Row]:
+def partitions(repeats: int, mailings: int = 50, clients: int = 100_000) -> Iterator[Row]:
     """Simulate partitions by mailing: what five million old messages do to a new mailing."""
     del repeats  # Each step is a hundred thousand repeats.
     with stage() as installation:
