@@ -26,7 +26,7 @@ from mailing_manager_project.child import Program
 from mailing_manager_project.environment import BASE_DIR, VAR_DIR, SetupError, env
 from mailing_manager_project.log_stream import LogStream
 from mailing_manager_project.programs import LOCALHOST
-from mailing_manager_project.supervisor import Supervisor
+from mailing_manager_project.supervisor import Limits, Supervisor
 from mailing_manager_project.watchdog import Watchdog
 
 JOURNAL = VAR_DIR / "sandbox_journal"  # what the sandbox sender accepted
@@ -125,7 +125,9 @@ def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
         logger.info("This Redis is for a first run; set CELERY_BROKER_URL in production.")
     if sandbox_port:
         logger.warning(SANDBOX_NOTICE)
-    supervisor = Supervisor(stages, show=stream.show)
+    # What is in flight at the stop is waited for.
+    limits = Limits(stop=settings.MESSAGE_SENDER_TIMEOUT + 5)
+    supervisor = Supervisor(stages, show=stream.show, limits=limits)
     Watchdog(broker, supervisor.restart).start()
     announcement = partial(announce, stream, options, sandbox_port)
     if not options.demo:
