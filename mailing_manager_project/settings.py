@@ -336,4 +336,6 @@ LOGGING = {
     "formatters": {"line": {"()": "mailing_manager_project.log_lines.Line"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
+    # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }
