@@ -232,7 +232,7 @@ def _compare(report: Report, books: Books, journal: JournalRecord, *, is_everyth
         ),
         _finding(
             "journal_knows_no_others",
-            "Every message that the sender accepted is ours.",
+            "Every message that the sender accepted is ours, unless its mailing was deleted since.",
             accepted - ours,
         ),
         _finding(
