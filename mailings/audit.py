@@ -143,6 +143,13 @@ def failures_have_a_reason(books: Books) -> Iterable[int]:
     return _ids(failed.exclude(error_code__in=ErrorCode.values))
 
 
+def doubts_are_named(books: Books) -> Iterable[int]:
+    """What failed for good and may have arrived all the same is called unconfirmed."""
+    doubts = Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True)
+    failed = books.messages.free().filter(status=Status.FAIL, next_attempt_at=None)
+    return _ids(failed.filter(Exists(doubts)).exclude(error_code=ErrorCode.UNCONFIRMED))
+
+
 def attempts_are_logged(books: Books) -> Iterable[int]:
     """Every attempt is in the log, but for a success at the first."""
     log = Attempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
@@ -207,6 +214,7 @@ CHECKS: tuple[Callable[[Books], Iterable[int]], ...] = (
     counts_add_up,
     successes_were_accepted,
     failures_have_a_reason,
+    doubts_are_named,
     attempts_are_logged,
     sent_in_time,
     tried_in_time,

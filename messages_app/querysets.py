@@ -39,6 +39,12 @@ class MessageQuerySet(Statements):
         with self._by_index():
             return self.order_by("mailing_id", "next_attempt_at")[:limit].count()
 
+    def lock(self, limit: int) -> list[int]:
+        """Lock the first of one mailing's queue until the transaction ends; return their ids."""
+        with self._by_index():
+            queue = self.order_by("mailing_id", "next_attempt_at").select_for_update()
+            return list(queue.values_list("pk", flat=True)[:limit])
+
     def free(self) -> "MessageQuerySet":
         """Keep those that no delivery holds."""
         return self.filter(lease_until=None)

@@ -1,5 +1,6 @@
 """What can be done with messages: plan, add, move, withdraw, resend, confirm, give up."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,13 @@ from clients.models import Client
 from clients.querysets import matching
 from clients.windows import Window, opening
 from messages_app.models import PASSING, Attempt, ErrorCode, Message, Withdrawal
+from messages_app.querysets import MessageQuerySet
 from messages_app.statements import running_mailings
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
+
+GIVEN_UP_AT_ONCE = 2_000  # messages, in one transaction
 
 
 def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
@@ -185,24 +189,34 @@ def take_up_again(*, mailing_id: int, now: datetime) -> int:
 def give_up(*, mailing: "Mailing", error_code: str) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
     unsent = Message.objects.filter(mailing=mailing.pk).free().unfinished()
-    # An answer that comes after its lease has ended must not change what is final.
-    final = {"next_attempt_at": None, "lease_token": None}
-    doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
-    doubtful = unsent.filter(pk__in=unsent.filter(models.Exists(doubts)).values("pk"))
-    doubtful.update_in_chunks(**final, status=Message.Status.FAIL, error_code=ErrorCode.UNCONFIRMED)
-    unsent.filter(status=Message.Status.FAIL).update_in_chunks(**final)
     strangers = Q(client=None) | Q(is_manual=False) & ~matching(mailing.filters, prefix="client__")
-    # By id, because only conditions without joins are checked again on a locked row.
-    strangers = Q(pk__in=unsent.filter(strangers).values("pk"))
     shut = Q(next_attempt_at__gte=mailing.stop_time) if mailing.window else Q(pk=None)
-    for reason, code in (
+    reasons = (
         (strangers, ErrorCode.NOT_MATCHED),
         (shut, ErrorCode.OUT_OF_WINDOW),
         (Q(), ErrorCode(error_code)),
-    ):
-        unsent.filter(reason).update_in_chunks(
-            **final, status=Message.Status.FAIL, error_code=code, error=f"{code.label}."
-        )
+    )
+    while _give_up_some(unsent, reasons):
+        pass
+
+
+@transaction.atomic
+def _give_up_some(unsent: MessageQuerySet, reasons: Sequence[tuple[Q, ErrorCode]]) -> bool:
+    """Fail a bounded number of messages; tell whether there were any.
+
+    They are locked before they are sorted: an answer that is written in between would otherwise
+    come too late for the first of these statements, and be overruled by the last.
+    """
+    ids = unsent.lock(GIVEN_UP_AT_ONCE)
+    ours = unsent.filter(pk__in=ids)
+    # An answer that comes after its lease has ended must not change what is final.
+    final = {"status": Message.Status.FAIL, "next_attempt_at": None, "lease_token": None}
+    doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
+    ours.filter(models.Exists(doubts)).update(**final, error_code=ErrorCode.UNCONFIRMED)
+    ours.filter(status=Message.Status.FAIL).update(**final)
+    for reason, code in reasons:
+        ours.filter(reason).update(**final, error_code=code, error=f"{code.label}.")
+    return bool(ids)
 
 
 def lock_mailing(mailing_id: int) -> "Mailing":

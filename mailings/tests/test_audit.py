@@ -507,6 +507,10 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
         (rejected, lambda it: falsify(it, "fail", error_code="")),
         (rejected, lambda it: falsify(it, "fail", error_code="whatever")),
     ],
+    "doubts_are_named": [
+        (held, lambda it: falsify(it, "fail", error_code="throttled")),
+        (rejected, lambda it: falsify_log(it, is_unclear=True)),
+    ],
     "attempts_are_logged": [
         (rejected, forget_an_attempt),
         (rejected, lambda it: falsify(it, "fail", attempts=2)),

@@ -586,6 +586,51 @@ class TestGivingUp:
         services.give_up(mailing=make_mailing(), error_code="expired")
         assert Message.objects.get().status == "pending"
 
+    @pytest.mark.parametrize("status", ["pending", "fail"])
+    def test_an_answer_that_is_written_amid_it_does_not_hide_a_doubt(
+        self,
+        mailing: "Mailing",
+        message: Message,
+        make_clients: MakeClients,
+        now: datetime,
+        status: str,
+    ) -> None:
+        """In flight when it begins, the message is refused; an earlier attempt may have arrived."""
+        Message.objects.create(mailing=mailing, client=make_clients(1)[0], next_attempt_at=now)
+        Attempt.objects.create(message=message, number=1, error_code="x", is_unclear=True)
+        change(message, attempts=2, status="fail", lease_token=7, lease_until=now + MINUTE)
+        answers = [
+            Outcome(message.pk, status, error_code="throttled", next_attempt_at=now + MINUTE)
+        ]
+
+        def record_amid(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+            result = execute(sql, *arguments)
+            if answers and sql.startswith("UPDATE"):
+                Message.objects.record([answers.pop()], token=7)
+            return result
+
+        with connection.execute_wrapper(record_amid):
+            services.give_up(mailing=mailing, error_code="expired")
+        assert not answers
+        message.refresh_from_db()
+        assert (message.status, message.error_code) == ("fail", "unconfirmed")
+        assert message.next_attempt_at is None
+
+    def test_more_than_one_transaction_takes_are_given_up(
+        self,
+        mailing: "Mailing",
+        make_clients: MakeClients,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(services, "GIVEN_UP_AT_ONCE", 2)
+        Message.objects.bulk_create(
+            Message(mailing=mailing, client=client, next_attempt_at=now)
+            for client in make_clients(5)
+        )
+        services.give_up(mailing=mailing, error_code="expired")
+        assert Message.objects.filter(error_code="expired", next_attempt_at=None).count() == 5
+
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("status", ["pending", "fail"])
     @pytest.mark.parametrize("filters", [{}, {"tag": "vip"}])
