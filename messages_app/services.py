@@ -1,21 +1,19 @@
 """What can be done with messages: plan, add, move, withdraw, resend, confirm, give up."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast
+from django.db.models.lookups import IsNull
 
 from clients.models import Client
-from clients.querysets import matching
 from clients.windows import Window, opening
 from messages_app.models import PASSING, Attempt, ErrorCode, Message, Withdrawal
-from messages_app.querysets import MessageQuerySet
 from messages_app.statements import running_mailings
 
 if TYPE_CHECKING:
@@ -189,34 +187,40 @@ def take_up_again(*, mailing_id: int, now: datetime) -> int:
 def give_up(*, mailing: "Mailing", error_code: str) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
     unsent = Message.objects.filter(mailing=mailing.pk).free().unfinished()
-    strangers = Q(client=None) | Q(is_manual=False) & ~matching(mailing.filters, prefix="client__")
-    shut = Q(next_attempt_at__gte=mailing.stop_time) if mailing.window else Q(pk=None)
-    reasons = (
-        (strangers, ErrorCode.NOT_MATCHED),
-        (shut, ErrorCode.OUT_OF_WINDOW),
-        (Q(), ErrorCode(error_code)),
-    )
-    while _give_up_some(unsent, reasons):
-        pass
+    final = _final(mailing, ErrorCode(error_code))
+    is_more = True
+    while is_more:
+        with transaction.atomic():
+            # Locked before they are judged: what an answer that is written meanwhile says counts.
+            ids = unsent.lock(GIVEN_UP_AT_ONCE)
+            Message.objects.filter(pk__in=ids).update(**final)
+        is_more = bool(ids)
 
 
-@transaction.atomic
-def _give_up_some(unsent: MessageQuerySet, reasons: Sequence[tuple[Q, ErrorCode]]) -> bool:
-    """Fail a bounded number of messages; tell whether there were any.
-
-    They are locked before they are sorted: an answer that is written in between would otherwise
-    come too late for the first of these statements, and be overruled by the last.
-    """
-    ids = unsent.lock(GIVEN_UP_AT_ONCE)
-    ours = unsent.filter(pk__in=ids)
-    # An answer that comes after its lease has ended must not change what is final.
-    final = {"status": Message.Status.FAIL, "next_attempt_at": None, "lease_token": None}
+def _final(mailing: "Mailing", error_code: ErrorCode) -> dict[str, Any]:
+    """Return what is written to messages that are given up; of several reasons the first counts."""
     doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
-    ours.filter(models.Exists(doubts)).update(**final, error_code=ErrorCode.UNCONFIRMED)
-    ours.filter(status=Message.Status.FAIL).update(**final)
-    for reason, code in reasons:
-        ours.filter(reason).update(**final, error_code=code, error=f"{code.label}.")
-    return bool(ids)
+    addressee = Client.objects.matching(mailing.filters).filter(pk=models.OuterRef("client"))
+    # Not EXISTS: for that, Postgres would list all clients to look a few of them up.
+    is_unmatched = IsNull(models.Subquery(addressee.values("pk")[:1]), True)
+    is_stranger = Q(client=None) | Q(is_manual=False) & Q(is_unmatched)
+    is_shut = Q(next_attempt_at__gte=mailing.stop_time) if mailing.window else Q(pk=None)
+    reasons: list[tuple[Q, Any, Any]] = [
+        (Q(models.Exists(doubts)), Value(ErrorCode.UNCONFIRMED), F("error")),
+        (Q(status=Message.Status.FAIL), F("error_code"), F("error")),
+        (is_stranger, Value(ErrorCode.NOT_MATCHED), Value(f"{ErrorCode.NOT_MATCHED.label}.")),
+        (is_shut, Value(ErrorCode.OUT_OF_WINDOW), Value(f"{ErrorCode.OUT_OF_WINDOW.label}.")),
+    ]
+    codes = (When(condition, then=code) for condition, code, _ in reasons)
+    errors = (When(condition, then=error) for condition, _, error in reasons)
+    return {
+        "status": Message.Status.FAIL,
+        "error_code": Case(*codes, default=Value(error_code)),
+        "error": Case(*errors, default=Value(f"{error_code.label}.")),
+        "next_attempt_at": None,
+        # An answer that comes after its lease has ended must not change what is final.
+        "lease_token": None,
+    }
 
 
 def lock_mailing(mailing_id: int) -> "Mailing":
