@@ -841,7 +841,7 @@ class TestFinishing:
         monkeypatch: pytest.MonkeyPatch,
         dies_at: int,
     ) -> None:
-        monkeypatch.setattr("messages_app.querysets.CHUNK", 2)
+        monkeypatch.setattr("messages_app.services.GIVEN_UP_AT_ONCE", 2)
         mailing = make_mailing(filters={"tag": "vip"})
         clients = make_clients(9, tag="vip")
         plan(mailing, now)
