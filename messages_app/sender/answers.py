@@ -20,7 +20,8 @@ class Answer(NamedTuple):
     """What became of one request: an HTTP answer, or the failure to get one.
 
     `seconds` is how long it took; `retry_after`, also in seconds, is 0 where the sender named
-    no time.
+    no time. `is_repeated` says that it is the answer to a second post of the same request, and
+    that the connection of the first was cut before an answer came.
     """
 
     id: int
@@ -30,6 +31,7 @@ class Answer(NamedTuple):
     retry_after: int = 0
     failure: Failure | None = None
     detail: str = ""
+    is_repeated: bool = False
 
 
 class Verdict(NamedTuple):
@@ -56,6 +58,13 @@ SUCCESS = Verdict("", final=True)
 
 def judge(answer: Answer) -> Verdict:
     """Return what an answer means, after the tables of docs/sender-api.md."""
+    verdict = _judge(answer)
+    if answer.is_repeated and not verdict.is_success:
+        return verdict._replace(is_unclear=True)  # The first post may have arrived.
+    return verdict
+
+
+def _judge(answer: Answer) -> Verdict:
     if answer.failure is Failure.NOT_CONNECTED:
         detail = _printable(answer.detail)
         return Verdict("unavailable", f"The sender cannot be reached: {detail}")

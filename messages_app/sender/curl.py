@@ -30,6 +30,8 @@ class _Exchange:
 
     def __init__(self, headers: Sequence[str], timeout: float, may_repeat: bool) -> None:
         self.id = 0
+        self.is_repeated = False
+        self.body = BytesIO()
         self.chunks: list[bytes] = []
         self.handle = handle = pycurl.Curl()
         handle.exchange = self
@@ -43,20 +45,20 @@ class _Exchange:
         handle.setopt(pycurl.MAXFILESIZE, MAX_BODY)
         handle.setopt(pycurl.WRITEFUNCTION, self.chunks.append)
         handle.setopt(pycurl.MAXAGE_CONN, MAX_IDLE)
-        self._may_repeat = may_repeat
+        # libcurl posts a second time by itself when a connection that it had kept is cut before
+        # the answer; but not a body that it cannot rewind.
+        if may_repeat:
+            handle.setopt(pycurl.SEEKFUNCTION, self._rewind)
 
     def begin(self, url: str, request: Request) -> pycurl.Curl:
         self.id = request.id
         self.chunks.clear()
         self.handle.setopt(pycurl.URL, f"{url}/send/{request.id}")
-        if self._may_repeat:
-            self.handle.setopt(pycurl.POSTFIELDS, request.body)
-        else:
-            # libcurl posts a second time by itself when a connection that it had kept is cut
-            # before the answer; but not a body that it cannot read a second time.
-            body = request.body.encode()
-            self.handle.setopt(pycurl.READFUNCTION, BytesIO(body).read)
-            self.handle.setopt(pycurl.POSTFIELDSIZE, len(body))
+        self.is_repeated = False
+        body = request.body.encode()
+        self.body = BytesIO(body)
+        self.handle.setopt(pycurl.READFUNCTION, self.body.read)
+        self.handle.setopt(pycurl.POSTFIELDSIZE, len(body))
         return self.handle
 
     def answer(self) -> Answer:
@@ -64,7 +66,8 @@ class _Exchange:
         status = ask(pycurl.RESPONSE_CODE)
         # Only an unhappy answer can name a time to wait.
         wait = 0 if status == 200 else ask(pycurl.RETRY_AFTER)
-        return Answer(self.id, status, b"".join(self.chunks), ask(pycurl.TOTAL_TIME), wait)
+        body, seconds = b"".join(self.chunks), ask(pycurl.TOTAL_TIME)
+        return Answer(self.id, status, body, seconds, wait, is_repeated=self.is_repeated)
 
     def failure(self, code: int, detail: str) -> Answer:
         failure = FAILURES.get(code, Failure.BROKEN)
@@ -72,7 +75,18 @@ class _Exchange:
         if failure is Failure.TIMEOUT and not self.handle.getinfo(pycurl.REQUEST_SIZE):
             failure = Failure.NOT_CONNECTED
         seconds = self.handle.getinfo(pycurl.TOTAL_TIME)
-        return Answer(self.id, failure=failure, detail=detail, seconds=seconds)
+        return Answer(
+            self.id,
+            failure=failure,
+            detail=detail,
+            seconds=seconds,
+            is_repeated=self.is_repeated,
+        )
+
+    def _rewind(self, offset: int, origin: int) -> int:
+        self.is_repeated = True
+        self.body.seek(offset, origin)
+        return int(pycurl.SEEKFUNC_OK)
 
 
 class CurlTransport:

@@ -35,8 +35,8 @@ class Transport(Protocol):
     ) -> None:
         """Prepare for `concurrency` open requests to the API at `url`.
 
-        A request ends after `timeout` seconds, connecting included. Where its connection is cut,
-        it `may_repeat` itself, or must not.
+        A request ends after `timeout` seconds, connecting included. Where a kept connection is cut,
+        it `may_repeat` itself and must say so in the answer, or must not.
         """
 
     @property

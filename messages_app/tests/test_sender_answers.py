@@ -172,7 +172,8 @@ def test_every_answer_has_a_verdict_that_the_database_can_keep(answer: Answer) -
     verdict = judge(answer)
     assert verdict.is_success == (verdict.error_code == "")
     assert verdict.error_code in ("", *ErrorCode.values)
-    assert not (verdict.is_unclear and (verdict.final or verdict.halt))
+    is_certain = verdict.is_success or not answer.is_repeated
+    assert not (is_certain and verdict.is_unclear and (verdict.final or verdict.halt))
     assert verdict.error.isprintable()
     verdict.error.encode()
 
@@ -189,3 +190,18 @@ def test_only_an_object_whose_code_is_the_number_zero_is_acceptance(value: objec
     verdict = judge(Answer(1, status=200, body=json.dumps(value).encode()))
     accepted = isinstance(value, dict) and repr(value.get("code")) == "0"
     assert verdict.is_success == accepted
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
+def test_what_a_second_post_is_told_is_unclear_for_the_first(status: int) -> None:
+    told_once = Answer(1, status)
+    told = judge(told_once._replace(is_repeated=True))
+    assert told == judge(told_once)._replace(is_unclear=True)
+
+
+def test_a_second_post_that_finds_nobody_is_unclear_for_the_first() -> None:
+    assert judge(Answer(1, failure=Failure.NOT_CONNECTED, is_repeated=True)).is_unclear
+
+
+def test_a_second_post_that_is_taken_is_a_success() -> None:
+    assert judge(Answer(1, 200, ACCEPTED, is_repeated=True)) == judge(Answer(1, 200, ACCEPTED))

@@ -18,7 +18,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.sender import Answer, Failure, Request, Transport, judge
+from messages_app.sender import Answer, Failure, Request, Transport, Verdict, judge
 from messages_app.sender.curl import CurlTransport
 from messages_app.sender.threads import RequestsTransport
 from messages_app.sender.transport import MAX_BODY
@@ -331,6 +331,11 @@ class TestConnections:
         assert all(judge(answer).is_success for answer in send(transport, 8))
 
 
+def _is_honest(verdict: Verdict) -> bool:
+    """Tell whether a verdict on a message that the sender has leaves that possible."""
+    return verdict.is_success or verdict.is_unclear
+
+
 class TestUnclearEnds:
     @pytest.mark.parametrize("fault", ["hang", "hang_after"])
     def test_a_timeout_after_connecting_is_unclear(
@@ -360,6 +365,19 @@ class TestUnclearEnds:
         assert len(accepted) == len(answers) == 60
         assert set(accepted.values()) == {1}
         assert {answer.failure for answer in answers} == {None, Failure.BROKEN}
+
+    @pytest.mark.parametrize("may_repeat", [False, True])
+    def test_a_refusal_after_a_cut_does_not_hide_that_it_may_have_arrived(
+        self, backend: type[Transport], sandbox: Sandbox, may_repeat: bool
+    ) -> None:
+        """What the transport repeats by itself may be refused, when the first was taken."""
+        transport = connect(backend, sandbox.api_url, may_repeat=may_repeat)
+        send(transport, 4)
+        sandbox.set_faults(reset_after=0.4, unavailable=0.4, seed=1)
+        verdicts = {answer.id: judge(answer) for answer in send(transport, 200)}
+        accepted = sandbox.journal().accepted.keys() & verdicts.keys()
+        assert 50 < len(accepted) < 200
+        assert [verdicts[pk] for pk in accepted if not _is_honest(verdicts[pk])] == []
 
     @pytest.mark.parametrize("fault", ["reset_before", "reset_after"])
     @pytest.mark.parametrize("is_warm", [False, True])
