@@ -101,7 +101,7 @@ def put_back(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
             return
         unclear = Message.objects.free().filter(error_code=ErrorCode.UNCONFIRMED)
         ours = unclear.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
-        for message in ours.select_for_update():
+        for message in ours.order_by("pk").select_for_update():
             message.attempt_log.filter(number=message.attempts).delete()
             message.attempts -= 1
             before = message.attempt_log.last()
@@ -144,7 +144,7 @@ def _record_taken(ids: Sequence[int], at: datetime) -> int:
     for mailing_id in sorted(set(late.values_list("mailing", flat=True))):
         with transaction.atomic():
             mailing = services.lock_mailing(mailing_id)
-            for message in late.filter(mailing=mailing_id).select_for_update():
+            for message in late.filter(mailing=mailing_id).order_by("pk").select_for_update():
                 services.mark_taken(message, mailing=mailing, at=at)
                 number += 1
     return number

@@ -239,6 +239,14 @@ class Statements(models.QuerySet["Message"]):
         same = f"{table}.id = answer.id AND {table}.lease_token = %s"
         same += f" AND {table}.lease_until IS {'' if is_late else 'NOT '}NULL"
         with self._by_index() as cursor:
+            if self._is_postgres:
+                # First of all, because the log is written for messages that are ours until then:
+                # somebody else may be about to write the same attempt of a message taken from us.
+                cursor.execute(
+                    f"SELECT FROM {table} JOIN {self._answers} AS answer ON {same}"
+                    f" ORDER BY {table}.id FOR UPDATE OF {table}",
+                    [answers, token],
+                )
             cursor.execute(
                 f"INSERT INTO {log} (message_id, number, {logged})"
                 f" SELECT {table}.id, {table}.attempts, {self._columns('answer', logged)}"

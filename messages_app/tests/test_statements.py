@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from clients.models import Client
 from clients.services import delete_client
+from messages_app import services
 from messages_app.models import Attempt, Lease, Message
 from messages_app.statements import Claimed, Outcome
 
@@ -415,6 +417,35 @@ class TestRecordingWhatWasSent:
 
 
 class TestRecording:
+    @pytest.mark.django_db(transaction=True)
+    def test_what_somebody_else_writes_of_the_same_attempt_meanwhile_stays(
+        self, leased: list[Message], now: datetime
+    ) -> None:
+        """A late answer says that a message has arrived, just when its lease is taken back."""
+        message = leased[0]
+        unclear = Outcome(message.pk, "fail", error_code="unconfirmed", is_unclear=True)
+        written: list[int] = []
+
+        def take_back() -> None:
+            written.append(Message.objects.record([unclear], token=7))
+            connection.close()
+
+        taking_back = Thread(target=take_back)
+        with transaction.atomic():
+            services.mark_taken(
+                Message.objects.select_for_update().get(pk=message.pk),
+                mailing=message.mailing,
+                at=now,
+            )
+            taking_back.start()
+            taking_back.join(0.3)
+            assert taking_back.is_alive()
+        taking_back.join()
+        assert written == [0]
+        assert [(each.error_code, each.is_unclear) for each in message.attempt_log.all()] == [
+            ("", False)
+        ]
+
     @pytest.mark.parametrize("status", ["fail", "pending"])
     @pytest.mark.parametrize("wait", [None, 10 * MINUTE])
     @pytest.mark.parametrize(
