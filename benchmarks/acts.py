@@ -205,6 +205,8 @@ def plan(number: int) -> Result:
 def add_history(mailings: int, clients: int, running: int) -> Result:
     """Add mailings with a message to each client: the last ones running, the others finished."""
     with connection.cursor() as cursor:
+        cursor.execute("SELECT COALESCE(MAX(id), 0) FROM mailings_mailing")
+        (last,) = cursor.fetchone()
         cursor.execute(
             """
             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)
@@ -237,8 +239,9 @@ def add_history(mailings: int, clients: int, running: int) -> Result:
                 client.phone_number, false
             FROM mailings_mailing mailing
             CROSS JOIN (SELECT * FROM clients_client ORDER BY id LIMIT %s) client
+            WHERE mailing.id > %s
             """,
-            [clients],
+            [clients, last],
         )
         cursor.execute("VACUUM ANALYZE")
     return {"messages": Message.objects.count()}
