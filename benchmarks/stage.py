@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mailing_manager_project import programs
-from messages_app.sandbox.launch import RunningSandbox, run_sandbox
+from sandbox_sender.launch import RunningSandbox, run_sandbox
 from tests.servers import private_postgres, private_redis
 
 PROJECT = Path(__file__).resolve().parent.parent

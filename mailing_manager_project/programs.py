@@ -31,7 +31,7 @@ def redis(broker: Broker) -> Program:
 
 def sandbox(port: int, journal: Path) -> Program:
     """Return the sandbox sender."""
-    command = [*PYTHON, "messages_app.sandbox", f"--port={port}", f"--journal={journal}"]
+    command = [*PYTHON, "sandbox_sender", f"--port={port}", f"--journal={journal}"]
     return Program("sandbox", command, _serves(LOCALHOST, port, "/stats"))
 
 

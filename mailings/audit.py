@@ -34,8 +34,8 @@ from mailings.querysets import MailingQuerySet
 from messages_app import clock
 from messages_app.models import Attempt, ErrorCode, Lease, Message
 from messages_app.querysets import MessageQuerySet
-from messages_app.sandbox.journal import JournalRecord, read_journal
 from messages_app.stats import counts
+from sandbox_sender.journal import JournalRecord, read_journal
 
 GRACE = timedelta(minutes=5)  # that the minute's tick may take to put something right
 ANSWER_DELAY = timedelta(seconds=5)  # from an answer's coming to its being written, at most

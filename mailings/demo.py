@@ -19,8 +19,8 @@ from mailings.models import Mailing
 from mailings.services import create_mailing
 from mailings.tasks import ring_on_commit
 from messages_app.models import Message
-from messages_app.sandbox.journal import read_journal
 from messages_app.stats import counts
+from sandbox_sender.journal import read_journal
 
 SAMPLE = Path(__file__).resolve().parent.parent / "clients" / "sample" / "clients.csv"
 TEXT = "Your summer discount of 20 % is ready: show this message at the till until Sunday."

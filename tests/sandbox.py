@@ -9,8 +9,8 @@ import pytest
 from pytest_django import Settings
 
 from messages_app import sender as engine
-from messages_app.sandbox.journal import JournalRecord, read_journal
-from messages_app.sandbox.launch import RunningSandbox
+from sandbox_sender.journal import JournalRecord, read_journal
+from sandbox_sender.launch import RunningSandbox
 
 TOKEN = "sandbox"
 

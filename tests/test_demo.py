@@ -12,7 +12,7 @@ from clients.models import Client
 from mailings.demo import report
 from mailings.models import Mailing
 from messages_app.models import Message
-from messages_app.sandbox.journal import read_journal
+from sandbox_sender.journal import read_journal
 from tests.main_program import MainProgram, manage, query, running, wait_until
 from tests.servers import private_postgres, private_redis
 

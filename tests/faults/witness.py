@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from messages_app.sandbox.journal import ACCEPTED, read_whole_lines
+from sandbox_sender.journal import ACCEPTED, read_whole_lines
 
 
 class Send(NamedTuple):

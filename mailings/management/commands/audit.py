@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from mailings.audit import Finding, Report, audit
 from mailings.models import Mailing
-from messages_app.sandbox.journal import JournalError
+from sandbox_sender.journal import JournalError
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""What a request to send a message must look like (SENDER_API.md)."""
+"""What a request to send a message must look like (docs/sender-api.md)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[1]
 READY = re.compile(r"Sandbox sender: (\S+):(\d+) \(inbox\), port \d+, control port (\d+)")
 STOP_SECONDS = 5
 # The environment's proxy is not for this machine's own ports.
@@ -28,7 +28,7 @@ class RunningSandbox:
         The port is a free one unless --port says otherwise; relative paths begin at the project.
         Raises RuntimeError when it ends instead; its stderr, that of this process, says why.
         """
-        command = [sys.executable, "-m", "messages_app.sandbox", "--port", "0", *arguments]
+        command = [sys.executable, "-m", "sandbox_sender", "--port", "0", *arguments]
         # Only this program is started, by the same Python.
         self.process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline() if self.process.stdout else ""

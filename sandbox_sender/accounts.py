@@ -6,8 +6,8 @@ import time
 from collections import Counter, deque
 from typing import NamedTuple
 
-from messages_app.sandbox.contract import Message
-from messages_app.sandbox.journal import ACCEPTED, REPEATED, Journal, JournalRecord
+from sandbox_sender.contract import Message
+from sandbox_sender.journal import ACCEPTED, REPEATED, Journal, JournalRecord
 
 RECENT_MESSAGES = 200
 EXCERPT_LENGTH = 160

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from messages_app.sandbox.accounts import RECENT_MESSAGES
-from messages_app.sandbox.launch import RunningSandbox, run_sandbox
+from sandbox_sender.accounts import RECENT_MESSAGES
+from sandbox_sender.launch import RunningSandbox, run_sandbox
 
 PHONE = 79991234567
 BEARER = {"Authorization": "Bearer sandbox"}

@@ -13,8 +13,8 @@ from itertools import count
 
 import pytest
 
-from messages_app.sandbox.launch import RunningSandbox, run_sandbox
-from messages_app.sandbox.protocol import LARGEST_REQUEST
+from sandbox_sender.launch import RunningSandbox, run_sandbox
+from sandbox_sender.protocol import LARGEST_REQUEST
 
 OK = b'{"code": 0, "message": "OK"}'
 next_id = count(1).__next__

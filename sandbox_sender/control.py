@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from messages_app.sandbox.accounts import Accounts
-from messages_app.sandbox.answers import (
+from sandbox_sender.accounts import Accounts
+from sandbox_sender.answers import (
     NOT_FOUND,
     Answer,
     build,
@@ -15,8 +15,8 @@ from messages_app.sandbox.answers import (
     build_json,
     build_method_not_allowed,
 )
-from messages_app.sandbox.faults import FaultError, Faults, list_active, read_faults
-from messages_app.sandbox.inbox import list_messages, render_inbox
+from sandbox_sender.faults import FaultError, Faults, list_active, read_faults
+from sandbox_sender.inbox import list_messages, render_inbox
 
 # What is on the page came from outside: nothing of it may run or be fetched.
 PAGE_HEADERS = {

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from messages_app.sandbox.contract import Message
+from sandbox_sender.contract import Message
 
 ACCEPTED = "accepted"
 REPEATED = "repeated"
@@ -92,7 +92,7 @@ class Journal:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
             self.file = os.open(path, flags, 0o644)
         except OSError as error:
-            raise JournalError(f"The journal {path} can not be used: {error.strerror}.") from error
+            raise JournalError(f"The journal {path} cannot be used: {error.strerror}.") from error
 
     def add(self, kind: str, message: Message, at: float) -> None:
         """Note an event for the next flush."""

@@ -1,4 +1,4 @@
-"""The outbox of the sandbox: answers leave together, and after the journal."""
+"""The write_batch of the sandbox: answers leave together, and after the journal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from messages_app.sandbox.journal import Journal
+from sandbox_sender.journal import Journal
 
 
 class Writer(Protocol):
@@ -16,7 +16,7 @@ class Writer(Protocol):
         """Write those whose time has come."""
 
 
-class Outbox:
+class WriteBatch:
     """Lets the answers of one turn of the event loop go, once the journal has their messages.
 
     One write (and one fsync) for all connections of a turn: it is what makes a journal cheap.
@@ -28,7 +28,7 @@ class Outbox:
         journal: Journal | None,
         on_failure: Callable[[OSError], None],
     ) -> None:
-        """Call on_failure when the journal can not be written; no answer goes out then."""
+        """Call on_failure when the journal cannot be written; no answer goes out then."""
         self.loop = loop
         self.journal = journal
         self.on_failure = on_failure

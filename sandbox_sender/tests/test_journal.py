@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from messages_app.sandbox.contract import Message
-from messages_app.sandbox.journal import Journal, JournalError, read_journal
-from messages_app.sandbox.launch import PROJECT, RunningSandbox, run_sandbox
-from messages_app.sandbox.outbox import Outbox
+from sandbox_sender.contract import Message
+from sandbox_sender.journal import Journal, JournalError, read_journal
+from sandbox_sender.launch import PROJECT, RunningSandbox, run_sandbox
+from sandbox_sender.write_batch import WriteBatch
 
 BEARER = {"Authorization": "Bearer sandbox"}
 
@@ -159,9 +159,9 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(path: Path, content
 
 def test_a_journal_that_can_not_be_opened_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "journal.tsv"
-    command = [sys.executable, "-m", "messages_app.sandbox", "--port", "0", "--journal", str(path)]
+    command = [sys.executable, "-m", "sandbox_sender", "--port", "0", "--journal", str(path)]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=10)
-    expected = f"Sandbox sender: The journal {path} can not be used: No such file or directory.\n"
+    expected = f"Sandbox sender: The journal {path} cannot be used: No such file or directory.\n"
     assert (result.returncode, result.stdout, result.stderr) == (1, "", expected)
 
 
@@ -179,7 +179,7 @@ def test_a_full_disk_stops_the_sandbox_before_it_answers(
         send(sandbox, 2)
     assert sandbox.wait() == 1
     # The limit is also that of its stderr, a file here: the rest of the line may be missing.
-    assert "Sandbox sender: The journal can not be written" in capfd.readouterr().err
+    assert "Sandbox sender: The journal cannot be written" in capfd.readouterr().err
     assert count_events(path) == ({1: 1}, {})
 
 
@@ -195,10 +195,10 @@ def test_with_fsync_the_disk_is_waited_for_before_anyone_is_told(
 
     async def accept_two() -> None:
         journal = Journal(path, is_synced=True)
-        outbox = Outbox(asyncio.get_running_loop(), journal, on_failure=print)
+        write_batch = WriteBatch(asyncio.get_running_loop(), journal, on_failure=print)
         for number in (1, 2):
             journal.add("accepted", Message(number, 79991234567, "Hello"), 1.0)
-            outbox.add(Client())
+            write_batch.add(Client())
         assert events == []
         await asyncio.sleep(0)
         journal.close()

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from messages_app.sandbox.accounts import Accounts
-from messages_app.sandbox.control import Control
-from messages_app.sandbox.faults import FaultError, Faults
-from messages_app.sandbox.journal import Journal, JournalError
-from messages_app.sandbox.outbox import Outbox
-from messages_app.sandbox.ports import BACKLOG, PortError, hold_port, take_port
-from messages_app.sandbox.protocol import Connection
-from messages_app.sandbox.routes import ControlRoutes, SendRoutes
-from messages_app.sandbox.sends import Sends
+from sandbox_sender.accounts import Accounts
+from sandbox_sender.control import Control
+from sandbox_sender.faults import FaultError, Faults
+from sandbox_sender.journal import Journal, JournalError
+from sandbox_sender.ports import BACKLOG, PortError, hold_port, take_port
+from sandbox_sender.protocol import Connection
+from sandbox_sender.routes import ControlRoutes, SendRoutes
+from sandbox_sender.send_endpoint import SendEndpoint
+from sandbox_sender.write_batch import WriteBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Sandbox:
     """Everything that one sandbox consists of."""
 
     def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the ports and read the journal; raise PortError or JournalError if it can not."""
+        """Take the ports and read the journal; raise PortError or JournalError if it cannot."""
         self.options = options
         self.loop = loop
         self.stopped: asyncio.Future[None] = loop.create_future()
@@ -75,12 +75,12 @@ class Sandbox:
         self.control_port: int = self.control_socket.getsockname()[1]
         self.journal = Journal(options.journal, options.is_synced) if options.journal else None
         self.accounts = Accounts(self.journal, is_deduplicating=options.is_deduplicating)
-        self.outbox = Outbox(loop, self.journal, self.fail)
-        self.sends = Sends(self.accounts, options.token, options.faults)
+        self.write_batch = WriteBatch(loop, self.journal, self.fail)
+        self.send_endpoint = SendEndpoint(self.accounts, options.token, options.faults)
         self.control = Control(self.accounts, options.faults, self.follow_faults)
         self.connections: set[Connection] = set()
         self.listener: asyncio.Server | None = None
-        self.rising: asyncio.Task[None] | None = None
+        self.recovering: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Serve until stopped."""
@@ -108,22 +108,22 @@ class Sandbox:
 
     def build_connection(self) -> Connection:
         """Return the protocol of a new connection to the main port."""
-        routes = SendRoutes(self.sends, self.control)
-        return Connection(routes, self.outbox, self.accounts, self.connections)
+        routes = SendRoutes(self.send_endpoint, self.control)
+        return Connection(routes, self.write_batch, self.accounts, self.connections)
 
     def build_control_connection(self) -> Connection:
         """Return the protocol of a new connection to the control port; no outage cuts it."""
-        return Connection(ControlRoutes(self.control), self.outbox, self.accounts, set())
+        return Connection(ControlRoutes(self.control), self.write_batch, self.accounts, set())
 
     def follow_faults(self, faults: Faults) -> None:
         """Change over to other faults; raise FaultError when it is too early for it."""
-        if self.rising is not None and not self.rising.done():
+        if self.recovering is not None and not self.recovering.done():
             raise FaultError("The sandbox is just coming back from an outage. Try again.")
-        self.sends.set_faults(faults)
+        self.send_endpoint.set_faults(faults)
         if faults.outage and self.listener is not None:
             self.go_down(self.listener)
         elif not faults.outage and self.listener is None:
-            self.come_back()
+            self.end_outage()
 
     def go_down(self, listener: asyncio.Server) -> None:
         """Refuse new connections and cut the open ones."""
@@ -138,10 +138,10 @@ class Sandbox:
         for connection in list(self.connections):
             connection.cut()
 
-    def come_back(self) -> None:
+    def end_outage(self) -> None:
         """Let clients in again: from now on they can connect, and are served in a moment."""
         self.socket.listen(BACKLOG)
-        self.rising = self.loop.create_task(self.accept())
+        self.recovering = self.loop.create_task(self.accept())
 
     async def accept(self) -> None:
         """Serve the connections to the main port."""
@@ -157,7 +157,7 @@ class Sandbox:
     def fail(self, error: OSError) -> None:
         """End run() with an error: without its journal the sandbox must not answer."""
         if not self.stopped.done():
-            self.stopped.set_exception(JournalError(f"The journal can not be written: {error}."))
+            self.stopped.set_exception(JournalError(f"The journal cannot be written: {error}."))
 
     def close(self) -> None:
         """Leave nothing unwritten."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 
-from messages_app.sandbox.accounts import Accounts
-from messages_app.sandbox.answers import (
+from sandbox_sender.accounts import Accounts
+from sandbox_sender.answers import (
     HANG,
     OK,
     RESET,
@@ -17,9 +17,9 @@ from messages_app.sandbox.answers import (
     build_error,
     build_json,
 )
-from messages_app.sandbox.contract import ContractError, read_message
-from messages_app.sandbox.dice import Dice, RateLimit
-from messages_app.sandbox.faults import Faults
+from sandbox_sender.contract import ContractError, read_message
+from sandbox_sender.fault_draw import FaultDraw, RateLimit
+from sandbox_sender.faults import Faults
 
 BAD_REQUEST = build_error(400, "A fault of the sandbox: bad_request.")
 SERVER_ERROR = build_error(500, "A fault of the sandbox: server_error.")
@@ -39,7 +39,7 @@ GARBAGE = (
 LATE_FAULTS = {"reset_after": RESET, "hang_after": HANG}
 
 
-class Sends:
+class SendEndpoint:
     """Answers requests to send, by the contract or by a fault."""
 
     def __init__(self, accounts: Accounts, token: str, faults: Faults) -> None:
@@ -51,7 +51,7 @@ class Sends:
     def set_faults(self, faults: Faults) -> None:
         """Misbehave so from now on."""
         self.faults = faults
-        self.dice = Dice(faults)
+        self.draw = FaultDraw(faults)
         self.limit = RateLimit(faults.rate_limit)
 
     def answer(self, authorization: bytes, path_id: bytes, body: bytes) -> Answer:
@@ -68,7 +68,7 @@ class Sends:
         now = time.time()
         if self.limit.is_exceeded(now):
             return self.reject(self.build_throttled(), "rate_limit")
-        fault = self.dice.draw_fault()
+        fault = self.draw.draw_fault()
         if fault in EARLY_FAULTS:
             return self.reject(EARLY_FAULTS[fault](self), fault)
         self.accounts.accept(message, now)
@@ -114,16 +114,16 @@ class Sends:
 
     def pick_garbage(self) -> Answer:
         """Return one of the senseless answers."""
-        return self.dice.random.choice(GARBAGE)
+        return self.draw.random.choice(GARBAGE)
 
 
-EARLY_FAULTS: dict[str, Callable[[Sends], Answer]] = {
+EARLY_FAULTS: dict[str, Callable[[SendEndpoint], Answer]] = {
     "bad_request": lambda _: BAD_REQUEST,
-    "throttled": Sends.build_throttled,
+    "throttled": SendEndpoint.build_throttled,
     "server_error": lambda _: SERVER_ERROR,
-    "unavailable": Sends.build_unavailable,
+    "unavailable": SendEndpoint.build_unavailable,
     "wrong_code": lambda _: WRONG_CODE,
-    "garbage": Sends.pick_garbage,
+    "garbage": SendEndpoint.pick_garbage,
     "reset_before": lambda _: RESET,
     "hang": lambda _: HANG,
 }

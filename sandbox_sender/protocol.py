@@ -1,8 +1,8 @@
 """HTTP/1.1 connections of the sandbox: bytes to requests, and answers back in order.
 
 A request takes no task and no timer of its own: httptools parses it, the answer is ready when
-the parser returns, and goes out at the end of the event loop's turn (see Outbox). Only an answer
-that has to wait takes a place in a queue and a timer.
+the parser returns, and goes out at the end of the event loop's turn (see WriteBatch). Only an
+answer that has to wait takes a place in a queue and a timer.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import cast
 
 import httptools
 
-from messages_app.sandbox.accounts import Accounts
-from messages_app.sandbox.answers import (
+from sandbox_sender.accounts import Accounts
+from sandbox_sender.answers import (
     CONTINUE,
     DRAIN_SECONDS,
     HANG,
@@ -27,8 +27,8 @@ from messages_app.sandbox.answers import (
     Answer,
     build_error,
 )
-from messages_app.sandbox.outbox import Outbox
-from messages_app.sandbox.routes import Routes
+from sandbox_sender.routes import Routes
+from sandbox_sender.write_batch import WriteBatch
 
 # Bytes that may arrive before a request is complete.
 LARGEST_REQUEST = 1024 * 1024
@@ -37,7 +37,7 @@ TOO_LARGE = build_error(413, f"A request may have {LARGEST_REQUEST} bytes.").clo
 RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
-class Place:
+class ReplySlot:
     """An answer's place in the queue of a connection; empty until its time has come."""
 
     __slots__ = ("answer",)
@@ -50,16 +50,16 @@ class Connection(asyncio.Protocol):
     """One client's connection, through all its requests."""
 
     def __init__(
-        self, routes: Routes, outbox: Outbox, accounts: Accounts, peers: set[Connection]
+        self, routes: Routes, write_batch: WriteBatch, accounts: Accounts, peers: set[Connection]
     ) -> None:
         self.routes = routes
-        self.outbox = outbox
+        self.write_batch = write_batch
         self.accounts = accounts
         self.peers = peers
         self.parser = httptools.HttpRequestParser(self)
         self.transport: asyncio.Transport | None = None
         self.answers: list[Answer] = []
-        self.queue: deque[Place] = deque()
+        self.queue: deque[ReplySlot] = deque()
         self.is_closing = False
         self.unfinished_bytes = 0
         self.url = b""
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         else:
             if self.unfinished_bytes > LARGEST_REQUEST:
                 self.place(TOO_LARGE)
-        self.outbox.add(self)
+        self.write_batch.add(self)
 
     def pause_writing(self) -> None:
         """Read no more from a client that does not read its answers."""
@@ -153,20 +153,20 @@ class Connection(asyncio.Protocol):
         if not delay and not self.queue and answer is not HANG:
             self.answers.append(answer)
             return
-        place = Place()
+        place = ReplySlot()
         self.queue.append(place)
         self.accounts.in_flight += 1
         if answer is not HANG:
-            self.outbox.loop.call_later(delay, self.release, place, answer)
+            self.write_batch.loop.call_later(delay, self.release, place, answer)
 
-    def release(self, place: Place, answer: Answer) -> None:
+    def release(self, place: ReplySlot, answer: Answer) -> None:
         """Fill the answer's place, and let go what now stands at the head of the queue."""
         place.answer = answer
         while self.queue and (head := self.queue[0].answer) is not None:
             self.queue.popleft()
             self.accounts.in_flight -= 1
             self.answers.append(head)
-        self.outbox.add(self)
+        self.write_batch.add(self)
 
     def write_answers(self) -> None:
         """Write the answers whose time has come, and close the connection if the last says so."""
@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
         if last is RESET:
             self.reset()
         elif last.close_after != KEEP_OPEN:
-            self.outbox.loop.call_later(last.close_after, transport.close)
+            self.write_batch.loop.call_later(last.close_after, transport.close)
 
     def cut(self) -> None:
         """Reset the connection in an outage, unless it is closing and its last answer is due."""

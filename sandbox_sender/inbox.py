@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from messages_app.sandbox.accounts import Accounts, Delivery
-from messages_app.sandbox.faults import Faults, list_active
+from sandbox_sender.accounts import Accounts, Delivery
+from sandbox_sender.faults import Faults, list_active
 
 TOTALS = ("accepted", "unique", "repeated", "rejected", "in_flight")
 ROW = Template(
@@ -41,7 +41,7 @@ def render_inbox(accounts: Accounts, faults: Faults) -> bytes:
         rows="\n".join(rows) or NO_MESSAGES,
         count=len(rows),
     )
-    # JSON can carry half a surrogate pair, UTF-8 can not.
+    # JSON can carry half a surrogate pair, UTF-8 cannot.
     return page.encode("utf-8", errors="replace")
 
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from messages_app.sandbox.launch import PROJECT, READY, RunningSandbox, run_sandbox
+from sandbox_sender.launch import PROJECT, READY, RunningSandbox, run_sandbox
 
-MODULE = [sys.executable, "-m", "messages_app.sandbox"]
+MODULE = [sys.executable, "-m", "sandbox_sender"]
 MANAGE = [sys.executable, "manage.py", "sandbox_sender"]
 ENVIRONMENT = {**os.environ, "SECRET_KEY": "for this test only"}
 
@@ -66,7 +66,7 @@ def test_a_taken_port_is_one_clear_line(option: str) -> None:
     with run_sandbox() as sandbox:
         result = run("--port", "0", option, str(sandbox.port))
         expected = (
-            f"Sandbox sender: Port {sandbox.port} on 127.0.0.1 can not be used: it is taken. "
+            f"Sandbox sender: Port {sandbox.port} on 127.0.0.1 cannot be used: it is taken. "
             "Choose another, or 0 for any.\n"
         )
         assert (result.returncode, result.stdout, result.stderr) == (1, "", expected)
@@ -107,7 +107,7 @@ def test_the_help_knows_every_fault() -> None:
 
 
 def test_it_does_without_django() -> None:
-    code = "import sys, messages_app.sandbox.__main__; sys.exit('django' in sys.modules)"
+    code = "import sys, sandbox_sender.__main__; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 
 

@@ -13,8 +13,8 @@ from itertools import count
 import pytest
 import requests
 
-from messages_app.sandbox.faults import FAULT_FIELDS, FaultError, Faults, read_faults
-from messages_app.sandbox.launch import RunningSandbox, run_sandbox
+from sandbox_sender.faults import FAULT_FIELDS, FaultError, Faults, read_faults
+from sandbox_sender.launch import RunningSandbox, run_sandbox
 
 BEARER = {"Authorization": "Bearer sandbox"}
 next_id = count(1).__next__

@@ -11,7 +11,7 @@ BACKLOG = 2048
 
 
 class PortError(Exception):
-    """The port can not be had; the text says why and what to do."""
+    """The port cannot be had; the text says why and what to do."""
 
 
 def take_port(host: str, port: int) -> socket.socket:
@@ -22,7 +22,7 @@ def take_port(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
         raise PortError(
-            f"Port {port} on {host} can not be used: {reason}. Choose another, or 0 for any."
+            f"Port {port} on {host} cannot be used: {reason}. Choose another, or 0 for any."
         ) from error
     return sock
 

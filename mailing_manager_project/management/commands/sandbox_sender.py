@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from messages_app.sandbox.options import DESCRIPTION, add_arguments, read_options
-from messages_app.sandbox.server import serve
+from sandbox_sender.options import DESCRIPTION, add_arguments, read_options
+from sandbox_sender.server import serve
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the options, those of `python -m messages_app.sandbox`."""
+        """Declare the options, those of `python -m sandbox_sender`."""
         add_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from messages_app.sandbox.faults import FaultError, Faults, describe_faults, read_faults
-from messages_app.sandbox.server import Options
+from sandbox_sender.faults import FaultError, Faults, describe_faults, read_faults
+from sandbox_sender.server import Options
 
 DEFAULTS = Options()
 DESCRIPTION = (

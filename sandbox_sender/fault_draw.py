@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from messages_app.sandbox.faults import RATES, Faults
+from sandbox_sender.faults import RATES, Faults
 
 
-class Dice:
+class FaultDraw:
     """Draws from a set of faults; the same seed and the same requests, the same draws."""
 
     def __init__(self, faults: Faults) -> None:

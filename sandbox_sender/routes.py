@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from messages_app.sandbox.answers import Answer, build_method_not_allowed
-from messages_app.sandbox.control import Control
-from messages_app.sandbox.sends import Sends
+from sandbox_sender.answers import Answer, build_method_not_allowed
+from sandbox_sender.control import Control
+from sandbox_sender.send_endpoint import SendEndpoint
 
 SEND_PATHS = (b"/send", b"/v1/send")
 USE_POST = build_method_not_allowed("POST")
@@ -37,9 +37,9 @@ class ControlRoutes:
 class SendRoutes(ControlRoutes):
     """The main port: messages, and for convenience everything of the control port."""
 
-    def __init__(self, sends: Sends, control: Control) -> None:
+    def __init__(self, send_endpoint: SendEndpoint, control: Control) -> None:
         super().__init__(control)
-        self.sends = sends
+        self.send_endpoint = send_endpoint
 
     def answer(
         self, method: bytes, url: bytes, authorization: bytes, body: bytes
@@ -50,4 +50,5 @@ class SendRoutes(ControlRoutes):
             return super().answer(method, url, authorization, body)
         if method != b"POST":
             return USE_POST, 0.0
-        return self.sends.answer(authorization, path_id, body), self.sends.dice.draw_delay()
+        endpoint = self.send_endpoint
+        return endpoint.answer(authorization, path_id, body), endpoint.draw.draw_delay()
