@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.stage import CONCURRENCY, SENDING_PROCESSES, Stage, stage, workers
-from mailing_manager_project import programs
+from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
 LATENCY = 0.05  # seconds, of a sender that is not next door

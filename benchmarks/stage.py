@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from mailing_manager_project import programs
+from mailing_manager_project.launcher import programs
 from sandbox_sender.launch import RunningSandbox, run_sandbox
 from tests.servers import private_postgres, private_redis
 

@@ -9,7 +9,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from clients.models import Client
-from mailings.demo import report
+from mailing_manager_project.launcher.demo import report
 from mailings.models import Mailing
 from messages_app.models import Message
 from sandbox_sender.journal import read_journal

@@ -14,10 +14,9 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 
-import main
-from mailing_manager_project import installation
-from mailing_manager_project.broker import Broker
-from mailing_manager_project.child import Program
+from mailing_manager_project.launcher import command, installation
+from mailing_manager_project.launcher.broker import Broker
+from mailing_manager_project.launcher.process import Program
 from tests.main_program import MainProgram, manage, refusal, running, wait_until
 from tests.servers import free_port
 
@@ -162,21 +161,21 @@ def test_with_a_token_there_is_no_sandbox(
 ) -> None:
     monkeypatch.setenv("MESSAGE_SENDER_TOKEN", "real")
     monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
-    port = main.prepare(options, Broker("redis://there"))
+    port = command.prepare(options, Broker("redis://there"))
     assert os.environ["MESSAGE_SENDER_TOKEN"] == "real"
     assert os.environ["MESSAGE_SENDER_URL"] == "https://sender.example/v1"
-    assert "sandbox" not in names(main.list_programs(options, Broker("redis://there"), port))
+    assert "sandbox" not in names(command.list_programs(options, Broker("redis://there"), port))
 
 
 def test_without_a_token_there_is_only_the_sandbox(
     options: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
-    port = main.prepare(options, Broker("redis://there"))
+    port = command.prepare(options, Broker("redis://there"))
     assert port == options.sandbox_port
     assert os.environ["MESSAGE_SENDER_TOKEN"] == "sandbox"
     assert os.environ["MESSAGE_SENDER_URL"] == f"http://127.0.0.1:{port}/v1"
-    assert "sandbox" in names(main.list_programs(options, Broker("redis://there"), port))
+    assert "sandbox" in names(command.list_programs(options, Broker("redis://there"), port))
 
 
 def names(stages: list[list[Program]]) -> list[str]:
@@ -189,5 +188,5 @@ def test_a_port_that_is_none_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["main.py", f"--port={port}"])
     with pytest.raises(SystemExit, match="2"):
-        main.parse_arguments()
+        command.parse_arguments()
     assert "is not a port: choose one from 1 to 65535." in capsys.readouterr().err

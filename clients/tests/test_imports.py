@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,10 +16,11 @@ from clients import imports
 from clients.csv_rows import CsvRows
 from clients.imports import ImportResult, import_clients
 from clients.models import Client
+from mailing_manager_project.environment import BASE_DIR
 
 pytestmark = pytest.mark.django_db
 
-SAMPLE = Path(imports.__file__).parent / "sample" / "clients.csv"
+SAMPLE = BASE_DIR / "mailing_manager_project" / "launcher" / "sample" / "clients.csv"
 
 # Each example begins with what the last one left in the database, which is part of the test.
 many_examples = settings(

@@ -8,9 +8,9 @@ from time import monotonic
 
 import pytest
 
-from mailing_manager_project import broker
-from mailing_manager_project.broker import Broker, choose_broker
 from mailing_manager_project.environment import SetupError
+from mailing_manager_project.launcher import broker
+from mailing_manager_project.launcher.broker import Broker, choose_broker
 from tests.servers import free_port, private_redis
 
 

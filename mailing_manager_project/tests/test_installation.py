@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import authenticate, get_user_model
 
-from mailing_manager_project import installation
 from mailing_manager_project.environment import SetupError
-from mailing_manager_project.installation import (
+from mailing_manager_project.launcher import installation
+from mailing_manager_project.launcher.installation import (
     check_port,
     find_port,
     hold_folder,

@@ -7,7 +7,7 @@ import sys
 import pytest
 from tqdm import tqdm
 
-from mailing_manager_project.log_stream import LogStream
+from mailing_manager_project.launcher.log_stream import LogStream
 
 
 class Terminal(io.StringIO):

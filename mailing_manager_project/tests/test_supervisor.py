@@ -14,8 +14,8 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from mailing_manager_project.child import Program
-from mailing_manager_project.supervisor import Limits, Supervisor
+from mailing_manager_project.launcher.process import Program
+from mailing_manager_project.launcher.supervisor import Limits, Supervisor
 
 QUICK = Limits(stop=5, start=10, first_restart=0.01, deaths_at_start=100)
 FOREVER = "print('up', flush=True); import time; time.sleep(600)"
@@ -45,12 +45,12 @@ class Run:
         self.lines: list[tuple[str, str]] = []
         self.times: list[float] = []
         self.until = until
-        self.supervisor = Supervisor(stages, show=self.show, limits=limits)
+        self.supervisor = Supervisor(stages, on_line=self.on_line, limits=limits)
         began_at = monotonic()
         self.code = self.supervisor.run(when_ready)
         self.seconds = monotonic() - began_at
 
-    def show(self, name: str, line: str) -> None:
+    def on_line(self, name: str, line: str) -> None:
         self.lines.append((name, line))
         self.times.append(monotonic())
         if self.until(self):
@@ -336,11 +336,11 @@ def test_an_error_of_our_own_leaves_nothing_running() -> None:
 def test_programs_die_with_a_supervisor_that_is_killed() -> None:
     supervisor = """
 import sys
-from mailing_manager_project.child import Program
-from mailing_manager_project.supervisor import Supervisor
+from mailing_manager_project.launcher.process import Program
+from mailing_manager_project.launcher.supervisor import Supervisor
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-show = lambda name, line: print(line, flush=True)
-Supervisor([[Program("it", [sys.executable, "-c", code])]], show=show).run(lambda: None)
+on_line = lambda name, line: print(line, flush=True)
+Supervisor([[Program("it", [sys.executable, "-c", code])]], on_line=on_line).run(lambda: None)
 """
     with subprocess.Popen([sys.executable, "-c", supervisor], stdout=subprocess.PIPE) as process:
         assert process.stdout

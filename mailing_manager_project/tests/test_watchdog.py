@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from django.db import InterfaceError, connection
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from pytest_django import Settings
 
-from mailing_manager_project import watchdog
-from mailing_manager_project.watchdog import FRESH, PATIENCE, SIGNS, Watchdog
+from mailing_manager_project.launcher import watchdog
+from mailing_manager_project.launcher.watchdog import (
+    FRESH,
+    SHORTEST_STALL,
+    SIGNS,
+    Watchdog,
+    stall_timeout,
+)
 from messages_app import clock
+from messages_app.delivery import lease_length
 from messages_app.models import Heartbeat
 from tests.servers import free_port
 
@@ -67,7 +75,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 @pytest.fixture
 def dog(world: World) -> Watchdog:
     broker: Any = world
-    return Watchdog(broker, lambda name: world.restarted.append(name))
+    return Watchdog(broker, lambda name: world.restarted.append(name), stall_timeout=SHORTEST_STALL)
 
 
 @pytest.fixture
@@ -86,7 +94,7 @@ def away(world: World) -> Iterator[Callable[[], None]]:
 
 
 STALE = FRESH + SECOND
-LONG = PATIENCE + 10 * SECOND
+LONG = SHORTEST_STALL + 10 * SECOND
 
 
 def test_whoever_shows_signs_of_life_is_left_alone(world: World, dog: Watchdog) -> None:
@@ -98,12 +106,19 @@ def test_whoever_shows_signs_of_life_is_left_alone(world: World, dog: Watchdog) 
     ("sign", "name"),
     [("beat", "beat"), ("start_mailing", "mailings"), ("send_message", "messages")],
 )
-def test_a_program_that_shows_none_is_started_anew_when_patience_ends(
+def test_a_program_that_shows_none_is_started_anew_in_the_end(
     world: World, dog: Watchdog, sign: str, name: str
 ) -> None:
     world.show_signs(**{sign: STALE})
-    assert world.watch(dog, PATIENCE) == []
+    assert world.watch(dog, SHORTEST_STALL) == []
     assert world.watch(dog, 10 * SECOND) == [name]
+
+
+def test_a_slow_sender_makes_it_wait_longer_than_a_delivery_takes(settings: Settings) -> None:
+    settings.MESSAGE_SENDER_TIMEOUT = 10
+    assert stall_timeout() == SHORTEST_STALL
+    settings.MESSAGE_SENDER_TIMEOUT = 100
+    assert stall_timeout() > lease_length() + timedelta(seconds=100)
 
 
 def test_so_is_one_that_never_showed_any(world: World, dog: Watchdog) -> None:
@@ -115,14 +130,14 @@ def test_so_is_one_that_never_showed_any(world: World, dog: Watchdog) -> None:
 def test_it_then_has_as_long_again_to_show_some(world: World, dog: Watchdog) -> None:
     world.show_signs(send_message=STALE)
     assert world.watch(dog, LONG) == ["messages"]
-    assert world.watch(dog, PATIENCE) == []
+    assert world.watch(dog, SHORTEST_STALL) == []
     assert world.watch(dog, 10 * SECOND) == ["messages"]
 
 
 def test_a_sign_in_between_is_all_that_is_asked_for(world: World, dog: Watchdog) -> None:
     for _ in range(3):
         world.show_signs(send_message=STALE)
-        assert world.watch(dog, PATIENCE) == []
+        assert world.watch(dog, SHORTEST_STALL) == []
         world.show_signs()
         assert world.watch(dog, 10 * SECOND) == []
 
@@ -136,7 +151,7 @@ def test_the_others_then_have_all_their_time(world: World, dog: Watchdog) -> Non
     world.show_signs(beat=STALE, send_message=STALE)
     assert world.watch(dog, LONG) == ["beat"]
     world.show_signs(send_message=STALE)
-    assert world.watch(dog, PATIENCE) == []
+    assert world.watch(dog, SHORTEST_STALL) == []
     assert world.watch(dog, 10 * SECOND) == ["messages"]
 
 
@@ -153,7 +168,7 @@ def test_once_the_broker_is_back_workers_have_all_their_time(world: World, dog: 
     world.has_broker = False
     world.watch(dog, LONG)
     world.has_broker = True
-    assert world.watch(dog, PATIENCE) == []
+    assert world.watch(dog, SHORTEST_STALL) == []
     assert world.watch(dog, 10 * SECOND) == ["messages"]
 
 

@@ -17,8 +17,8 @@ import psutil
 import psycopg
 import redis
 
-from mailing_manager_project import programs
 from mailing_manager_project.environment import BASE_DIR
+from mailing_manager_project.launcher import programs
 from tests.faults.keeper import Keeper
 from tests.faults.rest_api import RestApi
 from tests.faults.sizes import IS_FULL, PATIENCE, REPEAT, REQUEST_TIMEOUT

@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from mailing_manager_project.child import Program
 from mailing_manager_project.environment import BASE_DIR
+from mailing_manager_project.launcher.process import Program
 
 TICK = 0.1  # seconds between looks at the processes
 STOP_SECONDS = 10

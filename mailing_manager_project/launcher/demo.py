@@ -22,10 +22,10 @@ from messages_app.models import Message
 from messages_app.stats import counts
 from sandbox_sender.journal import read_journal
 
-SAMPLE = Path(__file__).resolve().parent.parent / "clients" / "sample" / "clients.csv"
+SAMPLE = Path(__file__).resolve().parent / "sample" / "clients.csv"
 TEXT = "Your summer discount of 20 % is ready: show this message at the till until Sunday."
 WINDOW = timedelta(hours=1)
-PATIENCE = 600  # seconds
+DEMO_TIMEOUT = 600  # seconds
 LOOK_EVERY = 0.2  # seconds
 SAY_EVERY = 3  # seconds, where there is no terminal for a progress bar
 
@@ -87,7 +87,7 @@ def report(mailing: Mailing, clients: int, journal: Path, write: Write) -> bool:
 
 
 def _watch(mailing: Mailing, total: int, write: Write, is_stopping: Event) -> None:
-    """Show progress until no message is pending, or patience ends."""
+    """Show progress until no message is pending, or DEMO_TIMEOUT ends."""
     began_at = said_at = monotonic()
     is_terminal = sys.stdout.isatty()
     with tqdm(total=total, unit=" messages", file=sys.stdout, disable=not is_terminal) as bar:
@@ -97,8 +97,8 @@ def _watch(mailing: Mailing, total: int, write: Write, is_stopping: Event) -> No
             bar.update(done - bar.n)
             if is_over:
                 return
-            if now - began_at > PATIENCE:
-                logger.error("The demo is not done after %d s; it is left alone.", PATIENCE)
+            if now - began_at > DEMO_TIMEOUT:
+                logger.error("The demo is not done after %d s; it is left alone.", DEMO_TIMEOUT)
                 return
             if not is_terminal and now - said_at >= SAY_EVERY:
                 said_at = now

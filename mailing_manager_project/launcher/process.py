@@ -21,7 +21,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 logger = logging.getLogger("supervisor")
 
-Show = Callable[[str, str], None]
+OnLine = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Program:
     hint: str = ""
 
 
-class Child:
+class ManagedProcess:
     """A program, and the process that it is now, if any. It belongs to a supervisor."""
 
-    def __init__(self, program: Program, show: Show, healthy: float) -> None:
+    def __init__(self, program: Program, on_line: OnLine, healthy: float) -> None:
         self.program = program
         self.deaths = 0  # in a row
         self.was_healthy = False
-        self._show = show
+        self._on_line = on_line
         self._healthy = healthy
         self._process: subprocess.Popen[str] | None = None
         self._reader: Thread | None = None
@@ -53,11 +53,11 @@ class Child:
         self._start_at = 0.0
 
     def start_in(self, seconds: float) -> None:
-        """Have `look_after` start it, but not before so many seconds from now."""
+        """Have `poll` start it, but not before so many seconds from now."""
         self._start_at = monotonic() + seconds
 
     def start(self) -> None:
-        """Start the process; `look_after` tells if that failed."""
+        """Start the process; `poll` tells if that failed."""
         self._start_at = monotonic()
         try:
             # The commands are our own, and each process leads a group, so that what it starts
@@ -89,7 +89,7 @@ class Child:
         """Tell whether there is a process."""
         return self._process is not None and self._process.poll() is None
 
-    def look_after(self) -> str:
+    def poll(self) -> str:
         """Start again what waits for that; return how it ended, if it has just ended."""
         if self.is_running():
             return ""
@@ -102,9 +102,9 @@ class Child:
         if age >= self._healthy:
             self.was_healthy, self.deaths = True, 0
         self.deaths += 1
-        return f"{self._bury()} after {age:.0f} s"
+        return f"{self._reap()} after {age:.0f} s"
 
-    def _bury(self) -> str:
+    def _reap(self) -> str:
         """Clear away what is left of a process; return how it ended."""
         if self._process:
             code = self._process.returncode
@@ -136,7 +136,7 @@ class Child:
     def _read(self, lines: IO[str]) -> None:
         with lines:
             for line in lines:
-                self._show(self.program.name, line.rstrip())
+                self._on_line(self.program.name, line.rstrip())
 
 
 def _describe_end(code: int) -> str:

@@ -10,11 +10,15 @@ from datetime import timedelta
 from threading import Thread
 from time import monotonic, sleep
 
+from django.conf import settings
 from django.db import Error, connections
 
-from mailing_manager_project.broker import Broker
+from mailing_manager_project.launcher.broker import Broker
 
-PATIENCE = timedelta(minutes=5)  # longer than any task
+SHORTEST_STALL = timedelta(minutes=5)
+# The longest that a healthy task is silent: a delivery works under one lease of six requests'
+# time, and waits up to one more request for its last answers.
+REQUESTS_OF_A_TASK = 7
 LOOK_INTERVAL = 10.0  # seconds
 FRESH = timedelta(minutes=2)  # for a sign of a tick that comes every minute
 # The programs whose work leaves signs, and under which name.
@@ -23,16 +27,25 @@ SIGNS = {"beat": "beat", "mailings": "start_mailing", "messages": "send_message"
 logger = logging.getLogger("watchdog")
 
 
+def stall_timeout() -> timedelta:
+    """Return for how long a program may be silent: longer than any task takes."""
+    request = timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
+    return max(SHORTEST_STALL, FRESH + REQUESTS_OF_A_TASK * request)
+
+
 class Watchdog:
     """Looks at the signs of life from time to time, in a thread of its own."""
 
     def __init__(
-        self, broker: Broker, restart: Callable[[str], None], *, patience: timedelta = PATIENCE
+        self, broker: Broker, restart: Callable[[str], None], *, stall_timeout: timedelta
     ) -> None:
-        """Prepare; `restart` is called with the name of a program that stands still."""
+        """Prepare; `restart` is called with the name of a program that stands still.
+
+        A program stands still when its sign of life is older than FRESH for `stall_timeout`.
+        """
         self._broker = broker
         self._restart = restart
-        self._patience = patience.total_seconds()
+        self._stall_timeout = stall_timeout.total_seconds()
         self._well_at = dict.fromkeys(SIGNS, monotonic())
 
     def start(self) -> None:
@@ -45,7 +58,7 @@ class Watchdog:
         for name, sign in SIGNS.items():
             if ages is None or ages.get(sign, FRESH) < FRESH or self._is_excused(name, ages):
                 self._well_at[name] = monotonic()
-            elif monotonic() - self._well_at[name] > self._patience:
+            elif monotonic() - self._well_at[name] > self._stall_timeout:
                 self._well_at[name] = monotonic()
                 self._restart(name)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from mailing_manager_project.broker import Broker
-from mailing_manager_project.child import Program
+from mailing_manager_project.launcher.broker import Broker
+from mailing_manager_project.launcher.process import Program
 
 LOCALHOST = "127.0.0.1"
 PYTHON = (sys.executable, "-m")

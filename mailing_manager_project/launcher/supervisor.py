@@ -9,10 +9,10 @@ from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic
 
-from mailing_manager_project.child import Child, Program, Show
+from mailing_manager_project.launcher.process import ManagedProcess, OnLine, Program
 
 TICK = 0.1  # seconds between looks at the processes
-LAST_MOMENTS = 0.75  # seconds of the stop that each earlier stage has for itself
+STAGE_STOP_SECONDS = 0.75  # seconds of the stop that each earlier stage has for itself
 
 logger = logging.getLogger("supervisor")
 
@@ -46,12 +46,15 @@ class Supervisor:
     """
 
     def __init__(
-        self, stages: Sequence[Sequence[Program]], *, show: Show, limits: Limits = Limits()
+        self, stages: Sequence[Sequence[Program]], *, on_line: OnLine, limits: Limits = Limits()
     ) -> None:
-        """Prepare; `show` gets every line that the program of a name writes."""
+        """Prepare; `on_line` gets every line that the program of a name writes."""
         self.is_stopping = Event()
-        self._stages = [[Child(p, show, limits.healthy) for p in stage] for stage in stages]
-        self._running: list[Child] = []
+        self._stages = [
+            [ManagedProcess(program, on_line, limits.healthy) for program in stage]
+            for stage in stages
+        ]
+        self._running: list[ManagedProcess] = []
         self._limits = limits
         self._is_impatient = False
         # Simple, because a signal handler may put while the main thread gets.
@@ -83,15 +86,15 @@ class Supervisor:
         """Ask, from any thread, for a program that stands still to be started anew."""
         self._stalled.put(name)
 
-    def _start(self, stage: Sequence[Child]) -> None:
-        for child in stage:
-            child.start()
-            self._running.append(child)
+    def _start(self, stage: Sequence[ManagedProcess]) -> None:
+        for process in stage:
+            process.start()
+            self._running.append(process)
         deadline = monotonic() + self._limits.start
-        while silent := [child for child in stage if not child.answers()]:
+        while silent := [process for process in stage if not process.answers()]:
             self._watch()
             if monotonic() > deadline:
-                names = ", ".join(child.program.name for child in silent)
+                names = ", ".join(process.program.name for process in silent)
                 logger.error("No answer from %s in %.0f s.", names, self._limits.start)
                 raise StopRequestedError(1)
 
@@ -101,25 +104,27 @@ class Supervisor:
             raise StopRequestedError(self._codes.get(timeout=TICK))
         with suppress(Empty):
             self._restart(self._stalled.get_nowait())
-        for child in self._running:
-            if how := child.look_after():
-                self._restart_later(child, how)
+        for process in self._running:
+            if how := process.poll():
+                self._restart_later(process, how)
 
     def _restart(self, name: str) -> None:
-        for child in self._running:
-            if child.program.name == name:
+        for process in self._running:
+            if process.program.name == name:
                 logger.error("%s runs but does nothing any more; it is started anew.", name)
-                child.kill()
-                child.start_in(0)
+                process.kill()
+                process.start_in(0)
 
-    def _restart_later(self, child: Child, how: str) -> None:
-        name, hint = child.program.name, child.program.hint
+    def _restart_later(self, process: ManagedProcess, how: str) -> None:
+        name, hint = process.program.name, process.program.hint
         limits = self._limits
-        if child.deaths >= (limits.deaths if child.was_healthy else limits.deaths_at_start):
-            logger.error("%s %s (death %d in a row); giving up. %s", name, how, child.deaths, hint)
+        if process.deaths >= (limits.deaths if process.was_healthy else limits.deaths_at_start):
+            logger.error(
+                "%s %s (death %d in a row); giving up. %s", name, how, process.deaths, hint
+            )
             raise StopRequestedError(1)
-        wait = min(limits.first_restart * 2 ** (child.deaths - 1), limits.longest_restart)
-        child.start_in(wait)
+        wait = min(limits.first_restart * 2 ** (process.deaths - 1), limits.longest_restart)
+        process.start_in(wait)
         logger.error("%s %s; it is started again in %.0f s. %s", name, how, wait, hint)
 
     def _stop_all(self) -> None:
@@ -127,21 +132,21 @@ class Supervisor:
         logger.info("Stopping. Ctrl-C stops at once.")
         deadline = monotonic() + self._limits.stop
         for place, stage in reversed(list(enumerate(self._stages))):
-            self._stop(stage, deadline - LAST_MOMENTS * place)
+            self._stop(stage, deadline - STAGE_STOP_SECONDS * place)
         logger.info("Stopped.")
 
-    def _stop(self, stage: Sequence[Child], deadline: float) -> None:
-        for child in stage:
-            child.terminate()
+    def _stop(self, stage: Sequence[ManagedProcess], deadline: float) -> None:
+        for process in stage:
+            process.terminate()
         while (slow := [c for c in stage if c.is_running()]) and not self._is_impatient:
             if monotonic() > deadline:
-                names = ", ".join(child.program.name for child in slow)
+                names = ", ".join(process.program.name for process in slow)
                 logger.warning("Killing what does not stop: %s.", names)
                 break
             with suppress(Empty):
                 self._codes.get(timeout=TICK / 2)
-        for child in stage:
-            child.kill()
+        for process in stage:
+            process.kill()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,0 +1,191 @@
+"""The command line of main.py.
+
+It prepares the installation, then runs the web server, beat and the workers, and what else is
+missing: a Redis, and without a sender token the sandbox sender. It starts again what dies, and
+takes everything down with it on Ctrl-C or SIGTERM.
+
+Exit code: 0 after a requested stop; 1 when something could not be kept running, or the demo
+failed; 2 when it cannot start like this.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from threading import Thread
+
+from django.conf import settings
+from django.db import connections
+
+from mailing_manager_project.environment import BASE_DIR, VAR_DIR, SetupError, env
+from mailing_manager_project.launcher import installation, programs
+from mailing_manager_project.launcher.broker import Broker, choose_broker
+from mailing_manager_project.launcher.log_stream import LogStream
+from mailing_manager_project.launcher.process import Program
+from mailing_manager_project.launcher.programs import LOCALHOST
+from mailing_manager_project.launcher.supervisor import Limits, Supervisor
+from mailing_manager_project.launcher.watchdog import Watchdog, stall_timeout
+
+JOURNAL = VAR_DIR / "sandbox_journal"  # what the sandbox sender accepted
+SANDBOX_NOTICE = "No MESSAGE_SENDER_TOKEN: all goes to the sandbox, NOTHING LEAVES THIS MACHINE."
+RULE = "=" * 78
+
+logger = logging.getLogger("main")
+
+
+def main() -> int:
+    """Run everything, and return the exit code."""
+    options = parse_arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.chdir(BASE_DIR)  # where the programs find the code
+    try:
+        with installation.hold_folder(), choose_broker() as broker:
+            sandbox_port = prepare(options, broker)
+            return run(options, broker, sandbox_port)
+    except (SetupError, PermissionError) as error:
+        sys.stderr.write(f"Mailing Manager cannot start. {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Run Mailing Manager: web server, beat, workers, and what they need.",
+        epilog="Settings come from the environment and .env; see .env.example.",
+    )
+    parser.add_argument("--host", default=LOCALHOST, help="address to serve (%(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=8000, help="port to serve (%(default)s)"
+    )
+    parser.add_argument(
+        "--sandbox-port",
+        type=port_number,
+        default=8025,
+        help="port of the sandbox sender, or the next one that is free (%(default)s)",
+    )
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="send a sample mailing to sample clients, in the sandbox; "
+        "without a terminal, stop when it is delivered",
+    )
+    return parser.parse_args()
+
+
+def port_number(text: str) -> int:
+    """Return the number of a port, or refuse it."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose one from 1 to 65535.")
+    return int(text)
+
+
+def prepare(options: argparse.Namespace, broker: Broker) -> int:
+    """Make what is missing, and settle what the programs will find in their environment.
+
+    Return the port of the sandbox sender; 0 when there is a token, and thus no sandbox.
+
+    Raises:
+        SetupError: it cannot start like this.
+    """
+    installation.check_port(options.host, options.port)
+    os.environ["CELERY_BROKER_URL"] = broker.url
+    sandbox_port = 0
+    if not env.str("MESSAGE_SENDER_TOKEN", default=""):
+        sandbox_port = installation.find_port(
+            LOCALHOST, options.sandbox_port, other_than=options.port
+        )
+        # Whatever address is set: without a token nothing leaves this machine.
+        os.environ["MESSAGE_SENDER_URL"] = f"http://{LOCALHOST}:{sandbox_port}/v1"
+        os.environ["MESSAGE_SENDER_TOKEN"] = "sandbox"
+    elif options.demo:
+        raise SetupError(
+            "MESSAGE_SENDER_TOKEN is set, and the demo must not send its sample to real people. "
+            "Leave the token empty for the demo."
+        )
+    installation.make_secret_key()
+    installation.prepare_database()
+    return sandbox_port
+
+
+def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
+    """Keep the programs running until a stop is asked for; return the exit code."""
+    stages = list_programs(options, broker, sandbox_port)
+    names = [program.name for stage in stages for program in stage]
+    stream = LogStream(names)
+    log = logging.getLogger()
+    stream.setFormatter(log.handlers[0].formatter)
+    log.handlers = [stream]
+    logger.info("Starting %s.", ", ".join(names))
+    if broker.command:
+        logger.info("This Redis is for a first run; set CELERY_BROKER_URL in production.")
+    if sandbox_port:
+        logger.warning(SANDBOX_NOTICE)
+    # What is in flight at the stop is waited for.
+    limits = Limits(stop=settings.MESSAGE_SENDER_TIMEOUT + 5)
+    supervisor = Supervisor(stages, on_line=stream.show, limits=limits)
+    Watchdog(broker, supervisor.restart, stall_timeout=stall_timeout()).start()
+    announcement = partial(announce, stream, options, sandbox_port)
+    if not options.demo:
+        return supervisor.run(announcement)
+    demo = Thread(target=deliver_sample, args=[supervisor, stream, announcement], daemon=True)
+    return supervisor.run(demo.start)
+
+
+def list_programs(
+    options: argparse.Namespace, broker: Broker, sandbox_port: int
+) -> list[list[Program]]:
+    """Return the programs in stages: those of each need those before it."""
+    return [
+        [programs.redis(broker)] if broker.command else [],
+        [programs.sandbox(sandbox_port, JOURNAL)] if sandbox_port else [],
+        [
+            programs.web(options.host, options.port),
+            programs.beat(),
+            programs.worker("mailings", processes=1),
+            programs.worker("messages", processes=settings.MESSAGE_SENDER_PROCESSES),
+        ],
+    ]
+
+
+def announce(stream: LogStream, options: argparse.Namespace, sandbox_port: int) -> None:
+    """Write where everything is, how to log in and how to stop."""
+    site = f"http://{programs.address(programs.reachable(options.host), options.port)}"
+    lines = [f"Admin          {site}/admin/", f"Swagger UI     {site}/api/v1/docs/"]
+    if sandbox_port:
+        lines += [f"Sandbox inbox  http://{LOCALHOST}:{sandbox_port}/", "", SANDBOX_NOTICE]
+    # Made only now, so that a password that was never shown is not lost.
+    if password := installation.make_first_account():
+        lines += ["", f"LOG IN as {installation.ADMIN} with the password {password}"]
+        lines += ["It is shown only this once; change it in the admin."]
+    else:
+        lines += ["", "Log in as before. Forgotten: python manage.py changepassword NAME"]
+    connections.close_all()
+    lines += ["Ctrl-C stops everything."]
+    stream.write("\n".join([RULE, "Mailing Manager is running.", "", *lines, RULE]))
+
+
+def deliver_sample(
+    supervisor: Supervisor, stream: LogStream, announcement: Callable[[], None]
+) -> None:
+    """Run the demo beside the programs; then stop them, unless somebody is there to look."""
+    # Models can be imported only now that Django is set up.
+    from mailing_manager_project.launcher.demo import run_demo
+
+    code = 1
+    try:
+        is_good = run_demo(journal=JOURNAL, write=stream.write, is_stopping=supervisor.is_stopping)
+        code = 0 if is_good else 1
+        if not supervisor.is_stopping.is_set():
+            announcement()
+    except Exception:
+        # A thread's exception would end nothing but the thread.
+        logger.exception("The demo failed.")
+    finally:
+        connections.close_all()
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        supervisor.stop(code)
