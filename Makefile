@@ -16,7 +16,7 @@ demo: $(READY)
 test: $(READY_DEV)
 	@$(PY) -m pytest -n auto -m "not faults"
 	@echo "Once more on SQLite: everything that a database decides."
-	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" clients mailings messages_app
+	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app
 
 # Faults of every kind, one after the other; FAULTS=full for hours of them (docs/reliability.md).
 faults: $(READY_DEV)

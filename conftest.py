@@ -79,9 +79,9 @@ def now() -> datetime:
 @pytest.fixture
 def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine read this process's clock, which a test can set, not the database's."""
-    monkeypatch.setattr("messages_app.clock.now", timezone.now)
-    for module in ("clock", "intake", "delivery"):
-        monkeypatch.setattr(f"messages_app.{module}.ticks", time.time)
+    monkeypatch.setattr("toolkit.clock.now", timezone.now)
+    for module in ("toolkit.clock", "messages_app.intake", "messages_app.delivery"):
+        monkeypatch.setattr(f"{module}.monotonic", time.time)
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from django.core.exceptions import ValidationError
 from django.db import connection
 from django.utils import timezone
 
-from clients import phone_numbers, time_zones
+from clients import phone_numbers
 from clients.csv_rows import CsvRows, Row
 from clients.models import Client
+from toolkit import time_zones
 
 KEY = "phone_number"
 OPTIONAL = ("operator_code", "tag", "timezone")

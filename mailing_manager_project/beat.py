@@ -48,8 +48,8 @@ class Scheduler(DatabaseScheduler):
     @staticmethod
     def _leave_sign() -> None:
         # The scheduler is named in the settings, which are read before models can be imported.
-        from messages_app import clock
         from messages_app.models import Heartbeat
+        from toolkit import clock
 
         Heartbeat.objects.beat("beat", clock.now())
 

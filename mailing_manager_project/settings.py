@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "timezone_field",
+    "toolkit.console",
     "clients",
     "mailings",
     "messages_app",
@@ -251,25 +252,25 @@ MESSAGE_SENDER_IDEMPOTENT = _flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "mailing_manager_project.api.authentication.StrictTokenAuthentication",
+        "toolkit.rest.authentication.StrictTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["mailing_manager_project.api.parsers.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "mailing_manager_project.api.pagination.CursorPages",
-    "DEFAULT_FILTER_BACKENDS": ["mailing_manager_project.api.filters.StrictFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "mailing_manager_project.api.schema.Schema",
+    "DEFAULT_PARSER_CLASSES": ["toolkit.rest.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "toolkit.rest.pagination.CursorPages",
+    "DEFAULT_FILTER_BACKENDS": ["toolkit.rest.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "toolkit.rest.schema.Schema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "mailing_manager_project.api.errors.ErrorHandler",
+    "EXCEPTION_HANDLER_CLASS": "toolkit.rest.errors.ErrorHandler",
     "ERROR_SCHEMAS": {
-        "400": "mailing_manager_project.api.schema.BadRequestResponse",
-        "409": "mailing_manager_project.api.schema.ConflictResponse",
-        "413": "mailing_manager_project.api.schema.TooLargeResponse",
-        "503": "mailing_manager_project.api.schema.UnavailableResponse",
+        "400": "toolkit.rest.schema.BadRequestResponse",
+        "409": "toolkit.rest.schema.ConflictResponse",
+        "413": "toolkit.rest.schema.TooLargeResponse",
+        "503": "toolkit.rest.schema.UnavailableResponse",
     },
     "ALLOWED_ERROR_STATUS_CODES": [
         *("400", "401", "403", "404", "405", "406", "409", "413", "415", "503")

@@ -8,7 +8,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from clients.api.views import ClientViewSet
-from mailing_manager_project.api.views import Health, NoSuchAddress
+from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet

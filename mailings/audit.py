@@ -28,14 +28,14 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Greatest
 
-from clients.windows import Window, opening
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
-from messages_app import clock
 from messages_app.models import Attempt, ErrorCode, Lease, Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import counts
 from sandbox_sender.journal import JournalRecord, read_journal
+from toolkit import clock
+from toolkit.sending_hours import Window, next_opening
 
 GRACE = timedelta(minutes=5)  # that the minute's tick may take to put something right
 ANSWER_DELAY = timedelta(seconds=5)  # from an answer's coming to its being written, at most
@@ -287,7 +287,7 @@ def _outside_windows(
     hours = (f"{message}mailing__window_start", f"{message}mailing__window_end")
     rows = rows.exclude(**{hours[0]: None})
     for pk, at, zone, *ends in rows.values_list(f"{message}pk", moment, "zone", *hours).iterator():
-        if opening(Window(*ends), zone, at - slack) > at:
+        if next_opening(Window(*ends), zone, at - slack) > at:
             yield pk
 
 

@@ -2,8 +2,9 @@
 
 from django.core.exceptions import ValidationError
 
-from clients import tags, time_zones
+from clients import tags
 from clients.tags import MAX_LENGTH
+from toolkit import time_zones
 
 KEYS = ("operator_code", "tag", "timezone")
 MAX_VALUES = 1000

@@ -4,9 +4,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
 
-from clients.windows import Window
 from mailings.filters import validate_filters
 from mailings.querysets import MailingQuerySet
+from toolkit.sending_hours import Window
 
 
 class Mailing(models.Model):

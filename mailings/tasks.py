@@ -8,10 +8,11 @@ from django.db import transaction
 
 from mailings import services
 from mailings.models import Mailing
-from messages_app import clock, recovery
+from messages_app import recovery
 from messages_app.models import Heartbeat
-from messages_app.publishing import publish
 from messages_app.tasks import patience, ring
+from toolkit import clock
+from toolkit.publishing import publish
 
 TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
 

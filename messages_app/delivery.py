@@ -13,12 +13,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from messages_app import brakes, recovery, sender
-from messages_app.clock import Clock, ticks
 from messages_app.intake import LOOK_DELAY, Intake, Waiting
 from messages_app.models import Brakes, Lease, Message
 from messages_app.outcomes import outcome
 from messages_app.spool import Spool
 from messages_app.statements import Outcome
+from toolkit.clock import Clock, monotonic
 
 LEASE = 6  # times the longest request
 LEASE_MARGIN = 1.5  # the same: a request is begun only while its lease covers it to the end
@@ -62,13 +62,13 @@ class _Delivery:
             mailing_id=mailing_id,
             expires_at=clock.now() + lease_length(),
         )
-        end = ticks() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
+        end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
         self._intake = Intake(self._lease, clock, end=end)
         self._open: dict[int, Waiting] = {}
         self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
         self._run = brakes.Run()
-        self._recorded_at = ticks()
+        self._recorded_at = monotonic()
 
     def run(self) -> None:
         self._spool = Spool(self._lease.token, self._lease.mailing_id)
@@ -160,7 +160,7 @@ class _Delivery:
         """Tell whether enough has come, or has waited long enough, or the brakes must know."""
         number = len(self._sent) + len(self._outcomes)
         is_last = number > 0 and not self._open and not self._intake
-        is_enough = number >= RECORD_SIZE or ticks() - self._recorded_at >= RECORD_DELAY
+        is_enough = number >= RECORD_SIZE or monotonic() - self._recorded_at >= RECORD_DELAY
         return is_last or is_enough or self._run.is_alarming
 
     def _record(self) -> None:
@@ -180,7 +180,7 @@ class _Delivery:
         if messages.release(late, token=lease.token) < len(late):
             recovery.put_back(late, lease, now=self._clock.now())
         self._intake.late = []
-        self._recorded_at = ticks()
+        self._recorded_at = monotonic()
 
     def _heed(self) -> None:
         """Tell the brakes how it goes, and stop if they say so."""

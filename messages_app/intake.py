@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from clients.windows import Window, closing, opening
 from messages_app import brakes, services
-from messages_app.clock import Clock, ticks
 from messages_app.models import Brakes, Lease, Message
 from messages_app.statements import Claimed
+from toolkit.clock import Clock, monotonic
+from toolkit.sending_hours import Window, next_closing, next_opening
 
 TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
 MAX_CLAIM = 2000  # messages
@@ -22,7 +22,10 @@ LATENESS = 0.04  # seconds that a message may miss its booked moment by, lest th
 
 
 class Waiting(NamedTuple):
-    """A claimed message on its way to the transport. Moments to begin in are in ticks."""
+    """A claimed message on its way to the transport.
+
+    `begin_at` and `begin_before` are readings of the monotonic clock.
+    """
 
     message: Claimed
     text: str  # as JSON
@@ -35,7 +38,7 @@ class Intake:
     """The claimed messages of one delivery that are not handed over yet."""
 
     def __init__(self, lease: Lease, clock: Clock, *, end: float) -> None:
-        """Claim under a lease; no request may begin after `end`, in ticks."""
+        """Claim under a lease; no request may begin after `end`, on the monotonic clock."""
         self.is_open = True  # and may claim more
         self.is_probe = False  # The breaker is open, and lets this one message through.
         self.failures = 0  # in a row, when it was last looked at
@@ -43,7 +46,7 @@ class Intake:
         self._lease = lease
         self._clock = clock
         self._end = end
-        self._began_at = ticks()
+        self._began_at = monotonic()
         self._look_at = 0.0
         self._waiting: deque[Waiting] = deque()
 
@@ -52,7 +55,7 @@ class Intake:
 
     def take(self, number: int) -> list[Waiting]:
         """Return at most so many messages whose requests are to begin now."""
-        now = ticks()
+        now = monotonic()
         taken: list[Waiting] = []
         while self._waiting and len(taken) < number and self._waiting[0].begin_at <= now:
             waiting = self._waiting.popleft()
@@ -65,7 +68,7 @@ class Intake:
     def idle_time(self) -> float:
         """Return the seconds until there is something to do here, but not many."""
         due_at = self._waiting[0].begin_at if self._waiting else self._look_at
-        return min(LOOK_DELAY, max(0.001, due_at - ticks()))
+        return min(LOOK_DELAY, max(0.001, due_at - monotonic()))
 
     def stop(self) -> None:
         """Claim no more, and have given back what is not handed over yet."""
@@ -76,24 +79,24 @@ class Intake:
     def go_on(self) -> None:
         """Claim again after a probe that went well, unless the time is over."""
         self.is_probe = False
-        self.is_open = ticks() - self._began_at < TIME_BOX
+        self.is_open = monotonic() - self._began_at < TIME_BOX
 
     def claim(self, *, answered: int, is_idle: bool) -> None:
         """Claim the next messages, so many as will be wanted soon.
 
         `answered` is how many answers there were so far; `is_idle` tells that no request is open.
         """
-        spent = ticks() - self._began_at
+        spent = monotonic() - self._began_at
         if spent >= TIME_BOX:
             self.is_open = False
-        if not self.is_open or ticks() < self._look_at:
+        if not self.is_open or monotonic() < self._look_at:
             return
         state, now = Brakes.objects.current(), self._clock.now()
         self.failures = state.failures
         if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
             self.stop()
         elif brakes.is_booked_up(state, now):
-            self._look_at = ticks() + LOOK_DELAY
+            self._look_at = monotonic() + LOOK_DELAY
         else:
             rate, pace = brakes.rate(state), int(answered / spent) if spent else 0
             claimed = self._claim(self._limit(rate, pace), now)
@@ -129,7 +132,7 @@ class Intake:
             now=now,
         )
         self.is_open = is_more and not self.is_probe
-        text, end = json.dumps(mailing.text), min(self._end, self._ticks_at(mailing.stop_time))
+        text, end = json.dumps(mailing.text), min(self._end, self._monotonic_at(mailing.stop_time))
         claimed = [Waiting(message, text, mailing.stop_time, end) for message in messages]
         return self._inside(mailing.window, claimed) if mailing.window else claimed
 
@@ -138,11 +141,11 @@ class Intake:
         now, inside = self._clock.now(), []
         by_id = {waiting.message.id: waiting for waiting in claimed}
         for zone, ids in Message.objects.filter(pk__in=by_id).by_zone().items():
-            opens_at = opening(window, zone, now)
+            opens_at = next_opening(window, zone, now)
             if opens_at > now:
                 Message.objects.release(ids, token=self._lease.token, due_at=opens_at)
                 continue
-            shut_at = self._ticks_at(closing(window, zone, now))
+            shut_at = self._monotonic_at(next_closing(window, zone, now))
             inside += [
                 by_id[pk]._replace(begin_before=min(shut_at, by_id[pk].begin_before)) for pk in ids
             ]
@@ -151,11 +154,11 @@ class Intake:
     def _booked(self, claimed: Sequence[Waiting]) -> Iterator[Waiting]:
         """Yield the messages, each with the moment that is booked for it."""
         first, pause = brakes.book(len(claimed), now=self._clock.now())
-        begin_at = self._ticks_at(first)
+        begin_at = self._monotonic_at(first)
         for waiting in claimed:
             begin_before = min(waiting.begin_before, begin_at + LATENESS)
             yield waiting._replace(begin_at=begin_at, begin_before=begin_before)
             begin_at += pause.total_seconds()
 
-    def _ticks_at(self, moment: datetime) -> float:
-        return ticks() + (moment - self._clock.now()).total_seconds()
+    def _monotonic_at(self, moment: datetime) -> float:
+        return monotonic() + (moment - self._clock.now()).total_seconds()

@@ -12,9 +12,9 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
-from clients.windows import Window, opening
 from messages_app.models import PASSING, Attempt, ErrorCode, Message, Withdrawal
 from messages_app.statements import running_mailings
+from toolkit.sending_hours import Window, next_opening
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -55,7 +55,7 @@ def openings(
     # As text, because the field refuses a name that this machine does not know.
     names = Cast("timezone", models.CharField())
     zones = clients.order_by().values_list(names, flat=True).distinct()
-    found = {zone: opening(window, zone, now) for zone in zones}
+    found = {zone: next_opening(window, zone, now) for zone in zones}
     return {zone: moment for zone, moment in found.items() if moment > now}
 
 

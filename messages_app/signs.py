@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models.functions import Now
 
-from messages_app import clock
 from messages_app.models import Brakes, Heartbeat
+from toolkit import clock
 
 PARTS = ("beat", "start_mailing", "send_message")  # those that leave signs of life
 # The slowest shows one every minute; two may get lost while it restarts.

@@ -15,10 +15,11 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db.models import Exists, OuterRef
 
-from messages_app import brakes, clock, delivery, recovery
+from messages_app import brakes, delivery, recovery
 from messages_app.models import Brakes, Doorbell, Heartbeat, Message
-from messages_app.publishing import publish
 from messages_app.statements import running_mailings
+from toolkit import clock
+from toolkit.publishing import publish
 
 logger = logging.getLogger(__name__)
 

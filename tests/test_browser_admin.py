@@ -11,8 +11,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
-from messages_app import clock
 from messages_app.models import Brakes, Message
+from toolkit import clock
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 844}

@@ -12,11 +12,12 @@ from django.urls import URLPattern, path
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from clients import services, time_zones
-from clients.admin.console import ConsoleAdmin, ConsoleForm
-from clients.admin.lists import ExactFilter
-from clients.admin.words import moment
+from clients import services
 from clients.models import Client
+from toolkit import time_zones
+from toolkit.console.admin import ConsoleAdmin, ConsoleForm
+from toolkit.console.labels import moment
+from toolkit.console.lists import ExactFilter
 
 SUGGESTED = ("operator_code", "tag")
 LOOK_UPS = 50  # values of a field that are looked through for suggestions

@@ -4,8 +4,8 @@ from django.core.validators import RegexValidator
 from django.db.models import Q, QuerySet
 from django_filters import CharFilter, FilterSet
 
-from clients import time_zones
 from clients.models import Client
+from toolkit import time_zones
 
 
 class ClientFilterSet(FilterSet):

@@ -1,41 +1,17 @@
 """Clients as JSON, and what is refused."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Model
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from clients import phone_numbers
-from clients.api.fields import PhoneNumberField, TimeZoneField
+from clients.api.fields import PhoneNumberField
 from clients.models import Client
-
-Row = TypeVar("Row", bound=Model)
-
-
-class StrictSerializer(serializers.ModelSerializer[Row]):
-    """Refuses names it does not know: a mailing with a misspelt filter would go to everyone.
-
-    What is read-only may be sent back, as in a GET followed by a PUT, and is left as it is.
-    """
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the values that may be written.
-
-        Raises:
-            ValidationError: a name is unknown, or a value is malformed.
-        """
-        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
-        if unknown:
-            name = unknown[0][:64].encode(errors="backslashreplace").decode()
-            raise serializers.ValidationError(
-                {name: f"There is no such field; there are {', '.join(self.fields)}."},
-                code="unknown_field",
-            )
-        return super().to_internal_value(data)
+from toolkit.rest.fields import TimeZoneField
+from toolkit.rest.serializers import StrictSerializer
 
 
 @extend_schema_serializer(

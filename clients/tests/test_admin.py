@@ -8,8 +8,8 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from clients.admin.lists import CappedPaginator
 from clients.models import Client
+from toolkit.console.lists import CappedPaginator
 
 pytestmark = pytest.mark.django_db
 

@@ -74,8 +74,8 @@ class Watchdog:
         # Models can be imported only once Django is set up.
         from django_celery_beat.models import PeriodicTask
 
-        from messages_app import clock
         from messages_app.signs import signs_of_life
+        from toolkit import clock
 
         try:
             signs = signs_of_life(clock.now())

@@ -16,10 +16,10 @@ from clients.api.serializers import ClientSerializer
 from clients.models import Client
 from mailing_manager_project.celery import app
 from mailings.models import Mailing
-from messages_app import publishing
 from messages_app.models import Message
 from tests.rest import JsonClient, iso, refusal
 from tests.servers import free_port
+from toolkit import publishing
 
 API = "/api/v1/"
 TOLD = {"phone_number": "79991234567"}

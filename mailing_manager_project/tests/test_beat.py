@@ -11,8 +11,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from mailing_manager_project import beat
 from mailing_manager_project.beat import Scheduler
 from mailing_manager_project.celery import app
-from messages_app import clock
 from messages_app.models import Heartbeat
+from toolkit import clock
 
 # Not in a transaction, because beat opens and closes connections as it likes.
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -18,10 +18,10 @@ from mailing_manager_project.launcher.watchdog import (
     Watchdog,
     stall_timeout,
 )
-from messages_app import clock
 from messages_app.delivery import lease_length
 from messages_app.models import Heartbeat
 from tests.servers import free_port
+from toolkit import clock
 
 # Not in a transaction, because the watchdog leaves no connection open.
 pytestmark = pytest.mark.django_db(transaction=True)

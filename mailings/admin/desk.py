@@ -13,8 +13,6 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
-from clients.admin.console import ConsoleAdmin
-from clients.admin.words import moment, sentence
 from clients.models import Client
 from mailings import services
 from mailings.admin import words
@@ -24,8 +22,10 @@ from mailings.filters import validate_filters
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats
 from mailings.tasks import ring_on_commit
-from messages_app import clock
 from messages_app.models import Message
+from toolkit import clock
+from toolkit.console.admin import ConsoleAdmin
+from toolkit.console.labels import moment, sentence
 
 
 def _resume(mailing: Mailing) -> Mailing:

@@ -14,9 +14,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from clients import time_zones
-from clients.admin.console import ConsoleForm
 from mailings.filters import KEYS, validate_filters
+from toolkit import time_zones
+from toolkit.console.admin import ConsoleForm
 
 
 class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):

@@ -12,8 +12,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
-from clients.admin.lists import DaysFilter, as_id
-from clients.admin.words import moment
 from mailings import services
 from mailings.admin import words
 from mailings.admin.counts import bar, counts_of
@@ -21,7 +19,9 @@ from mailings.admin.desk import MailingDesk
 from mailings.admin.forms import MailingForm
 from mailings.models import Mailing
 from mailings.tasks import ring_on_commit
-from messages_app import clock
+from toolkit import clock
+from toolkit.console.labels import moment
+from toolkit.console.lists import DaysFilter, as_id
 
 TEMPLATES = "admin/mailings/mailing"
 TIMES = ("start_time", "stop_time", "window_start", "window_end")

@@ -7,10 +7,10 @@ from django.conf import settings
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from clients.admin.words import label, moment, some
-from clients.windows import Window, closing, opening
 from mailings.models import Mailing
 from mailings.stats import UNKNOWN_ZONE
+from toolkit.console.labels import label, moment, some
+from toolkit.sending_hours import Window, next_closing, next_opening
 
 Status = Mailing.Status
 
@@ -49,10 +49,10 @@ def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
     """Return whether clients of a time zone can be sent to, and until when that is so."""
     if mailing.window is None or mailing.success_count is not None or zone == UNKNOWN_ZONE:
         return "–"
-    opens_at = opening(mailing.window, zone, now)
+    opens_at = next_opening(mailing.window, zone, now)
     if opens_at > now:
         return f"shut until {moment(opens_at)}"
-    return f"open until {moment(closing(mailing.window, zone, now))}"
+    return f"open until {moment(next_closing(mailing.window, zone, now))}"
 
 
 def status_label(mailing: Mailing) -> SafeString:

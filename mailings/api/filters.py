@@ -1,38 +1,11 @@
 """How a list of mailings can be narrowed."""
 
-from datetime import datetime
-from typing import Any
+from django_filters import CharFilter, FilterSet
 
-from django.core.exceptions import ValidationError
-from django_filters import CharFilter, FilterSet, IsoDateTimeFilter
-from django_filters.fields import IsoDateTimeField
-from rest_framework import serializers
-
-from mailings.api.fields import MomentField
 from mailings.models import Mailing
+from toolkit.rest.filters import MomentFilter
 
 ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
-
-
-class MomentFormField(IsoDateTimeField):
-    """A moment in a query, read as the one in a body is."""
-
-    def to_python(self, value: str | None) -> datetime | None:
-        """Return the moment in UTC."""
-        if not value:
-            return None
-        try:
-            moment: datetime = MomentField().to_internal_value(value)
-        except serializers.ValidationError as error:
-            reason: Any = error.detail
-            raise ValidationError(str(reason[0]), code=reason[0].code) from None
-        return moment
-
-
-class MomentFilter(IsoDateTimeFilter):
-    """Before or after a moment."""
-
-    field_class = MomentFormField
 
 
 class MailingFilterSet(FilterSet):

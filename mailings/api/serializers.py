@@ -6,13 +6,14 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from clients.api.serializers import StrictSerializer
 from mailings import services
-from mailings.api.fields import FiltersField, LocalTimeField, MomentField
+from mailings.api.fields import FiltersField
 from mailings.filters import validate_filters
 from mailings.models import Mailing
-from messages_app import clock
 from messages_app.api.serializers import CountsSerializer
+from toolkit import clock
+from toolkit.rest.fields import LocalTimeField, MomentField
+from toolkit.rest.serializers import StrictSerializer
 
 
 @extend_schema_serializer(

@@ -19,7 +19,7 @@ from mailings.api.serializers import (
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
 from mailings.tasks import ring_on_commit
-from messages_app import clock
+from toolkit import clock
 
 
 @extend_schema_view(

@@ -20,11 +20,12 @@ from mailings import services
 from mailings.audit import CHECKS, Finding, Report, audit
 from mailings.management.commands.audit import Command
 from mailings.models import Mailing
-from messages_app import clock, delivery, recovery, sender
+from messages_app import delivery, recovery, sender
 from messages_app import services as messages
 from messages_app.models import Attempt, Brakes, Lease, Message
 from messages_app.sender import Answer, Failure
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
+from toolkit import clock
 
 pytestmark = pytest.mark.django_db
 

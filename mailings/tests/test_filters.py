@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from clients.models import Client
 from clients.tags import MAX_LENGTH
-from clients.windows import Window
 from mailings.filters import KEYS, MAX_VALUES, validate_filters
 from mailings.models import Mailing
 from messages_app import services as messages
+from toolkit.sending_hours import Window
 
 
 @pytest.mark.parametrize(

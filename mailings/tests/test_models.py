@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from clients.windows import Window
 from mailings.models import Mailing
+from toolkit.sending_hours import Window
 
 MakeMailing = Callable[..., Mailing]
 

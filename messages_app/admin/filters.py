@@ -6,8 +6,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
-from clients.admin.lists import ExactFilter
 from messages_app.models import ErrorCode
+from toolkit.console.lists import ExactFilter
 
 
 class MailingFilter(ExactFilter):

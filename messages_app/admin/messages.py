@@ -18,15 +18,16 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from clients.admin.clients import as_digits
-from clients.admin.console import ConsoleAdmin
-from clients.admin.lists import as_id
-from clients.admin.words import link_to, second
 from clients.models import Client
-from messages_app import clock, services
+from messages_app import services
 from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
 from messages_app.admin.words import attempt_table, status_label, tell
 from messages_app.models import ErrorCode, Message
 from messages_app.tasks import ring
+from toolkit import clock
+from toolkit.console.admin import ConsoleAdmin
+from toolkit.console.labels import link_to, second
+from toolkit.console.lists import as_id
 
 Status = Message.Status
 

@@ -13,13 +13,14 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from clients.admin.console import ConsoleAdmin, ConsoleForm
-from clients.admin.words import sentence
-from messages_app import brakes, clock, signs
+from messages_app import brakes, signs
 from messages_app.admin import words
 from messages_app.models import Brakes
-from messages_app.publishing import publish
 from messages_app.tasks import send_message
+from toolkit import clock
+from toolkit.console.admin import ConsoleAdmin, ConsoleForm
+from toolkit.console.labels import sentence
+from toolkit.publishing import publish
 
 TEMPLATES = "admin/messages_app/brakes"
 # Whom it concerns when sending stands still.

@@ -8,10 +8,10 @@ from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from clients.admin.words import label, second
 from messages_app.brakes import rate
 from messages_app.models import PASSING, Attempt, Brakes, ErrorCode, Message
 from messages_app.signs import Breaker, SignOfLife, breaker
+from toolkit.console.labels import label, second
 
 Status = Message.Status
 

@@ -1,30 +1,10 @@
 """How a list of messages can be narrowed."""
 
-from typing import Any
-
-from django import forms
-from django.db.models import BigIntegerField, Q, QuerySet
-from django_filters import CharFilter, ChoiceFilter, FilterSet, NumberFilter
-from drf_spectacular.utils import extend_schema_field
+from django.db.models import Q, QuerySet
+from django_filters import CharFilter, ChoiceFilter, FilterSet
 
 from messages_app.models import ErrorCode, Message
-
-
-class IdField(forms.IntegerField):
-    """An id that a database can have: from 1 to the largest of 64 bits."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs, min_value=1, max_value=BigIntegerField.MAX_BIGINT)
-
-
-@extend_schema_field({"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT})
-class IdFilter(NumberFilter):
-    """Whose messages they are."""
-
-    field_class = IdField
-
-    def get_max_validator(self) -> None:
-        """Leave the limits to the field."""
+from toolkit.rest.filters import IdFilter
 
 
 class MessageFilterSet(FilterSet):

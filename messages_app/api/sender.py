@@ -18,11 +18,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from clients.api.serializers import StrictSerializer
-from messages_app import brakes, clock, signs
+from messages_app import brakes, signs
 from messages_app.models import Brakes
-from messages_app.publishing import publish
 from messages_app.tasks import send_message
+from toolkit import clock
+from toolkit.publishing import publish
+from toolkit.rest.serializers import StrictSerializer
 
 
 class RateField(serializers.FloatField):

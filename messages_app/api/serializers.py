@@ -5,25 +5,12 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from clients.api.serializers import StrictSerializer
 from clients.models import Client
-from messages_app import clock, services
+from messages_app import services
 from messages_app.models import Attempt, ErrorCode, Message
-
-
-class IdField(serializers.PrimaryKeyRelatedField[Any]):
-    """An id: a whole number. Half a number, or true, would find somebody else."""
-
-    default_error_messages: ClassVar = {
-        "does_not_exist": "There is none with the id {pk_value}.",
-        "incorrect_type": "Write an id, which is a whole number.",
-    }
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the row that has the id."""
-        if type(data) is not int:
-            self.fail("incorrect_type")
-        return super().to_internal_value(data)
+from toolkit import clock
+from toolkit.rest.fields import IdField
+from toolkit.rest.serializers import StrictSerializer
 
 
 class ErrorCodeField(serializers.ChoiceField):
@@ -47,6 +34,7 @@ class MessageSerializer(StrictSerializer[Message]):
     error_code = ErrorCodeField(help_text="Why the last attempt, or the message, failed.")
     client = IdField(
         queryset=Client.objects.all(),
+        is_clearable=True,
         help_text="Whom it is for; null once that client was deleted.",
     )
 

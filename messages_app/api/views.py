@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
-from messages_app import clock, services
+from messages_app import services
 from messages_app.api.filters import MessageFilterSet
 from messages_app.api.serializers import (
     AttemptSerializer,
@@ -21,6 +21,7 @@ from messages_app.api.serializers import (
 from messages_app.models import Message
 from messages_app.stats import message_stats
 from messages_app.tasks import ring
+from toolkit import clock
 
 
 @extend_schema_view(

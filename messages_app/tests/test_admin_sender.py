@@ -9,8 +9,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from messages_app import clock
 from messages_app.models import Brakes, Heartbeat
+from toolkit import clock
 
 pytestmark = pytest.mark.django_db
 

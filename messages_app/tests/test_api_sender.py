@@ -8,9 +8,9 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from messages_app import clock
 from messages_app.models import Brakes, Heartbeat
 from tests.rest import iso, refusal
+from toolkit import clock
 
 SENDER = "/api/v1/sender/"
 PROBE = f"{SENDER}probe/"

@@ -11,11 +11,11 @@ from pytest_django import Settings
 from time_machine import Traveller
 
 from messages_app import brakes, intake
-from messages_app.clock import Clock
 from messages_app.delivery import deliver
 from messages_app.intake import LATENESS, SLICE, Intake
 from messages_app.models import Brakes, Lease, Message
 from messages_app.tests.scripted import Scripted, ScriptedTransport
+from toolkit.clock import Clock
 
 if TYPE_CHECKING:
     from mailings.models import Mailing

@@ -14,11 +14,11 @@ from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
-from clients.windows import Window
 from mailings.services import edit_mailing
 from messages_app import services
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
 from messages_app.statements import Outcome
+from toolkit.sending_hours import Window
 
 if TYPE_CHECKING:
     from mailings.models import Mailing

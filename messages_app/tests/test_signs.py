@@ -2,9 +2,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from messages_app import clock, signs
+from messages_app import signs
 from messages_app.models import Brakes, Heartbeat
 from messages_app.signs import Breaker, SignOfLife
+from toolkit import clock
 
 MINUTE = timedelta(minutes=1)
 

@@ -19,12 +19,12 @@ from clients.models import Client
 from messages_app import brakes, intake, sender
 from messages_app.delivery import lease_length
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
-from messages_app.publishing import publish
 from messages_app.sender import Answer
 from messages_app.spool import Spool
 from messages_app.tasks import ring, send_message
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
+from toolkit.publishing import publish
 
 if TYPE_CHECKING:
     from mailings.models import Mailing

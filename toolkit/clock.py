@@ -21,7 +21,7 @@ def now() -> datetime:
     return moment
 
 
-def ticks() -> float:
+def monotonic() -> float:
     """Return seconds from a counter that nobody sets; where it can, it counts sleep too."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -29,13 +29,13 @@ def ticks() -> float:
 
 
 class Clock:
-    """The database's time without asking each time: read once, then carried on by ticks."""
+    """The database's time without asking each time: read once, then carried on by `monotonic`."""
 
     def __init__(self) -> None:
         """Read the database's time."""
         self._time = now()
-        self._read_at = ticks()
+        self._read_at = monotonic()
 
     def now(self) -> datetime:
         """Return the time; never ahead of the database's."""
-        return self._time + timedelta(seconds=ticks() - self._read_at)
+        return self._time + timedelta(seconds=monotonic() - self._read_at)

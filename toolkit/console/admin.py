@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from clients.admin.lists import CappedPaginator, ForgivingAdmin, as_id
-from clients.admin.words import sentence, some
+from toolkit.console.labels import sentence, some
+from toolkit.console.lists import CappedPaginator, ForgivingAdmin, as_id
 
 # Where a request keeps the refusal that its form is to show the second time round.
 REFUSAL = "mailing_manager.refusal"

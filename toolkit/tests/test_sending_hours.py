@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clients import time_zones
-from clients.windows import Window, closing, opening
+from toolkit import time_zones
+from toolkit.sending_hours import Window, next_closing, next_opening
 
 MINUTE = timedelta(minutes=1)
 WEEK = 7 * 24 * 60  # minutes
@@ -42,7 +42,7 @@ def hours(written: str) -> Window:
 def test_a_window_opens_when_the_client_s_own_clock_says_so(
     zone: str, moment: str, expected: str
 ) -> None:
-    assert opening(DAYTIME, zone, at(moment)) == at(expected)
+    assert next_opening(DAYTIME, zone, at(moment)) == at(expected)
 
 
 @pytest.mark.parametrize(
@@ -57,17 +57,19 @@ def test_a_window_opens_when_the_client_s_own_clock_says_so(
 def test_a_window_that_ends_before_it_starts_lasts_over_midnight(
     moment: str, opens: str, shuts: str
 ) -> None:
-    opened = opening(NIGHT, "UTC", at(moment))
-    assert (opened, closing(NIGHT, "UTC", opened)) == (at(opens), at(shuts))
+    opened = next_opening(NIGHT, "UTC", at(moment))
+    assert (opened, next_closing(NIGHT, "UTC", opened)) == (at(opens), at(shuts))
 
 
 def test_a_window_until_midnight_shuts_at_midnight() -> None:
     evening = hours("18:00-00:00")
-    assert closing(evening, "Asia/Tokyo", at("2026-07-01T20:00+09:00")) == at("2026-07-01T15:00Z")
+    assert next_closing(evening, "Asia/Tokyo", at("2026-07-01T20:00+09:00")) == at(
+        "2026-07-01T15:00Z"
+    )
 
 
 def test_a_window_is_told_in_utc_whatever_it_was_asked_in() -> None:
-    opened = opening(DAYTIME, "Europe/Moscow", at("2026-07-01T10:00+05:00"))
+    opened = next_opening(DAYTIME, "Europe/Moscow", at("2026-07-01T10:00+05:00"))
     assert (opened.tzinfo, opened.isoformat()) == (UTC, "2026-07-01T06:00:00+00:00")
 
 
@@ -83,9 +85,9 @@ def test_a_window_is_told_in_utc_whatever_it_was_asked_in() -> None:
 )
 def test_hours_that_the_clock_leaves_out_never_are(window: str, opens: str, shuts: str) -> None:
     """In Berlin, 02:00 was followed by 03:00."""
-    opened = opening(hours(window), "Europe/Berlin", at("2026-03-29T00:00+01:00"))
+    opened = next_opening(hours(window), "Europe/Berlin", at("2026-03-29T00:00+01:00"))
     assert opened == at(opens)
-    assert closing(hours(window), "Europe/Berlin", opened) == at(shuts)
+    assert next_closing(hours(window), "Europe/Berlin", opened) == at(shuts)
 
 
 @pytest.mark.parametrize(
@@ -100,29 +102,31 @@ def test_hours_that_the_clock_repeats_count_by_what_it_reads(
     window: str, expected: list[str]
 ) -> None:
     """In Berlin, the first 02:59 was followed by the second 02:00."""
-    opened = opening(hours(window), "Europe/Berlin", at("2026-10-25T00:00+02:00"))
-    shut = closing(hours(window), "Europe/Berlin", opened)
+    opened = next_opening(hours(window), "Europe/Berlin", at("2026-10-25T00:00+02:00"))
+    shut = next_closing(hours(window), "Europe/Berlin", opened)
     assert [opened, shut] == [at(moment) for moment in expected]
 
 
 @pytest.mark.parametrize("window", ["02:10-02:50", "02:30-03:30"])
 def test_a_window_in_repeated_hours_opens_twice(window: str) -> None:
-    first = opening(hours(window), "Europe/Berlin", at("2026-10-25T00:00+02:00"))
-    shut = closing(hours(window), "Europe/Berlin", first)
-    assert opening(hours(window), "Europe/Berlin", shut) == first + timedelta(hours=1)
+    first = next_opening(hours(window), "Europe/Berlin", at("2026-10-25T00:00+02:00"))
+    shut = next_closing(hours(window), "Europe/Berlin", first)
+    assert next_opening(hours(window), "Europe/Berlin", shut) == first + timedelta(hours=1)
 
 
 def test_a_clock_that_is_set_by_half_an_hour_is_read_right() -> None:
     """On Lord Howe Island, 01:59 was followed by 02:30, and 01:59 by the second 01:30."""
     window = hours("01:45-02:15")
-    spring = opening(window, "Australia/Lord_Howe", at("2026-10-03T15:00Z"))
-    assert (spring, closing(window, "Australia/Lord_Howe", spring)) == (
+    spring = next_opening(window, "Australia/Lord_Howe", at("2026-10-03T15:00Z"))
+    assert (spring, next_closing(window, "Australia/Lord_Howe", spring)) == (
         at("2026-10-03T15:15Z"),
         at("2026-10-03T15:30Z"),
     )
-    assert opening(hours("02:00-02:30"), "Australia/Lord_Howe", spring) == at("2026-10-04T15:00Z")
-    autumn = opening(window, "Australia/Lord_Howe", at("2026-04-04T14:00Z"))
-    assert (autumn, closing(window, "Australia/Lord_Howe", autumn)) == (
+    assert next_opening(hours("02:00-02:30"), "Australia/Lord_Howe", spring) == at(
+        "2026-10-04T15:00Z"
+    )
+    autumn = next_opening(window, "Australia/Lord_Howe", at("2026-04-04T14:00Z"))
+    assert (autumn, next_closing(window, "Australia/Lord_Howe", autumn)) == (
         at("2026-04-04T14:45Z"),
         at("2026-04-04T15:00Z"),
     )
@@ -130,36 +134,36 @@ def test_a_clock_that_is_set_by_half_an_hour_is_read_right() -> None:
 
 def test_a_day_that_an_island_skips_has_no_window() -> None:
     """In Apia, the 29th of December 2011 was followed by the 31st."""
-    evening = closing(DAYTIME, "Pacific/Apia", at("2011-12-29T12:00-10:00"))
+    evening = next_closing(DAYTIME, "Pacific/Apia", at("2011-12-29T12:00-10:00"))
     assert evening == at("2011-12-29T21:00-10:00")
-    assert opening(DAYTIME, "Pacific/Apia", evening) == at("2011-12-31T09:00+14:00")
-    night = opening(NIGHT, "Pacific/Apia", at("2011-12-29T22:00-10:00"))
-    assert closing(NIGHT, "Pacific/Apia", night) == at("2011-12-31T06:00+14:00")
+    assert next_opening(DAYTIME, "Pacific/Apia", evening) == at("2011-12-31T09:00+14:00")
+    night = next_opening(NIGHT, "Pacific/Apia", at("2011-12-29T22:00-10:00"))
+    assert next_closing(NIGHT, "Pacific/Apia", night) == at("2011-12-31T06:00+14:00")
 
 
 def test_a_clock_is_set_between_two_microseconds() -> None:
     moment = at("2026-03-29T01:59:59.999999+01:00")
-    assert opening(hours("02:30-04:00"), "Europe/Berlin", moment) == at("2026-03-29T01:00Z")
+    assert next_opening(hours("02:30-04:00"), "Europe/Berlin", moment) == at("2026-03-29T01:00Z")
 
 
 @pytest.mark.parametrize("zone", ["Nowhere/Land", "America", "../etc/passwd", "/etc", "\0", ""])
 def test_a_zone_that_is_not_known_is_taken_for_utc(zone: str) -> None:
     moment = at("2026-07-01T03:00Z")
-    assert opening(DAYTIME, zone, moment) == opening(DAYTIME, "UTC", moment)
-    assert closing(NIGHT, zone, moment) == closing(NIGHT, "UTC", moment)
+    assert next_opening(DAYTIME, zone, moment) == next_opening(DAYTIME, "UTC", moment)
+    assert next_closing(NIGHT, zone, moment) == next_closing(NIGHT, "UTC", moment)
 
 
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00Z", "9999-12-31T23:59:59.999999Z"])
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
 def test_nothing_is_waited_for_where_the_calendar_ends(zone: str, moment: str) -> None:
     for window in (DAYTIME, NIGHT):
-        assert abs(opening(window, zone, at(moment)) - at(moment)) < timedelta(days=1)
+        assert abs(next_opening(window, zone, at(moment)) - at(moment)) < timedelta(days=1)
 
 
 def test_a_window_opens_in_every_zone_within_a_day() -> None:
     moment = at("2026-07-01T12:00Z")
     for zone in time_zones.names():
-        opened = opening(DAYTIME, zone, moment)
+        opened = next_opening(DAYTIME, zone, moment)
         assert moment <= opened < moment + timedelta(days=1), zone
         assert DAYTIME.includes(opened.astimezone(ZoneInfo(zone)).time()), zone
 
@@ -214,8 +218,8 @@ def test_a_window_opens_and_shuts_at_the_minutes_that_the_clock_reads(
     opens = inside.index(True, asked)
     shuts = inside.index(False, opens)
     midnight = at(f"{day}T00:00Z")
-    assert opening(window, zone, midnight + asked * MINUTE) == midnight + opens * MINUTE
-    assert closing(window, zone, midnight + opens * MINUTE) == midnight + shuts * MINUTE
+    assert next_opening(window, zone, midnight + asked * MINUTE) == midnight + opens * MINUTE
+    assert next_closing(window, zone, midnight + opens * MINUTE) == midnight + shuts * MINUTE
 
 
 @settings(max_examples=200, deadline=None)
@@ -236,8 +240,8 @@ def test_what_is_told_is_open_at_once_and_shut_an_instant_before_or_after(
     def is_open(moment: datetime) -> bool:
         return window.includes(moment.astimezone(ZoneInfo(zone)).time())
 
-    opened = opening(window, zone, moment)
-    shut = closing(window, zone, opened)
+    opened = next_opening(window, zone, moment)
+    shut = next_closing(window, zone, opened)
     assert moment <= opened < shut
     assert is_open(opened)
     assert is_open(shut - instant)

@@ -135,7 +135,7 @@ class Schema(AutoSchema):
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
     """The header of a token."""
 
-    target_class = "mailing_manager_project.api.authentication.StrictTokenAuthentication"
+    target_class = "toolkit.rest.authentication.StrictTokenAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: BaseSchema) -> dict[str, str]:
@@ -152,7 +152,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped
     """Requests that refuse what they do not know say so."""
 
-    target_class = "clients.api.serializers.StrictSerializer"
+    target_class = "toolkit.rest.serializers.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
@@ -166,9 +166,9 @@ class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-
 class Ids(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # untyped
     """Ids of other things; one that was deleted is answered as null."""
 
-    target_class = "messages_app.api.serializers.IdField"
+    target_class = "toolkit.rest.fields.IdField"
 
     def map_serializer_field(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
         """Describe an id, and null where that can be an answer."""
-        is_nullable = direction == "response" and self.target.field_name == "client"
+        is_nullable = direction == "response" and self.target.is_clearable
         return {"type": "integer", "minimum": 1, **({"nullable": True} if is_nullable else {})}

@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from clients import time_zones
+from toolkit import time_zones
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
@@ -34,7 +34,7 @@ class Window(NamedTuple):
         return reading >= self.start or reading < self.end
 
 
-def opening(window: Window, zone_name: str, moment: datetime) -> datetime:
+def next_opening(window: Window, zone_name: str, moment: datetime) -> datetime:
     """Return when the window is open next, in UTC: `moment` itself if it is open then.
 
     A zone that is not known is taken for UTC, as a client's is when nobody names one.
@@ -42,7 +42,7 @@ def opening(window: Window, zone_name: str, moment: datetime) -> datetime:
     return _search(window, zone_name, moment, window.start, is_open=True)
 
 
-def closing(window: Window, zone_name: str, moment: datetime) -> datetime:
+def next_closing(window: Window, zone_name: str, moment: datetime) -> datetime:
     """Return when the window, open at `moment`, shuts: the first instant outside, in UTC.
 
     A zone that is not known is taken for UTC.

@@ -12,10 +12,10 @@ from kombu import Connection
 from kombu.exceptions import EncodeError
 from kombu.pools import producers
 
-from messages_app import publishing
-from messages_app.publishing import PATIENCE, publish
 from messages_app.tasks import send_message
 from tests.servers import RedisServer, running_redis
+from toolkit import publishing
+from toolkit.publishing import PATIENCE, publish
 
 Queued = Callable[[], list[tuple[Any, ...]]]
 

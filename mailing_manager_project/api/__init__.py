@@ -1,1 +1,0 @@
-"""What all REST endpoints share; named in settings.py, imported by nobody."""

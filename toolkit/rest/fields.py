@@ -1,0 +1,83 @@
+"""Kinds of values in JSON that several rooms have."""
+
+import re
+from datetime import datetime, time
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from toolkit import time_zones
+
+
+class IdField(serializers.PrimaryKeyRelatedField[Any]):
+    """The id of another row: a whole number. Half a number, or true, would find another one.
+
+    `is_clearable` says that the row may be deleted, and that the id is then answered as null.
+    """
+
+    default_error_messages: ClassVar = {
+        "does_not_exist": "There is none with the id {pk_value}.",
+        "incorrect_type": "Write an id, which is a whole number.",
+    }
+
+    def __init__(self, *, is_clearable: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.is_clearable = is_clearable
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the row that has the id."""
+        if type(data) is not int:
+            self.fail("incorrect_type")
+        return super().to_internal_value(data)
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment in ISO 8601 whose offset from UTC is always told."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "Write a moment such as 2030-01-31T09:00:00+03:00 or 2030-01-31T06:00:00Z.",
+        "naive": "Say the offset from UTC, for example 2030-01-31T09:00:00+03:00 or …Z.",
+    }
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        """Return the moment in UTC."""
+        if timezone.is_naive(value):
+            self.fail("naive")
+        moment: datetime = super().enforce_timezone(value)
+        return moment
+
+
+HOUR = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$"
+
+
+@extend_schema_field({"type": "string", "pattern": HOUR, "example": "09:00"})
+class LocalTimeField(serializers.TimeField):
+    """What a clock on the wall reads; it has no offset from UTC, being each client's own."""
+
+    default_error_messages: ClassVar = {
+        "invalid": "Write a local time such as 09:00 or 21:30:00, without an offset, or null.",
+    }
+
+    def to_internal_value(self, value: Any) -> time:
+        """Return the reading."""
+        if not isinstance(value, str) or not re.fullmatch(HOUR, value):
+            self.fail("invalid")
+        return time.fromisoformat(value)
+
+
+class TimeZoneField(serializers.CharField):
+    """The IANA name of a time zone."""
+
+    default_validators = (time_zones.validate,)
+
+    def run_validation(self, data: Any = empty) -> ZoneInfo:
+        """Return the zone of a name."""
+        return ZoneInfo(str(super().run_validation(data)))
+
+    def to_representation(self, value: object) -> str:
+        """Return the name of a zone."""
+        return str(value)
