@@ -80,7 +80,7 @@ def now() -> datetime:
 def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the engine read this process's clock, which a test can set, not the database's."""
     monkeypatch.setattr("toolkit.clock.now", timezone.now)
-    for module in ("toolkit.clock", "messages_app.intake", "messages_app.delivery"):
+    for module in ("toolkit.clock", "messages_app.engine.claim_queue", "messages_app.engine.pump"):
         monkeypatch.setattr(f"{module}.monotonic", time.time)
 
 

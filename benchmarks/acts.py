@@ -131,7 +131,7 @@ def post(number: int) -> Result:
             transport.submit(sender.Request(first + begun, "79000000000", text))
         answers = transport.poll(0.05)
         answered += len(answers)
-        if any(not sender.judge(answer).is_success for answer in answers):
+        if any(not sender.classify(answer).is_success for answer in answers):
             raise RuntimeError("The sandbox refused a message.")
     return {"seconds": time.perf_counter() - began_at}
 

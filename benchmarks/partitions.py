@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from messages_app.statements import DETOURS
+from messages_app.engine.bulk import DETOURS
 
 BATCH = 2000  # messages
 KEYS = {"plain": "id", "parted": "id, mailing_id"}  # a key must contain what is partitioned by

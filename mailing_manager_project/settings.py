@@ -236,7 +236,7 @@ MAILING_REPEAT_TIMEOUT = timedelta(seconds=_positive("MAILING_REPEAT_TIMEOUT", 6
 MESSAGE_SENDER_URL = _address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
 MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
 MESSAGE_SENDER_BACKEND = env.str(
-    "MESSAGE_SENDER_BACKEND", default="messages_app.sender.curl.CurlTransport"
+    "MESSAGE_SENDER_BACKEND", default="messages_app.sender.transports.curl.CurlTransport"
 )
 MESSAGE_SENDER_CONCURRENCY = _positive("MESSAGE_SENDER_CONCURRENCY", 100)
 MESSAGE_SENDER_PROCESSES = _positive("MESSAGE_SENDER_PROCESSES", 2)
@@ -296,7 +296,7 @@ SPECTACULAR_SETTINGS = {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
-        "BreakerStateEnum": "messages_app.signs.Breaker",
+        "BreakerStateEnum": "messages_app.sending.health.Breaker",
         # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

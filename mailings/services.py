@@ -11,8 +11,8 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 from clients.models import Client
 from mailings.models import Mailing
 from mailings.stats import count_by_timezone, in_all
-from messages_app import recovery
 from messages_app import services as messages
+from messages_app.engine import recovery
 from messages_app.models import Message
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from mailings import services
 from mailings.models import Mailing
-from messages_app import recovery
+from messages_app.engine import recovery
 from messages_app.models import Heartbeat
 from messages_app.tasks import patience, ring
 from toolkit import clock

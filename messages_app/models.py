@@ -29,7 +29,7 @@ class ErrorCode(models.TextChoices):
 
 
 # After these another attempt may fare better.
-PASSING = (
+TRANSIENT = (
     ErrorCode.UNAUTHORIZED,
     ErrorCode.THROTTLED,
     ErrorCode.UNAVAILABLE,

@@ -8,7 +8,7 @@ from django.db import connections, models
 from django.db.models import CharField, Count, Q
 from django.db.models.functions import Cast
 
-from messages_app.statements import Statements, running_mailings
+from messages_app.engine.bulk import Statements, running_mailings
 
 if TYPE_CHECKING:
     from messages_app.models import (  # noqa: F401  # named in strings below

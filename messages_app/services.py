@@ -12,8 +12,8 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
-from messages_app.models import PASSING, Attempt, ErrorCode, Message, Withdrawal
-from messages_app.statements import running_mailings
+from messages_app.engine.bulk import running_mailings
+from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
 from toolkit.sending_hours import Window, next_opening
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def make_due(*, mailing_id: int, now: datetime) -> int:
 def take_up_again(*, mailing_id: int, now: datetime) -> int:
     """Make due again what had no time left for another attempt, because now it has."""
     failed = Message.objects.free().filter(mailing=mailing_id, status=Message.Status.FAIL)
-    codes = [*PASSING, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
+    codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
     left = failed.filter(next_attempt_at=None, error_code__in=codes)
     return left.update_in_chunks(next_attempt_at=now)
 

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db.models import Exists, OuterRef
 
-from messages_app import brakes, delivery, recovery
+from messages_app.engine import pump, recovery
+from messages_app.engine.bulk import running_mailings
 from messages_app.models import Brakes, Doorbell, Heartbeat, Message
-from messages_app.statements import running_mailings
+from messages_app.sending import control
 from toolkit import clock
 from toolkit.publishing import publish
 
@@ -35,7 +36,7 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
         if mailing_id is None:
             _ring_all()
             return
-        delivery.deliver(mailing_id)
+        pump.deliver(mailing_id)
         # Silence first, look second: what is planned in between is either seen here or rung for.
         Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
         ring(mailing_id, lanes=[lane])
@@ -62,13 +63,13 @@ def ring(
     few = settings.MESSAGE_SENDER_CONCURRENCY
     most = few * settings.MESSAGE_SENDER_PROCESSES
     number = Message.objects.filter(mailing=mailing_id).deliverable(now).count_up_to(most)
-    if not number or brakes.hold(Brakes.objects.current(), now):
+    if not number or control.hold(Brakes.objects.current(), now):
         return
     rung = Doorbell.objects.ring(
         mailing_id=mailing_id,
         lanes=lanes or range(ceil(number / few)),
         now=now,
-        expires_at=now + delivery.lease_length(),
+        expires_at=now + pump.lease_length(),
     )
     for lane in rung:
         if not publish(send_message, mailing_id, lane):
@@ -82,7 +83,7 @@ def _ring_all() -> None:
     now = clock.now()
     recovery.settle_orphans(now=now)
     recovery.take_back_expired(now=now)
-    if brakes.hold(Brakes.objects.current(), now):
+    if control.hold(Brakes.objects.current(), now):
         return
     due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     bells = Doorbell.objects.filter(mailing=OuterRef("pk")).live(now)

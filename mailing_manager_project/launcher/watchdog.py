@@ -74,7 +74,7 @@ class Watchdog:
         # Models can be imported only once Django is set up.
         from django_celery_beat.models import PeriodicTask
 
-        from messages_app.signs import signs_of_life
+        from messages_app.sending.health import signs_of_life
         from toolkit import clock
 
         try:

@@ -7,7 +7,7 @@ from typing import cast
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from mailings.admin import words
+from mailings.admin import labels
 from mailings.models import Mailing
 from mailings.stats import mailing_stats
 
@@ -58,7 +58,7 @@ def zone_table(
     rows = [
         [
             zone,
-            words.window_state(mailing, zone, now),
+            labels.window_state(mailing, zone, now),
             *(f"{counts[column]:,}" for column in columns),
         ]
         for zone, counts in list(zones.items())[:ZONES_SHOWN]

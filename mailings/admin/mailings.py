@@ -13,9 +13,9 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
-from mailings.admin import words
+from mailings.admin import labels
+from mailings.admin.actions import MailingDesk
 from mailings.admin.counts import bar, counts_of
-from mailings.admin.desk import MailingDesk
 from mailings.admin.forms import MailingForm
 from mailings.models import Mailing
 from mailings.tasks import ring_on_commit
@@ -67,12 +67,12 @@ class MailingAdmin(MailingDesk):
     @admin.display(description="text", ordering="text")
     def text_excerpt(self, mailing: Mailing) -> str:
         """Show the beginning of the text."""
-        return words.excerpt(mailing.text)
+        return labels.excerpt(mailing.text)
 
     @admin.display(description="status", ordering="status")
     def state(self, mailing: Mailing) -> SafeString:
         """Show the status as a coloured label."""
-        return words.status_label(mailing)
+        return labels.status_label(mailing)
 
     @admin.display(description="from – to (UTC)", ordering="start_time")
     def times(self, mailing: Mailing) -> SafeString:
@@ -86,12 +86,12 @@ class MailingAdmin(MailingDesk):
     @admin.display(description="at what hours")
     def hours(self, mailing: Mailing) -> str:
         """Show the hours of the day that it keeps to."""
-        return words.hours(mailing.window)
+        return labels.hours(mailing.window)
 
     @admin.display(description="to whom")
     def audience(self, mailing: Mailing) -> str:
         """Show the filters in words."""
-        return words.audience(mailing.filters)
+        return labels.audience(mailing.filters)
 
     @admin.display(description="progress")
     def progress(self, mailing: Any) -> SafeString:  # a mailing that carries its counts
@@ -157,4 +157,4 @@ class MailingAdmin(MailingDesk):
 
     def describe_deletion(self, item: Mailing) -> str:
         """Say that the messages go too."""
-        return f"{item} ({words.excerpt(item.text)}), with all its messages"
+        return f"{item} ({labels.excerpt(item.text)}), with all its messages"

@@ -6,10 +6,10 @@ from django.db.models import Count
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mailings.admin import words
+from mailings.admin import labels
 from mailings.admin.counts import bar, counts_of
 from mailings.models import Mailing
-from messages_app.admin.words import life
+from messages_app.admin.labels import life
 
 SHOWN = 8  # mailings under way
 
@@ -33,10 +33,10 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "under_way": [
             {
                 "pk": mailing.pk,
-                "text": words.excerpt(mailing.text, 90),
-                "state": words.status_label(mailing),
-                "audience": words.audience(mailing.filters),
-                "next_event": words.next_event(mailing, now),
+                "text": labels.excerpt(mailing.text, 90),
+                "state": labels.status_label(mailing),
+                "audience": labels.audience(mailing.filters),
+                "next_event": labels.next_event(mailing, now),
                 "bar": bar(counts),
             }
             for mailing, counts in zip(mailings, counts_of(mailings), strict=True)

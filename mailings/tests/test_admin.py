@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.models import Client
-from mailings.admin import words
+from mailings.admin import labels
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.models import Message
@@ -576,12 +576,12 @@ class TestWords:
         start = now + timedelta(minutes=changes.pop("start", -30))
         stop = now + timedelta(minutes=changes.pop("stop", 90))
         mailing = make_mailing(start_time=start, stop_time=stop, **changes)
-        assert words.next_event(mailing, now).startswith(said)
+        assert labels.next_event(mailing, now).startswith(said)
 
     def test_name_the_audience(self) -> None:
-        assert words.audience({}) == "everyone"
+        assert labels.audience({}) == "everyone"
         many = [str(number) for number in range(8)]
-        assert words.audience({"operator_code": many}) == "operator 0, 1, 2, 3, 4 and 3 more"
+        assert labels.audience({"operator_code": many}) == "operator 0, 1, 2, 3, 4 and 3 more"
 
     @pytest.mark.parametrize(
         ("zone", "changes", "said"),
@@ -598,7 +598,7 @@ class TestWords:
     ) -> None:
         mailing = Mailing(**{"window_start": time(9), "window_end": time(21), **changes})
         noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
-        assert words.window_state(mailing, zone, noon) == said
+        assert labels.window_state(mailing, zone, noon) == said
 
 
 class TestOverview:

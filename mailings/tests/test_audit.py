@@ -20,8 +20,9 @@ from mailings import services
 from mailings.audit import CHECKS, Finding, Report, audit
 from mailings.management.commands.audit import Command
 from mailings.models import Mailing
-from messages_app import delivery, recovery, sender
+from messages_app import sender
 from messages_app import services as messages
+from messages_app.engine import pump, recovery
 from messages_app.models import Attempt, Brakes, Lease, Message
 from messages_app.sender import Answer, Failure
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
@@ -82,7 +83,7 @@ class World:
             return [Answer(each.id, **said.get(each.id, YES)) for each in requests]
 
         self._monkeypatch.setattr(sender, "transport", lambda: ScriptedTransport(100, poll))
-        delivery.deliver(mailing.pk)
+        pump.deliver(mailing.pk)
 
     def wait(self, mailing: Mailing) -> None:
         """Let the time come that failed messages are tried again at."""

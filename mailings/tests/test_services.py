@@ -17,11 +17,11 @@ from clients.models import Client
 from clients.services import delete_client
 from mailings import services
 from mailings.models import Mailing
-from messages_app import recovery
 from messages_app import services as messages
+from messages_app.engine import recovery
+from messages_app.engine.bulk import Outcome
 from messages_app.models import Lease, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
-from messages_app.statements import Outcome
 
 pytestmark = pytest.mark.django_db
 

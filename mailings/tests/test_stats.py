@@ -29,10 +29,10 @@ from mailings import services
 from mailings.audit import CHECKS, Books, everything_over_is_closed, leases_end, sent_in_time
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
-from messages_app import recovery
 from messages_app import services as messages
+from messages_app.engine import recovery
+from messages_app.engine.bulk import Outcome
 from messages_app.models import Lease, Message
-from messages_app.statements import Outcome
 
 pytestmark = pytest.mark.django_db
 

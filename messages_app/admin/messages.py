@@ -21,7 +21,7 @@ from clients.admin.clients import as_digits
 from clients.models import Client
 from messages_app import services
 from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
-from messages_app.admin.words import attempt_table, status_label, tell
+from messages_app.admin.labels import attempt_table, status_label, tell
 from messages_app.models import ErrorCode, Message
 from messages_app.tasks import ring
 from toolkit import clock

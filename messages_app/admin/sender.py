@@ -13,9 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
-from messages_app import brakes, signs
-from messages_app.admin import words
+from messages_app.admin import labels
 from messages_app.models import Brakes
+from messages_app.sending import control, health
 from messages_app.tasks import send_message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
@@ -31,12 +31,12 @@ def banner(request: HttpRequest) -> dict[str, Any]:
     """Add to every page what keeps messages from going out, for those whom it concerns."""
     if not any(request.user.has_perm(right) for right in CONCERNED):
         return {}
-    row, now = signs.read_brakes()
-    seen = signs.signs_of_life(now)
+    row, now = health.read_brakes()
+    seen = health.signs_of_life(now)
     is_welcome = request.user.has_perm("messages_app.view_brakes")
     return {
         "signs_of_life": seen,
-        "troubles": list(words.troubles(row, seen, now)),
+        "troubles": list(labels.troubles(row, seen, now)),
         "sender_page": reverse("admin:messages_app_brakes_change", args=[1]) if is_welcome else "",
     }
 
@@ -52,10 +52,10 @@ class BrakesForm(ConsoleForm):
     def clean_rate(self) -> float | None:
         """Refuse what would never send anything, or is no limit."""
         rate: float | None = self.cleaned_data["rate"]
-        if rate is None or brakes.LOWEST_RATE <= rate <= brakes.HIGHEST_RATE:
+        if rate is None or control.LOWEST_RATE <= rate <= control.HIGHEST_RATE:
             return rate
         raise ValidationError(
-            f"Write messages a second, from {brakes.LOWEST_RATE:g} to {brakes.HIGHEST_RATE:.0f}, "
+            f"Write messages a second, from {control.LOWEST_RATE:g} to {control.HIGHEST_RATE:.0f}, "
             "or nothing."
         )
 
@@ -92,15 +92,15 @@ class BrakesAdmin(ConsoleAdmin):
 
     def panel_of(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the panel shows: what holds sending, and who is alive."""
-        row, now = signs.read_brakes()
-        seen = signs.signs_of_life(now)
+        row, now = health.read_brakes()
+        seen = health.signs_of_life(now)
         return {
-            "troubles": list(words.troubles(row, seen, now)),
-            "state": words.breaker_state(row, now),
-            "failures": words.failures(row),
-            "rate": words.kept_rate(row),
+            "troubles": list(labels.troubles(row, seen, now)),
+            "state": labels.breaker_state(row, now),
+            "failures": labels.failures(row),
+            "rate": labels.kept_rate(row),
             "is_idempotent": settings.MESSAGE_SENDER_IDEMPOTENT,
-            "signs": words.life(seen),
+            "signs": labels.life(seen),
             "may_probe": bool(row.opened_at) and self.has_change_permission(request),
             "unconfirmed": reverse("admin:messages_app_message_changelist")
             + "?status__exact=fail&error_code=unconfirmed",
@@ -108,7 +108,7 @@ class BrakesAdmin(ConsoleAdmin):
 
     def save_model(self, request: HttpRequest, obj: Brakes, form: Any, change: bool) -> None:
         """Set what was edited, and let what may go out go out at once."""
-        brakes.change(**{name: form.cleaned_data[name] for name in form.changed_data})
+        control.change(**{name: form.cleaned_data[name] for name in form.changed_data})
         transaction.on_commit(partial(publish, send_message))
 
     def response_post_save_change(self, request: HttpRequest, obj: Brakes) -> HttpResponse:
@@ -137,7 +137,7 @@ class BrakesAdmin(ConsoleAdmin):
         if not self.has_change_permission(request):
             raise PermissionDenied
         try:
-            row = brakes.probe_now(now=clock.now())
+            row = control.probe_now(now=clock.now())
         except ValidationError as refusal:
             self.message_user(request, sentence(refusal), messages.ERROR)
             return redirect(self.page_of(1))

@@ -18,8 +18,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from messages_app import brakes, signs
 from messages_app.models import Brakes
+from messages_app.sending import control, health
 from messages_app.tasks import send_message
 from toolkit import clock
 from toolkit.publishing import publish
@@ -30,22 +30,23 @@ class RateField(serializers.FloatField):
     """Messages a second: a number, and neither a text nor true."""
 
     default_error_messages: ClassVar = {
-        "invalid": f"Write messages a second, from {brakes.LOWEST_RATE:g} to "
-        f"{brakes.HIGHEST_RATE:.0f}, or null for no limit."
+        "invalid": f"Write messages a second, from {control.LOWEST_RATE:g} to "
+        f"{control.HIGHEST_RATE:.0f}, or null for no limit."
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(min_value=brakes.LOWEST_RATE, max_value=brakes.HIGHEST_RATE, **kwargs)
+        super().__init__(min_value=control.LOWEST_RATE, max_value=control.HIGHEST_RATE, **kwargs)
 
     def to_internal_value(self, data: Any) -> float:
         """Return the number."""
         # The limits are looked at here, because no float is as large as a whole number can be.
-        if type(data) not in (int, float) or not brakes.LOWEST_RATE <= data <= brakes.HIGHEST_RATE:
+        is_number = type(data) in (int, float)
+        if not is_number or not control.LOWEST_RATE <= data <= control.HIGHEST_RATE:
             self.fail("invalid")
         return float(data)
 
 
-STATES = "\n".join(f"* `{state}` - {state.label}" for state in signs.Breaker)
+STATES = "\n".join(f"* `{state}` - {state.label}" for state in health.Breaker)
 
 
 class BreakerSerializer(serializers.ModelSerializer[Brakes]):
@@ -60,10 +61,10 @@ class BreakerSerializer(serializers.ModelSerializer[Brakes]):
         fields = ("state", "failures", "opened_at", "reason", "probe_at")
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField(choices=signs.Breaker.choices))
+    @extend_schema_field(serializers.ChoiceField(choices=health.Breaker.choices))
     def get_state(self, row: Brakes) -> str:
         """Return what the breaker lets through now."""
-        return signs.breaker(row, clock.now())
+        return health.breaker(row, clock.now())
 
 
 class SignOfLifeSerializer(serializers.Serializer[Any]):
@@ -145,7 +146,7 @@ class SenderSerializer(StrictSerializer[Brakes]):
     @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_rate_limit(self, row: Brakes) -> float | None:
         """Return the rate that is kept to."""
-        return brakes.rate(row)
+        return control.rate(row)
 
     def get_is_idempotent(self, row: Brakes) -> bool:
         """Return what is known of the sender."""
@@ -156,12 +157,12 @@ class SenderSerializer(StrictSerializer[Brakes]):
         """Return the last signs of life."""
         return {
             sign.name: {"at": sign.at, "age": sign.seconds}
-            for sign in signs.signs_of_life(clock.now())
+            for sign in health.signs_of_life(clock.now())
         }
 
     def update(self, instance: Brakes, validated_data: dict[str, Any]) -> Brakes:
         """Set the pause, the rate or both."""
-        return brakes.change(**validated_data)
+        return control.change(**validated_data)
 
 
 @extend_schema_view(
@@ -207,6 +208,6 @@ class ProbeView(GenericAPIView[Brakes]):
         If the sender takes it, sending goes on; if not, the breaker waits again. 409 if the
         breaker is closed or sending is paused.
         """
-        row = brakes.probe_now(now=clock.now())
+        row = control.probe_now(now=clock.now())
         transaction.on_commit(partial(publish, send_message))
         return Response(self.get_serializer(row).data)

@@ -1,10 +1,11 @@
 """The sender API: the only place that knows HTTP (contract: docs/sender-api.md).
 
-A transport hands requests to the sender and returns answers; `judge` says what an answer means.
+A transport hands requests to the sender and returns answers; `classify` says what an answer means.
 """
 
-from messages_app.sender.answers import Answer, Failure, Verdict, judge
-from messages_app.sender.transport import Request, Transport, transport
+from messages_app.sender.answers import Answer, Failure, Verdict, classify
+from messages_app.sender.contract import Request
+from messages_app.sender.transports.base import Transport, transport
 
 __all__ = [
     "Answer",
@@ -12,6 +13,6 @@ __all__ = [
     "Request",
     "Transport",
     "Verdict",
-    "judge",
+    "classify",
     "transport",
 ]

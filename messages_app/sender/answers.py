@@ -35,16 +35,16 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an answer means. `final` verdicts end the message, others are tried again.
+    """What an answer means. `is_final` verdicts end the message, others are tried again.
 
-    `halt` says that no other message would fare better now; `is_unclear`, that the message may
-    have arrived all the same.
+    `is_systemic` says that no other message would fare better now; `is_unclear`, that the
+    message may have arrived all the same.
     """
 
     error_code: str
     error: str = ""
-    final: bool = False
-    halt: bool = False
+    is_final: bool = False
+    is_systemic: bool = False
     is_unclear: bool = False
 
     @property
@@ -53,18 +53,18 @@ class Verdict(NamedTuple):
         return not self.error_code
 
 
-SUCCESS = Verdict("", final=True)
+SUCCESS = Verdict("", is_final=True)
 
 
-def judge(answer: Answer) -> Verdict:
+def classify(answer: Answer) -> Verdict:
     """Return what an answer means, after the tables of docs/sender-api.md."""
-    verdict = _judge(answer)
+    verdict = _classify(answer)
     if answer.is_repeated and not verdict.is_success:
         return verdict._replace(is_unclear=True)  # The first post may have arrived.
     return verdict
 
 
-def _judge(answer: Answer) -> Verdict:
+def _classify(answer: Answer) -> Verdict:
     if answer.failure is Failure.NOT_CONNECTED:
         detail = _printable(answer.detail)
         return Verdict("unavailable", f"The sender cannot be reached: {detail}")
@@ -72,11 +72,11 @@ def _judge(answer: Answer) -> Verdict:
         error = f"The sender gave no answer: {_printable(answer.detail)}"
         return Verdict("unconfirmed", error, is_unclear=True)
     if 200 <= answer.status < 300:
-        return _judge_body(answer.body)
-    return _judge_status(answer)
+        return _classify_body(answer.body)
+    return _classify_status(answer)
 
 
-def _judge_body(body: bytes) -> Verdict:
+def _classify_body(body: bytes) -> Verdict:
     if body == ACCEPTED:
         return SUCCESS
     try:
@@ -91,16 +91,16 @@ def _judge_body(body: bytes) -> Verdict:
     return Verdict("bad_response", error, is_unclear=not is_code)
 
 
-def _judge_status(answer: Answer) -> Verdict:
+def _classify_status(answer: Answer) -> Verdict:
     error = f"HTTP {answer.status}: {_excerpt(answer.body)}"
     if answer.status in (401, 403):
-        return Verdict("unauthorized", f"{error} Check MESSAGE_SENDER_TOKEN.", halt=True)
+        return Verdict("unauthorized", f"{error} Check MESSAGE_SENDER_TOKEN.", is_systemic=True)
     if answer.status == 429:
         return Verdict("throttled", error)
     if answer.status == 503:
         return Verdict("unavailable", error)
     if 400 <= answer.status < 500:
-        return Verdict("rejected", error, final=True)
+        return Verdict("rejected", error, is_final=True)
     return Verdict("bad_response", error, is_unclear=True)
 
 

@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from clients.models import Client
-from messages_app.admin.words import tell
+from messages_app.admin.labels import tell
 from messages_app.models import Message, Withdrawal
 
 pytestmark = pytest.mark.django_db

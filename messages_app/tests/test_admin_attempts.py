@@ -8,8 +8,8 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 
 from mailings.models import Mailing
+from messages_app.admin.labels import tell
 from messages_app.admin.messages import ATTEMPTS_SHOWN
-from messages_app.admin.words import tell
 from messages_app.models import Attempt, ErrorCode, Message
 
 pytestmark = pytest.mark.django_db

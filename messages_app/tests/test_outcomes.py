@@ -10,12 +10,13 @@ import time_machine
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app import outcomes, sender
-from messages_app.brakes import MAX_WAIT
-from messages_app.delivery import deliver
+from messages_app import sender
+from messages_app.engine import outcomes
+from messages_app.engine.bulk import Outcome
+from messages_app.engine.pump import deliver
 from messages_app.models import Attempt, Message
-from messages_app.sender import Answer, Failure, Verdict, judge
-from messages_app.statements import Outcome
+from messages_app.sender import Answer, Failure, Verdict, classify
+from messages_app.sending.control import MAX_WAIT
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 
@@ -51,7 +52,7 @@ def longest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 def written(now: datetime, *, attempt: int = 1, left: timedelta = HOUR, **answer: Any) -> Outcome:
     """Return what is written about an answer, with so much time left to the stop."""
     given = Answer(5, **answer)
-    return outcomes.outcome(given, judge(given), attempt=attempt, stop_time=now + left, now=now)
+    return outcomes.outcome(given, classify(given), attempt=attempt, stop_time=now + left, now=now)
 
 
 class TestOutcome:
@@ -86,7 +87,7 @@ class TestOutcome:
         assert (outcome.status, outcome.sent_at) == ("fail", None)
         assert outcome.next_attempt_at
         assert outcome.http_status == answer.get("status")
-        assert outcome.error_code == judge(Answer(5, **answer)).error_code
+        assert outcome.error_code == classify(Answer(5, **answer)).error_code
 
     def test_the_reason_fits_into_its_column(self, now: datetime) -> None:
         verdict = Verdict("unavailable", "👋" * 300)
@@ -104,7 +105,7 @@ class TestHoldMode:
         outcome = written(now, **answer)
         assert (outcome.status, outcome.error_code) == ("fail", "unconfirmed")
         assert (outcome.next_attempt_at, outcome.sent_at) == (None, None)
-        assert outcome.error == judge(Answer(5, **answer)).error
+        assert outcome.error == classify(Answer(5, **answer)).error
 
     @pytest.mark.parametrize("answer", [*CERTAIN, {"status": 401}])
     def test_what_has_certainly_not_arrived_is_tried_again(

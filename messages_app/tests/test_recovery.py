@@ -13,9 +13,10 @@ from pytest_django import Settings
 
 from mailings.services import cancel_mailing, finish_mailing
 from mailings.stats import timezone_stats
-from messages_app import recovery, services
+from messages_app import services
+from messages_app.engine import recovery
+from messages_app.engine.bulk import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
-from messages_app.statements import Claimed, Outcome
 from messages_app.tests.dying import running_delivery
 
 if TYPE_CHECKING:

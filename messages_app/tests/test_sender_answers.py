@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messages_app.models import ErrorCode, Message
-from messages_app.sender import Answer, Failure, judge
+from messages_app.sender import Answer, Failure, classify
 
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 
@@ -23,9 +23,14 @@ ACCEPTED = b'{"code": 0, "message": "OK"}'
 )
 @pytest.mark.parametrize("status", [200, 201, 202, 299])
 def test_success_with_code_zero_is_acceptance(status: int, body: bytes) -> None:
-    verdict = judge(Answer(1, status=status, body=body))
+    verdict = classify(Answer(1, status=status, body=body))
     assert verdict.is_success
-    assert (verdict.final, verdict.halt, verdict.error_code, verdict.error) == (True, False, "", "")
+    assert (verdict.is_final, verdict.is_systemic, verdict.error_code, verdict.error) == (
+        True,
+        False,
+        "",
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -55,8 +60,12 @@ def test_success_with_code_zero_is_acceptance(status: int, body: bytes) -> None:
     ],
 )
 def test_success_with_any_other_body_is_no_acceptance(body: bytes) -> None:
-    verdict = judge(Answer(1, status=200, body=body))
-    assert (verdict.error_code, verdict.final, verdict.halt) == ("bad_response", False, False)
+    verdict = classify(Answer(1, status=200, body=body))
+    assert (verdict.error_code, verdict.is_final, verdict.is_systemic) == (
+        "bad_response",
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +83,7 @@ def test_success_with_any_other_body_is_no_acceptance(body: bytes) -> None:
 def test_a_code_says_that_it_was_not_taken_and_nonsense_says_nothing(
     body: bytes, is_unclear: bool
 ) -> None:
-    assert judge(Answer(1, status=200, body=body)).is_unclear is is_unclear
+    assert classify(Answer(1, status=200, body=body)).is_unclear is is_unclear
 
 
 @pytest.mark.parametrize(
@@ -93,9 +102,13 @@ def test_any_other_status_decides_alone(
     statuses: list[int], error_code: str, final: bool, halt: bool, body: bytes
 ) -> None:
     for status in statuses:
-        verdict = judge(Answer(1, status=status, body=body))
+        verdict = classify(Answer(1, status=status, body=body))
         assert not verdict.is_success
-        assert (verdict.error_code, verdict.final, verdict.halt) == (error_code, final, halt)
+        assert (verdict.error_code, verdict.is_final, verdict.is_systemic) == (
+            error_code,
+            final,
+            halt,
+        )
         assert verdict.error.startswith(f"HTTP {status}:")
 
 
@@ -108,7 +121,7 @@ def test_any_other_status_decides_alone(
 )
 def test_who_does_not_say_no_may_have_taken_it(statuses: list[int], is_unclear: bool) -> None:
     for status in statuses:
-        assert judge(Answer(1, status=status)).is_unclear is is_unclear
+        assert classify(Answer(1, status=status)).is_unclear is is_unclear
 
 
 @pytest.mark.parametrize(
@@ -122,14 +135,14 @@ def test_who_does_not_say_no_may_have_taken_it(statuses: list[int], is_unclear: 
 def test_without_an_answer_it_is_unavailable_if_certainly_not_sent_else_unconfirmed(
     failure: Failure, error_code: str
 ) -> None:
-    verdict = judge(Answer(1, failure=failure, detail="Connection refused"))
-    assert (verdict.error_code, verdict.final, verdict.halt) == (error_code, False, False)
+    verdict = classify(Answer(1, failure=failure, detail="Connection refused"))
+    assert (verdict.error_code, verdict.is_final, verdict.is_systemic) == (error_code, False, False)
     assert verdict.is_unclear is (error_code == "unconfirmed")
     assert verdict.error.endswith("Connection refused")
 
 
 def test_a_wrong_token_is_named() -> None:
-    verdict = judge(Answer(1, status=401, body=b'{"code": 401, "message": "Bad token."}'))
+    verdict = classify(Answer(1, status=401, body=b'{"code": 401, "message": "Bad token."}'))
     assert "Bad token." in verdict.error
     assert "MESSAGE_SENDER_TOKEN" in verdict.error
 
@@ -148,13 +161,13 @@ def test_a_wrong_token_is_named() -> None:
 def test_the_beginning_of_the_body_is_kept_in_words(body: bytes | str, words: str) -> None:
     body = body.encode() if isinstance(body, str) else body
     for status in (200, 400, 500):
-        assert judge(Answer(1, status=status, body=body)).error.endswith(f": {words}")
+        assert classify(Answer(1, status=status, body=body)).error.endswith(f": {words}")
 
 
 def test_a_wrong_token_s_page_fits_into_the_column() -> None:
     limit = Message._meta.get_field("error").max_length
     assert limit
-    assert len(judge(Answer(1, status=401, body=b"x" * 1000)).error) <= limit
+    assert len(classify(Answer(1, status=401, body=b"x" * 1000)).error) <= limit
 
 
 answers = st.builds(
@@ -169,11 +182,11 @@ answers = st.builds(
 
 @given(answers)
 def test_every_answer_has_a_verdict_that_the_database_can_keep(answer: Answer) -> None:
-    verdict = judge(answer)
+    verdict = classify(answer)
     assert verdict.is_success == (verdict.error_code == "")
     assert verdict.error_code in ("", *ErrorCode.values)
     is_certain = verdict.is_success or not answer.is_repeated
-    assert not (is_certain and verdict.is_unclear and (verdict.final or verdict.halt))
+    assert not (is_certain and verdict.is_unclear and (verdict.is_final or verdict.is_systemic))
     assert verdict.error.isprintable()
     verdict.error.encode()
 
@@ -187,7 +200,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_only_an_object_whose_code_is_the_number_zero_is_acceptance(value: object) -> None:
-    verdict = judge(Answer(1, status=200, body=json.dumps(value).encode()))
+    verdict = classify(Answer(1, status=200, body=json.dumps(value).encode()))
     accepted = isinstance(value, dict) and repr(value.get("code")) == "0"
     assert verdict.is_success == accepted
 
@@ -195,13 +208,15 @@ def test_only_an_object_whose_code_is_the_number_zero_is_acceptance(value: objec
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 def test_what_a_second_post_is_told_is_unclear_for_the_first(status: int) -> None:
     told_once = Answer(1, status)
-    told = judge(told_once._replace(is_repeated=True))
-    assert told == judge(told_once)._replace(is_unclear=True)
+    told = classify(told_once._replace(is_repeated=True))
+    assert told == classify(told_once)._replace(is_unclear=True)
 
 
 def test_a_second_post_that_finds_nobody_is_unclear_for_the_first() -> None:
-    assert judge(Answer(1, failure=Failure.NOT_CONNECTED, is_repeated=True)).is_unclear
+    assert classify(Answer(1, failure=Failure.NOT_CONNECTED, is_repeated=True)).is_unclear
 
 
 def test_a_second_post_that_is_taken_is_a_success() -> None:
-    assert judge(Answer(1, 200, ACCEPTED, is_repeated=True)) == judge(Answer(1, 200, ACCEPTED))
+    assert classify(Answer(1, 200, ACCEPTED, is_repeated=True)) == classify(
+        Answer(1, 200, ACCEPTED)
+    )

@@ -16,8 +16,8 @@ from clients.models import Client
 from clients.services import delete_client
 from mailings.services import edit_mailing
 from messages_app import services
+from messages_app.engine.bulk import Outcome
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
-from messages_app.statements import Outcome
 from toolkit.sending_hours import Window
 
 if TYPE_CHECKING:

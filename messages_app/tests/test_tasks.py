@@ -16,11 +16,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clients.models import Client
-from messages_app import brakes, intake, sender
-from messages_app.delivery import lease_length
+from messages_app import sender
+from messages_app.engine import claim_queue
+from messages_app.engine.pump import lease_length
+from messages_app.engine.spool import Spool
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
 from messages_app.sender import Answer
-from messages_app.spool import Spool
+from messages_app.sending import control
 from messages_app.tasks import ring, send_message
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
@@ -87,16 +89,16 @@ class TestSendMessage:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            monkeypatch.setattr(intake, "TIME_BOX", 0)
+            monkeypatch.setattr(claim_queue, "TIME_BOX", 0)
             return transport.answer()
 
         transport = scripted(2, script)
         for sent in (2, 4):
-            monkeypatch.setattr(intake, "TIME_BOX", 60)
+            monkeypatch.setattr(claim_queue, "TIME_BOX", 60)
             send_message(mailing.pk, 1)
             assert len(transport.sent) == sent
             assert (queued(), lanes()) == ([("send_message", mailing.pk, 1)], [1])
-        monkeypatch.setattr(intake, "TIME_BOX", 60)
+        monkeypatch.setattr(claim_queue, "TIME_BOX", 60)
         send_message(mailing.pk, 1)
         assert (queued(), lanes()) == ([], [])
         assert Message.objects.filter(status="success").count() == 5
@@ -138,7 +140,7 @@ class TestSendMessage:
         assert (queued(), lanes()) == ([], [])
         send_message()
         assert queued() == []
-        brakes.probe_now(now=now)
+        control.probe_now(now=now)
         send_message()
         assert len(queued()) == 2
 
@@ -257,10 +259,10 @@ class TestRing:
     def test_nobody_is_rung_for_while_a_brake_holds(
         self, mailing: "Mailing", queued: Queued
     ) -> None:
-        brakes.change(is_paused=True)
+        control.change(is_paused=True)
         ring(mailing.pk)
         assert (queued(), lanes()) == ([], [])
-        brakes.change(is_paused=False)
+        control.change(is_paused=False)
         ring(mailing.pk)
         assert len(queued()) == 2
 
@@ -317,7 +319,7 @@ class TestTick:
         assert queued() == []
 
     def test_not_while_a_brake_holds(self, mailing: "Mailing", queued: Queued) -> None:
-        brakes.change(is_paused=True)
+        control.change(is_paused=True)
         send_message()
         assert (queued(), lanes()) == ([], [])
 
@@ -325,7 +327,7 @@ class TestTick:
     def test_what_a_dead_worker_held_is_free_and_rung_for(
         self, mailing: "Mailing", queued: Queued, now: datetime, is_paused: bool
     ) -> None:
-        brakes.change(is_paused=is_paused)
+        control.change(is_paused=is_paused)
         Lease.objects.create(token=7, mailing=mailing, expires_at=now)
         Message.objects.update(lease_token=7, lease_until=now, attempts=1)
         send_message()

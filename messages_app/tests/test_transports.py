@@ -18,14 +18,15 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.sender import Answer, Failure, Request, Transport, Verdict, judge
-from messages_app.sender.curl import CurlTransport
-from messages_app.sender.threads import RequestsTransport
-from messages_app.sender.transport import MAX_BODY
+from messages_app.sender import Answer, Failure, Request, Transport, Verdict, classify
+from messages_app.sender.transports.base import MAX_BODY
+from messages_app.sender.transports.curl import CurlTransport
+from messages_app.sender.transports.requests import RequestsTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port
 
 TLS_HANDSHAKE = b"\x16"
+TRANSPORTS = "messages_app.sender.transports"
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 next_id = count(1).__next__
 
@@ -50,8 +51,8 @@ def sandbox(running: Sandbox) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("curl", "threads"):
-        monkeypatch.setattr(f"messages_app.sender.{module}.CONNECT_TIMEOUT", 1)
+    for module in ("curl", "requests"):
+        monkeypatch.setattr(f"{TRANSPORTS}.{module}.CONNECT_TIMEOUT", 1)
 
 
 def connect(
@@ -209,7 +210,7 @@ class TestExchange:
         first = next_id()
         answers = send(connect(backend, sandbox.api_url, concurrency=20), 300)
         assert [answer.id for answer in answers] == list(range(first + 1, first + 301))
-        sent = {answer.id for answer in answers if judge(answer).is_success}
+        sent = {answer.id for answer in answers if classify(answer).is_success}
         assert 20 < len(sent) < 150
         assert sent <= sandbox.journal().accepted.keys()
 
@@ -293,7 +294,7 @@ class TestConnections:
     def test_a_refused_one_means_not_sent(self, backend: type[Transport]) -> None:
         answer = send_one(backend, f"http://127.0.0.1:{free_port()}/v1")
         assert answer.failure is Failure.NOT_CONNECTED
-        assert judge(answer).error_code == "unavailable"
+        assert classify(answer).error_code == "unavailable"
 
     def test_an_unknown_host_means_not_sent(self, backend: type[Transport]) -> None:
         assert send_one(backend, "http://sender.invalid/v1").failure is Failure.NOT_CONNECTED
@@ -328,7 +329,7 @@ class TestConnections:
         for answer in send(transport, 8):
             assert answer.failure in (Failure.NOT_CONNECTED, Failure.BROKEN)
         sandbox.set_faults()
-        assert all(judge(answer).is_success for answer in send(transport, 8))
+        assert all(classify(answer).is_success for answer in send(transport, 8))
 
 
 def _is_honest(verdict: Verdict) -> bool:
@@ -347,13 +348,13 @@ class TestUnclearEnds:
         for answer in send(transport, 2):
             assert answer.failure is Failure.TIMEOUT
             assert 0.4 < answer.seconds < 5
-            assert judge(answer).error_code == "unconfirmed"
+            assert classify(answer).error_code == "unconfirmed"
 
     def test_a_body_that_does_not_end_is_unclear(
         self, backend: type[Transport], script: Script
     ) -> None:
         server = script(http(ACCEPTED)[:-5], b"")
-        assert judge(send_one(backend, server.url, timeout=0.5)).error_code == "unconfirmed"
+        assert classify(send_one(backend, server.url, timeout=0.5)).error_code == "unconfirmed"
 
     def test_a_kept_connection_that_is_cut_does_not_make_it_send_twice_where_it_must_not(
         self, backend: type[Transport], tmp_path: Path
@@ -374,7 +375,7 @@ class TestUnclearEnds:
         transport = connect(backend, sandbox.api_url, may_repeat=may_repeat)
         send(transport, 4)
         sandbox.set_faults(reset_after=0.4, unavailable=0.4, seed=1)
-        verdicts = {answer.id: judge(answer) for answer in send(transport, 200)}
+        verdicts = {answer.id: classify(answer) for answer in send(transport, 200)}
         accepted = sandbox.journal().accepted.keys() & verdicts.keys()
         assert 50 < len(accepted) < 200
         assert [verdicts[pk] for pk in accepted if not _is_honest(verdicts[pk])] == []
@@ -389,7 +390,7 @@ class TestUnclearEnds:
         sandbox.set_faults(**{fault: 1})
         for answer in send(transport, 2):
             assert answer.failure is Failure.BROKEN
-            assert judge(answer).error_code == "unconfirmed"
+            assert classify(answer).error_code == "unconfirmed"
 
     @pytest.mark.parametrize(
         "pieces",
@@ -429,7 +430,7 @@ class TestAnswers:
 
     def test_half_a_header_is_no_acceptance(self, backend: type[Transport], script: Script) -> None:
         server = script(b"HTTP/1.1 200 OK\r\nContent-Len", closes=True)
-        assert not judge(send_one(backend, server.url)).is_success
+        assert not classify(send_one(backend, server.url)).is_success
 
     def test_a_body_in_pieces_is_put_together(
         self, backend: type[Transport], script: Script
@@ -567,7 +568,7 @@ class TestRequestsTransport:
         transport = connect(RequestsTransport, "https://sender.example/v1")
         transport.submit(Request(5, "79991234567", '"Hello"'))
         (answer,) = transport.poll(5)
-        assert judge(answer).is_success
+        assert classify(answer).is_success
         (call,) = responses.calls
         assert json.loads(call.request.body or "") == {
             "id": 5,
@@ -587,8 +588,21 @@ class TestChoice:
     def test_libcurl_is_the_default(self) -> None:
         assert isinstance(sender.transport(), CurlTransport)
 
+    @pytest.mark.parametrize(
+        ("former", "transport"),
+        [
+            ("messages_app.sender.curl.CurlTransport", CurlTransport),
+            ("messages_app.sender.threads.RequestsTransport", RequestsTransport),
+        ],
+    )
+    def test_a_name_of_before_still_chooses(
+        self, settings: Settings, former: str, transport: type[Transport]
+    ) -> None:
+        settings.MESSAGE_SENDER_BACKEND = former
+        assert isinstance(sender.transport(), transport)
+
     def test_the_settings_choose_another(self, settings: Settings) -> None:
-        settings.MESSAGE_SENDER_BACKEND = "messages_app.sender.threads.RequestsTransport"
+        settings.MESSAGE_SENDER_BACKEND = f"{TRANSPORTS}.requests.RequestsTransport"
         settings.MESSAGE_SENDER_CONCURRENCY = 7
         transport = sender.transport()
         assert isinstance(transport, RequestsTransport)

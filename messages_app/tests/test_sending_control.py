@@ -13,11 +13,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app import brakes
-from messages_app.brakes import BOOKED_AHEAD, FAILURES, FIRST_PROBE, LAST_PROBE, MAX_WAIT, Run
-from messages_app.delivery import deliver
+from messages_app.engine.pump import deliver
 from messages_app.models import Brakes, Message
-from messages_app.sender import Answer, Failure, judge
+from messages_app.sender import Answer, Failure, classify
+from messages_app.sending import control
+from messages_app.sending.control import (
+    BOOKED_AHEAD,
+    FAILURES,
+    FIRST_PROBE,
+    LAST_PROBE,
+    MAX_WAIT,
+    Run,
+)
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import Sandbox
 
@@ -44,14 +51,14 @@ def run_of(*answers: dict[str, Any]) -> Run:
     run = Run()
     for fields in answers:
         answer = Answer(1, **fields)
-        run.add(answer, judge(answer))
+        run.add(answer, classify(answer))
     return run
 
 
 def heed(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> bool:
     """Have the brakes take in answers, as a delivery does that has just looked at them."""
     known = Brakes.objects.current().failures
-    return brakes.heed(run_of(*answers), failures=known, is_probe=is_probe, now=now)
+    return control.heed(run_of(*answers), failures=known, is_probe=is_probe, now=now)
 
 
 def is_open() -> bool:
@@ -77,7 +84,7 @@ class TestOpening:
         assert not heed(failure, now=now)
         state = Brakes.objects.current()
         assert (state.opened_at, state.probe_at) == (now, now + FIRST)
-        assert state.reason == judge(Answer(1, **failure)).error
+        assert state.reason == classify(Answer(1, **failure)).error
         (line,) = caplog.records
         assert line.levelno == logging.ERROR
         assert state.reason in line.getMessage()
@@ -123,15 +130,15 @@ class TestOpening:
         self, now: datetime, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
         with django_assert_num_queries(0):
-            assert brakes.heed(run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now)
-            assert brakes.heed(Run(), failures=5, is_probe=True, now=now)
+            assert control.heed(run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now)
+            assert control.heed(Run(), failures=5, is_probe=True, now=now)
 
     @pytest.mark.django_db(transaction=True)
     def test_failures_of_all_workers_are_counted_together(
         self, now: datetime, at_once: AtOnce
     ) -> None:
         half = run_of(*[BAD] * (FAILURES // 4))
-        at_once(*[partial(brakes.heed, half, failures=0, is_probe=False, now=now)] * 4)
+        at_once(*[partial(control.heed, half, failures=0, is_probe=False, now=now)] * 4)
         assert Brakes.objects.current().failures == FAILURES
         assert is_open()
 
@@ -147,7 +154,7 @@ class TestProbing:
     def test_nothing_goes_out_before_its_time(self, now: datetime) -> None:
         instant = timedelta(microseconds=1)
         for moment, is_held in ((now, True), (now + FIRST - instant, True), (now + FIRST, False)):
-            assert brakes.hold(Brakes.objects.current(), moment) is is_held
+            assert control.hold(Brakes.objects.current(), moment) is is_held
         assert not self.take(now + FIRST - instant)
         assert self.take(now + FIRST)
 
@@ -165,7 +172,7 @@ class TestProbing:
         assert not self.take(now + HOUR)
 
     def test_a_pause_holds_even_a_probe(self, now: datetime) -> None:
-        brakes.change(is_paused=True)
+        control.change(is_paused=True)
         assert not self.take(now + HOUR)
 
     def test_each_failed_one_doubles_the_wait_up_to_a_minute(self, now: datetime) -> None:
@@ -192,7 +199,7 @@ class TestProbing:
         state = Brakes.objects.current()
         assert (state.opened_at, state.probe_at, state.failures) == (None, None, 0)
         assert (state.reason, state.probe_interval) == ("", 0)
-        assert not brakes.hold(state, now)
+        assert not control.hold(state, now)
         assert caplog.messages[-1] == "The sender takes messages again."
 
     def test_what_others_still_hear_does_not_close_it(self, now: datetime) -> None:
@@ -204,14 +211,14 @@ class TestProbing:
     ) -> None:
         heed(GOOD, now=now, is_probe=True)
         assert heed({**BAD, "retry_after": 3600}, now=now, is_probe=True)
-        assert not brakes.hold(Brakes.objects.current(), now)
+        assert not control.hold(Brakes.objects.current(), now)
 
 
 class TestProbingNow:
     def test_an_open_breaker_tries_the_sender_at_once(self, now: datetime) -> None:
         heed(*[{**REFUSED, "retry_after": 3600}], now=now)
-        state = brakes.probe_now(now=now)
-        assert not brakes.hold(state, now)
+        state = control.probe_now(now=now)
+        assert not control.hold(state, now)
         heed(BAD, now=now, is_probe=True)
         assert Brakes.objects.current().probe_at == now + 2 * FIRST
 
@@ -229,58 +236,58 @@ class TestRate:
         limit: float | None,
     ) -> None:
         settings.MESSAGE_SENDER_RATE = of_settings
-        assert brakes.rate(brakes.change(rate=of_operator)) == limit
+        assert control.rate(control.change(rate=of_operator)) == limit
 
     def test_without_a_limit_all_may_go_now(self, now: datetime) -> None:
-        assert brakes.book(1000, now=now) == (now, timedelta())
+        assert control.book(1000, now=now) == (now, timedelta())
         assert Brakes.objects.current().free_at is None
 
     def test_moments_are_booked_one_after_the_other(self, now: datetime) -> None:
-        brakes.change(rate=20.0)
+        control.change(rate=20.0)
         pause = SECOND / 20
-        assert brakes.book(4, now=now) == (now, pause)
-        assert brakes.book(2, now=now) == (now + 4 * pause, pause)
-        assert brakes.book(1, now=now) == (now + 6 * pause, pause)
+        assert control.book(4, now=now) == (now, pause)
+        assert control.book(2, now=now) == (now + 4 * pause, pause)
+        assert control.book(1, now=now) == (now + 6 * pause, pause)
 
     def test_moments_that_nobody_wanted_are_not_made_up_for(self, now: datetime) -> None:
-        brakes.change(rate=20.0)
-        brakes.book(4, now=now)
-        assert brakes.book(1, now=now + HOUR)[0] == now + HOUR
+        control.change(rate=20.0)
+        control.book(4, now=now)
+        assert control.book(1, now=now + HOUR)[0] == now + HOUR
 
     @pytest.mark.django_db(transaction=True)
     def test_no_two_workers_get_the_same_moment(self, now: datetime, at_once: AtOnce) -> None:
-        brakes.change(rate=100.0)
-        booked = at_once(*[partial(brakes.book, 5, now=now)] * 8)
+        control.change(rate=100.0)
+        booked = at_once(*[partial(control.book, 5, now=now)] * 8)
         assert sorted(first for first, _ in booked) == [
             now + 5 * i * SECOND / 100 for i in range(8)
         ]
 
     def test_nobody_books_much_more_than_a_second_ahead(self, now: datetime) -> None:
-        brakes.change(rate=10.0)
-        brakes.book(10, now=now)
-        assert not brakes.is_booked_up(Brakes.objects.current(), now)
-        brakes.book(1, now=now)
-        assert brakes.is_booked_up(Brakes.objects.current(), now)
-        assert not brakes.is_booked_up(Brakes.objects.current(), now + SECOND)
+        control.change(rate=10.0)
+        control.book(10, now=now)
+        assert not control.is_booked_up(Brakes.objects.current(), now)
+        control.book(1, now=now)
+        assert control.is_booked_up(Brakes.objects.current(), now)
+        assert not control.is_booked_up(Brakes.objects.current(), now + SECOND)
         assert BOOKED_AHEAD == SECOND
 
     @pytest.mark.parametrize("rate", [100.0, None])
     def test_what_was_booked_at_a_lower_rate_holds_nobody_back(
         self, now: datetime, rate: float | None
     ) -> None:
-        brakes.change(rate=0.01)
-        brakes.book(1, now=now)
-        state = brakes.change(rate=rate)
-        assert not brakes.is_booked_up(state, now)
-        assert brakes.book(1, now=now)[0] == now
+        control.change(rate=0.01)
+        control.book(1, now=now)
+        state = control.change(rate=rate)
+        assert not control.is_booked_up(state, now)
+        assert control.book(1, now=now)[0] == now
 
     def test_without_a_limit_in_the_settings_any_more_nobody_is_held_back(
         self, now: datetime, settings: Settings
     ) -> None:
         settings.MESSAGE_SENDER_RATE = 0.01
-        brakes.book(1, now=now)
+        control.book(1, now=now)
         settings.MESSAGE_SENDER_RATE = None
-        assert not brakes.is_booked_up(Brakes.objects.current(), now)
+        assert not control.is_booked_up(Brakes.objects.current(), now)
 
 
 class TestDelivering:
@@ -375,14 +382,14 @@ class TestDelivering:
         add(20)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            brakes.change(is_paused=True)
+            control.change(is_paused=True)
             return transport.answer()
 
         transport = scripted(4, script)
         assert deliver(mailing.pk) == 4
         assert untouched() == 16
         assert deliver(mailing.pk) == 0
-        brakes.change(is_paused=False)
+        control.change(is_paused=False)
         transport.script = ScriptedTransport.answer
         assert deliver(mailing.pk) == 16
         assert set(Message.objects.values_list("attempts", flat=True)) == {1}
@@ -391,7 +398,7 @@ class TestDelivering:
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(1)
-        brakes.change(is_paused=True)
+        control.change(is_paused=True)
         scripted(1, ScriptedTransport.answer)
         with CaptureQueriesContext(connection) as queries:
             assert deliver(mailing.pk) == 0
@@ -401,7 +408,7 @@ class TestDelivering:
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(100)
-        brakes.change(rate=40.0)
+        control.change(rate=40.0)
         begun: list[datetime] = []
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
@@ -432,6 +439,6 @@ class TestDelivering:
         assert sender.stats()["statuses"]["401"] <= 4
         sender.set_faults()
         assert deliver(mailing.pk) == 0
-        brakes.probe_now(now=now)
+        control.probe_now(now=now)
         assert deliver(mailing.pk) == 5
         assert Message.objects.filter(status="success").count() == sender.stats()["unique"] == 5

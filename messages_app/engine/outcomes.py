@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from messages_app.brakes import MAX_WAIT
+from messages_app.engine.bulk import Outcome
 from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Verdict
-from messages_app.statements import Outcome
+from messages_app.sending.control import MAX_WAIT
 
 FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; then twice as many, and so on
 
@@ -22,7 +22,7 @@ def outcome(
     by itself: it is held as unconfirmed until an operator decides (DESIGN.md, Outcomes).
     """
     is_held = verdict.is_unclear and not settings.MESSAGE_SENDER_IDEMPOTENT
-    is_over = verdict.is_success or verdict.final or is_held
+    is_over = verdict.is_success or verdict.is_final or is_held
     return Outcome(
         answer.id,
         _status(verdict),
@@ -40,14 +40,14 @@ def outcome(
 def _status(verdict: Verdict) -> str:
     if verdict.is_success:
         return Message.Status.SUCCESS
-    return Message.Status.PENDING if verdict.halt else Message.Status.FAIL
+    return Message.Status.PENDING if verdict.is_systemic else Message.Status.FAIL
 
 
 def _again_at(
     answer: Answer, verdict: Verdict, attempt: int, stop_time: datetime, now: datetime
 ) -> datetime | None:
     """Return when the next attempt is due; None when that would be too late."""
-    if verdict.halt:
+    if verdict.is_systemic:
         return now  # It is not the message's fault, and the breaker says when.
     again_at = now + timedelta(seconds=max(_backoff(attempt), min(answer.retry_after, MAX_WAIT)))
     return again_at if again_at < stop_time else None

@@ -2,29 +2,22 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from messages_app.sender.answers import Answer
+from messages_app.sender.contract import Request
 
 CONNECT_TIMEOUT = 3  # seconds
+# What an installation of before may have in MESSAGE_SENDER_BACKEND.
+FORMER_NAMES = {
+    "messages_app.sender.curl.CurlTransport": f"{__package__}.curl.CurlTransport",
+    "messages_app.sender.threads.RequestsTransport": f"{__package__}.requests.RequestsTransport",
+}
 MAX_BODY = 64 * 1024  # bytes of an answer; a longer one is not what we asked for
-
-
-class Request(NamedTuple):
-    """One message as the sender takes it. `text` is already a JSON string, quotes included."""
-
-    id: int
-    phone_number: str
-    text: str
-
-    @property
-    def body(self) -> str:
-        """The JSON object that is posted."""
-        return f'{{"id": {self.id}, "phone": {self.phone_number}, "text": {self.text}}}'
 
 
 class Transport(Protocol):
@@ -66,7 +59,8 @@ def transport() -> Transport:
             "MESSAGE_SENDER_TOKEN is empty, so nothing is sent. Set it, or start everything with "
             "'make run', which then uses the sandbox sender."
         )
-    backend: type[Transport] = import_string(settings.MESSAGE_SENDER_BACKEND)
+    name = settings.MESSAGE_SENDER_BACKEND
+    backend: type[Transport] = import_string(FORMER_NAMES.get(name, name))
     return backend(
         url=settings.MESSAGE_SENDER_URL.rstrip("/"),
         token=settings.MESSAGE_SENDER_TOKEN,

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from messages_app import brakes, services
+from messages_app import services
+from messages_app.engine.bulk import Claimed
 from messages_app.models import Brakes, Lease, Message
-from messages_app.statements import Claimed
+from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 from toolkit.sending_hours import Window, next_closing, next_opening
 
@@ -95,14 +96,14 @@ class Intake:
         self.failures = state.failures
         if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
             self.stop()
-        elif brakes.is_booked_up(state, now):
+        elif control.is_booked_up(state, now):
             self._look_at = monotonic() + LOOK_DELAY
         else:
-            rate, pace = brakes.rate(state), int(answered / spent) if spent else 0
+            rate, pace = control.rate(state), int(answered / spent) if spent else 0
             claimed = self._claim(self._limit(rate, pace), now)
             self._waiting.extend(self._booked(claimed) if rate and claimed else claimed)
             if self.is_probe and not claimed:
-                brakes.return_probe(now)
+                control.return_probe(now)
 
     def _take_probe(self, now: datetime) -> bool:
         until = now + timedelta(seconds=2 * settings.MESSAGE_SENDER_TIMEOUT)
@@ -153,7 +154,7 @@ class Intake:
 
     def _booked(self, claimed: Sequence[Waiting]) -> Iterator[Waiting]:
         """Yield the messages, each with the moment that is booked for it."""
-        first, pause = brakes.book(len(claimed), now=self._clock.now())
+        first, pause = control.book(len(claimed), now=self._clock.now())
         begin_at = self._monotonic_at(first)
         for waiting in claimed:
             begin_before = min(waiting.begin_before, begin_at + LATENESS)

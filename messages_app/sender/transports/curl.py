@@ -10,7 +10,8 @@ from io import BytesIO
 import pycurl
 
 from messages_app.sender.answers import Answer, Failure
-from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, Request
+from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
+from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
 
 # Seconds that an unused connection is kept; fewer than servers do, lest they cut it first.
 MAX_IDLE = 4
@@ -53,7 +54,7 @@ class _Exchange:
     def begin(self, url: str, request: Request) -> pycurl.Curl:
         self.id = request.id
         self.chunks.clear()
-        self.handle.setopt(pycurl.URL, f"{url}/send/{request.id}")
+        self.handle.setopt(pycurl.URL, f"{url}{request.path}")
         self.is_repeated = False
         body = request.body.encode()
         self.body = BytesIO(body)
@@ -97,8 +98,8 @@ class CurlTransport:
     ) -> None:
         """Prepare `concurrency` handles for the API at `url`."""
         headers = [
-            f"Authorization: Bearer {token}",
-            "Content-Type: application/json",
+            f"Authorization: {authorization(token)}",
+            f"Content-Type: {CONTENT_TYPE}",
             "Expect:",  # No round trip to ask whether the body is welcome.
         ]
         self._url = url

@@ -2,9 +2,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from messages_app import signs
 from messages_app.models import Brakes, Heartbeat
-from messages_app.signs import Breaker, SignOfLife
+from messages_app.sending import health
+from messages_app.sending.health import Breaker, SignOfLife
 from toolkit import clock
 
 MINUTE = timedelta(minutes=1)
@@ -23,7 +23,9 @@ def test_a_breaker_is_closed_open_or_lets_one_message_through(
     opened: bool, probe_in: timedelta | None, state: Breaker, now: datetime
 ) -> None:
     probe_at = None if probe_in is None else now + probe_in
-    assert signs.breaker(Brakes(opened_at=now if opened else None, probe_at=probe_at), now) == state
+    assert (
+        health.breaker(Brakes(opened_at=now if opened else None, probe_at=probe_at), now) == state
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,7 @@ def test_a_part_that_was_alive_is_missing_after_three_minutes(
 def test_signs_of_life_come_in_the_order_of_the_parts_whoever_was_seen(now: datetime) -> None:
     Heartbeat.objects.create(name="send_message", at=now - MINUTE)
     Heartbeat.objects.create(name="something else", at=now)
-    assert signs.signs_of_life(now) == [
+    assert health.signs_of_life(now) == [
         SignOfLife("beat", None, None),
         SignOfLife("start_mailing", None, None),
         SignOfLife("send_message", now - MINUTE, MINUTE),
@@ -49,7 +51,7 @@ def test_signs_of_life_come_in_the_order_of_the_parts_whoever_was_seen(now: date
 @pytest.mark.django_db
 def test_the_brakes_come_with_the_time_of_the_database() -> None:
     Brakes.objects.update(rate=7)
-    brakes, now = signs.read_brakes()
+    brakes, now = health.read_brakes()
     assert brakes.rate == 7
     assert abs(now - clock.now()) < MINUTE
 
@@ -57,6 +59,6 @@ def test_the_brakes_come_with_the_time_of_the_database() -> None:
 @pytest.mark.django_db
 def test_without_a_row_nothing_holds_sending() -> None:
     Brakes.objects.all().delete()
-    brakes, now = signs.read_brakes()
+    brakes, now = health.read_brakes()
     assert not brakes.is_paused
-    assert signs.breaker(brakes, now) == Breaker.CLOSED
+    assert health.breaker(brakes, now) == Breaker.CLOSED

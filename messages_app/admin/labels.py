@@ -8,9 +8,9 @@ from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from messages_app.brakes import rate
-from messages_app.models import PASSING, Attempt, Brakes, ErrorCode, Message
-from messages_app.signs import Breaker, SignOfLife, breaker
+from messages_app.models import TRANSIENT, Attempt, Brakes, ErrorCode, Message
+from messages_app.sending.control import rate
+from messages_app.sending.health import Breaker, SignOfLife, breaker
 from toolkit.console.labels import label, second
 
 Status = Message.Status
@@ -68,7 +68,7 @@ def _end(message: Message) -> str:
         return f"{UNKNOWN} {why}".rstrip()
     if code in UNSENT:
         return f"Never sent: {UNSENT[ErrorCode(code)]}"
-    if code in PASSING:
+    if code in TRANSIENT:
         return f"The last attempt failed, and the time was up before another. {why}".rstrip()
     return f"Failed for good. {why}".rstrip()
 

@@ -12,12 +12,14 @@ from datetime import timedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from messages_app import brakes, recovery, sender
-from messages_app.intake import LOOK_DELAY, Intake, Waiting
+from messages_app import sender
+from messages_app.engine import recovery
+from messages_app.engine.bulk import Outcome
+from messages_app.engine.claim_queue import LOOK_DELAY, Intake, Waiting
+from messages_app.engine.outcomes import outcome
+from messages_app.engine.spool import Spool
 from messages_app.models import Brakes, Lease, Message
-from messages_app.outcomes import outcome
-from messages_app.spool import Spool
-from messages_app.statements import Outcome
+from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 
 LEASE = 6  # times the longest request
@@ -43,7 +45,7 @@ def deliver(mailing_id: int) -> int:
     """
     transport, clock = sender.transport(), Clock()
     recovery.settle_orphans(now=clock.now())
-    if brakes.hold(Brakes.objects.current(), clock.now()):
+    if control.hold(Brakes.objects.current(), clock.now()):
         return 0
     delivery = _Delivery(mailing_id, transport, clock)
     delivery.run()
@@ -67,7 +69,7 @@ class _Delivery:
         self._open: dict[int, Waiting] = {}
         self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
-        self._run = brakes.Run()
+        self._run = control.Run()
         self._recorded_at = monotonic()
 
     def run(self) -> None:
@@ -142,7 +144,7 @@ class _Delivery:
             waiting = self._open.pop(answer.id, None)
             if not waiting:
                 continue  # It is of a delivery that could not wait for it.
-            verdict = sender.judge(answer)
+            verdict = sender.classify(answer)
             self._run.add(answer, verdict)
             attempt = waiting.message.attempt
             if attempt == 1 and verdict.is_success:
@@ -184,9 +186,9 @@ class _Delivery:
 
     def _heed(self) -> None:
         """Tell the brakes how it goes, and stop if they say so."""
-        run, self._run = self._run, brakes.Run()
+        run, self._run = self._run, control.Run()
         intake = self._intake
-        goes_on = brakes.heed(
+        goes_on = control.heed(
             run, failures=intake.failures, is_probe=intake.is_probe, now=self._clock.now()
         )
         if not goes_on:

@@ -9,9 +9,10 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from messages_app import services, spool
+from messages_app import services
+from messages_app.engine import spool
+from messages_app.engine.bulk import Outcome
 from messages_app.models import Doorbell, ErrorCode, Lease, Message
-from messages_app.statements import Outcome
 
 CHUNK = 1000  # messages that one query names
 

@@ -13,8 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 from clients.models import Client
 from clients.services import delete_client
 from messages_app import services
+from messages_app.engine.bulk import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
-from messages_app.statements import Claimed, Outcome
 
 if TYPE_CHECKING:
     from mailings.models import Mailing

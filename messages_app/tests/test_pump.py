@@ -14,8 +14,9 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app import delivery, intake, recovery, sender
-from messages_app.delivery import LEASE, LEASE_MARGIN, deliver
+from messages_app import sender
+from messages_app.engine import claim_queue, pump, recovery
+from messages_app.engine.pump import LEASE, LEASE_MARGIN, deliver
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
@@ -155,8 +156,8 @@ class TestPumping:
     def test_answers_are_written_while_others_are_awaited(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "RECORD_SIZE", 2)
-        monkeypatch.setattr(delivery, "RECORD_DELAY", 60)
+        monkeypatch.setattr(pump, "RECORD_SIZE", 2)
+        monkeypatch.setattr(pump, "RECORD_DELAY", 60)
         add(5)
         written = []
 
@@ -172,7 +173,7 @@ class TestPumping:
     def test_an_answer_does_not_wait_long_for_company(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(delivery, "RECORD_DELAY", 0)
+        monkeypatch.setattr(pump, "RECORD_DELAY", 0)
         add(3)
         written = []
 
@@ -203,7 +204,7 @@ class TestPumping:
         add(10)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            monkeypatch.setattr(intake, "TIME_BOX", 0)
+            monkeypatch.setattr(claim_queue, "TIME_BOX", 0)
             return transport.answer()
 
         scripted(4, script)
@@ -450,7 +451,7 @@ class TestLateAnswers:
         is_idempotent: bool,
     ) -> None:
         settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
-        monkeypatch.setattr(delivery, "RECORD_DELAY", 0)
+        monkeypatch.setattr(pump, "RECORD_DELAY", 0)
         add(4)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:

@@ -80,11 +80,11 @@ class Run:
     def add(self, answer: Answer, verdict: Verdict) -> None:
         """Take in one more answer."""
         self.is_empty = False
-        if verdict.is_success or verdict.final:
+        if verdict.is_success or verdict.is_final:
             self.has_success, self.failures, self.wait = True, 0, 0.0
             return
         self.failures += 1
-        self.is_refused |= verdict.halt
+        self.is_refused |= verdict.is_systemic
         self.reason = verdict.error[:255]
         self.wait = max(self.wait, min(answer.retry_after, MAX_WAIT))
 

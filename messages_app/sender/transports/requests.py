@@ -14,7 +14,8 @@ from requests.exceptions import SSLError
 from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
-from messages_app.sender.transport import CONNECT_TIMEOUT, MAX_BODY, Request
+from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
+from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
 
 MAX_DIGITS = 9  # of a time to wait; Python refuses to read thousands
 
@@ -32,7 +33,7 @@ class RequestsTransport:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
         self._open: set[Future[Answer]] = set()
         self._session = requests.Session()
-        self._session.headers["Content-Type"] = "application/json"
+        self._session.headers["Content-Type"] = CONTENT_TYPE
         self._session.auth = _Bearer(token)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
         self._session.mount("http://", adapter)
@@ -64,7 +65,7 @@ class RequestsTransport:
     def _post(self, request: Request) -> Answer:
         try:
             with self._session.post(
-                f"{self._url}/send/{request.id}",
+                self._url + request.path,
                 data=request.body.encode(),
                 timeout=(CONNECT_TIMEOUT, self._timeout),
                 allow_redirects=False,
@@ -87,7 +88,7 @@ class _Bearer(AuthBase):
         self._token = token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        request.headers["Authorization"] = authorization(self._token)
         return request
 
 

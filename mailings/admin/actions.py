@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from clients.models import Client
 from mailings import services
-from mailings.admin import words
+from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
 from mailings.filters import validate_filters
@@ -132,13 +132,13 @@ class MailingDesk(ConsoleAdmin):
         counts, zones = stats["stats"], stats.get("timezones", {})
         return {
             "mailing": mailing,
-            "state": words.status_label(mailing),
+            "state": labels.status_label(mailing),
             "total": f"{counts['total']:,}",
             "parts": parts(counts),
-            "next_event": words.next_event(mailing, now),
+            "next_event": labels.next_event(mailing, now),
             "last_run": moment(mailing.last_run_time),
             "next_attempt": moment(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
-            "hours": words.hours(mailing.window),
+            "hours": labels.hours(mailing.window),
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),
             "is_open": mailing.success_count is None,

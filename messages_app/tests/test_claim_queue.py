@@ -10,10 +10,11 @@ from django.utils import timezone
 from pytest_django import Settings
 from time_machine import Traveller
 
-from messages_app import brakes, intake
-from messages_app.delivery import deliver
-from messages_app.intake import LATENESS, SLICE, Intake
+from messages_app.engine import claim_queue
+from messages_app.engine.claim_queue import LATENESS, SLICE, Intake
+from messages_app.engine.pump import deliver
 from messages_app.models import Brakes, Lease, Message
+from messages_app.sending import control
 from messages_app.tests.scripted import Scripted, ScriptedTransport
 from toolkit.clock import Clock
 
@@ -83,7 +84,7 @@ class TestClaiming:
     def test_but_never_more_than_a_thousand(
         self, mailing: "Mailing", add: Add, world: Traveller, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(intake, "MAX_CLAIM", 20)
+        monkeypatch.setattr(claim_queue, "MAX_CLAIM", 20)
         add(45)
         its = begin(mailing)
         world.shift(SECOND)
@@ -101,7 +102,7 @@ class TestClaiming:
         add(30)
         its = begin(mailing)
         claim(its)
-        world.shift(intake.TIME_BOX)
+        world.shift(claim_queue.TIME_BOX)
         assert claim(its) == 10
         assert not its.is_open
 
@@ -172,7 +173,7 @@ class TestBrakes:
         add(15)
         its = begin(mailing)
         claim(its)
-        brakes.change(is_paused=True)
+        control.change(is_paused=True)
         assert claim(its) == 0
         assert (len(its.late), its.is_open) == (10, False)
 
@@ -214,7 +215,7 @@ class TestBrakes:
         Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
         its = begin(mailing)
         claim(its)
-        world.shift(intake.TIME_BOX)
+        world.shift(claim_queue.TIME_BOX)
         its.go_on()
         assert not its.is_open
 
@@ -224,7 +225,7 @@ class TestRate:
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         add(15)
-        brakes.change(rate=20.0)
+        control.change(rate=20.0)
         its = begin(mailing)
         assert claim(its) == 20 * SLICE
         pace = []
@@ -237,7 +238,7 @@ class TestRate:
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         add(15)
-        brakes.change(rate=20.0)
+        control.change(rate=20.0)
         its = begin(mailing)
         claim(its)
         world.shift(0.05 + LATENESS + 0.001)
@@ -248,7 +249,7 @@ class TestRate:
 
     def test_at_a_low_rate_it_is_one_at_a_time(self, mailing: "Mailing", add: Add) -> None:
         add(15)
-        brakes.change(rate=0.5)
+        control.change(rate=0.5)
         its = begin(mailing)
         assert claim(its) == 1
 
@@ -256,8 +257,8 @@ class TestRate:
         self, mailing: "Mailing", add: Add, world: Traveller, now: datetime
     ) -> None:
         add(15)
-        brakes.change(rate=1.0)
-        brakes.book(2, now=now)
+        control.change(rate=1.0)
+        control.book(2, now=now)
         its = begin(mailing)
         assert claim(its) == 0
         assert its.is_open
@@ -271,7 +272,7 @@ class TestRate:
         self, mailing: "Mailing", add: Add
     ) -> None:
         add(15)
-        brakes.change(rate=50.0)
+        control.change(rate=50.0)
         its = begin(mailing)
         claim(its)
         taken(its, 1)
