@@ -31,7 +31,7 @@ from benchmarks import partitions  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
-from mailings.tasks import ring_on_commit, start_mailing  # noqa: E402
+from mailings.tasks import apply_on_commit, start_mailing  # noqa: E402
 from messages_app import sender  # noqa: E402
 from messages_app.models import Message  # noqa: E402
 
@@ -71,7 +71,7 @@ def deliver(number: int) -> Result:
     """Create a mailing to everyone and wait until the running workers have delivered it."""
     began_at = timezone.now()
     mailing = _create_mailing()
-    ring_on_commit(mailing)
+    apply_on_commit(mailing)
     messages = Message.objects.filter(mailing=mailing)
     give_up_at = time.monotonic() + LIMIT
     while not _is_delivered(messages, number):

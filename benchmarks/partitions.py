@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from messages_app.engine.bulk import DETOURS
+from messages_app.sql import DISABLED_PLANS
 
 BATCH = 2000  # messages
 KEYS = {"plain": "id", "parted": "id, mailing_id"}  # a key must contain what is partitioned by
@@ -77,7 +77,7 @@ def _send(cursor: CursorWrapper, table: str, mailing: int, clients: int) -> dict
     steps = {"plan": 0.0, "claim": 0.0, "record": 0.0}
     # In one table it would lead Postgres to a worse index than that of the ids.
     there = f"AND mailing_id = {mailing}" if table == "parted" else ""
-    for way in DETOURS:
+    for way in DISABLED_PLANS:
         cursor.execute(f"SET enable_{way} = off")  # as the engine does
     with _timed(steps, "plan"):
         _plan(cursor, table, mailing, clients, WAITING)

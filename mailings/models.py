@@ -1,11 +1,14 @@
 """The mailing: a text, the clients it is for, and the time it may be sent in."""
 
+from datetime import datetime
+
 from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
 
 from mailings.filters import validate_filters
 from mailings.querysets import MailingQuerySet
+from messages_app.mailing_snapshot import MailingSnapshot
 from toolkit.sending_hours import Window
 
 
@@ -112,6 +115,48 @@ class Mailing(models.Model):
         if self.window_start is None or self.window_end is None:
             return None
         return Window(self.window_start, self.window_end)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its status allows sending; the times may not."""
+        return self.status == self.Status.RUNNING
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether its counts are final: every message has had its last word."""
+        return self.success_count is not None
+
+    def snapshot(self, now: datetime) -> MailingSnapshot:
+        """Return what the engine is told of it, with the condition that this is still so."""
+        unchanged = Mailing.objects.running(now).filter(pk=self.pk, updated_at=self.updated_at)
+        return MailingSnapshot(
+            id=self.pk,
+            text=self.text,
+            filters=self.filters,
+            stop_time=self.stop_time,
+            window=self.window,
+            is_unchanged=models.Exists(unchanged),
+        )
+
+    def lock(self) -> None:
+        """Read it anew, and keep everybody else from changing or closing it in this transaction.
+
+        Raises:
+            DoesNotExist: it was deleted.
+        """
+        self.refresh_from_db(from_queryset=Mailing.objects.select_for_update(no_key=True))
+
+    def count_late_success(self) -> None:
+        """Put final counts right after a message that had failed turned out to be accepted.
+
+        The caller has locked the mailing.
+        """
+        if self.is_closed:
+            Mailing.objects.filter(pk=self.pk).update(
+                success_count=models.F("success_count") + 1,
+                fail_count=models.F("fail_count") - 1,
+                timezone_counts=None,  # counted when they are asked for
+            )
 
     def clean(self) -> None:
         """Refuse times in the wrong order, a text of nothing but spaces, and no filters."""

@@ -12,8 +12,9 @@ from clients.models import Client
 from mailings.models import Mailing
 from mailings.stats import count_by_timezone, in_all
 from messages_app import services as messages
-from messages_app.engine import recovery
-from messages_app.models import Message
+from messages_app.engine import planning, recovery
+from messages_app.mailing_snapshot import MailingSnapshot
+from messages_app.models import Doorbell, ErrorCode, Message
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction
 EDITABLE = ("start_time", "stop_time", "window_start", "window_end", "text", "filters")
@@ -139,6 +140,19 @@ def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
     )
 
 
+def mailings_to_ring_for(now: datetime) -> "QuerySet[Mailing]":
+    """Return the running mailings with due messages for which no doorbell waits."""
+    due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
+    bells = Doorbell.objects.filter(mailing=OuterRef("pk")).live(now)
+    return Mailing.objects.running(now).filter(Exists(due), ~Exists(bells))
+
+
+def read_running(mailing_id: int, now: datetime) -> MailingSnapshot | None:
+    """Return a mailing as it is this moment, if it is running and inside its time."""
+    mailing = Mailing.objects.running(now).filter(pk=mailing_id).first()
+    return mailing.snapshot(now) if mailing else None
+
+
 def start_mailing(mailing_id: int, *, now: datetime) -> bool:
     """Set a scheduled mailing running when its time has come; tell whether it was this call."""
     return Mailing.objects.filter(pk=mailing_id).to_start(now).update(status=Status.RUNNING) > 0
@@ -163,7 +177,7 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
         last = audience.order_by("pk").values_list("pk", flat=True)[PLAN_CHUNK - 1 :].first()
         if last:
             audience = audience.filter(pk__lte=last)
-        messages.plan(mailing_id=mailing_id, audience=audience, window=mailing.window, now=now)
+        planning.plan(mailing_id=mailing_id, audience=audience, window=mailing.window, now=now)
         mailing.planned_up_to = last or 0
         mailing.last_run_time = mailing.last_run_time if last else now
         mailing.save(update_fields=["planned_up_to", "last_run_time"])
@@ -177,7 +191,8 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
         return
     recovery.take_back_strays(mailing_id, now=now)
     is_cancelled = mailing.status == Status.CANCELLED
-    messages.give_up(mailing=mailing, error_code="cancelled" if is_cancelled else "expired")
+    error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
+    messages.give_up(mailing.snapshot(now), error_code)
     _close(mailing_id, now)
 
 

@@ -1,26 +1,36 @@
-"""The start_mailing and finish_mailing tasks: the minute's tick, and what it rings for."""
+"""The three tasks, each with or without a mailing's id; without one it is the tick of its kind.
 
+They live in the room that sees both mailings and messages. A task carries an id and nothing else:
+what there is to do, the database knows (docs/adr/0001-database-is-the-truth.md).
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
-from time import monotonic
 
 from celery import shared_task
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from mailings import services
 from mailings.models import Mailing
-from messages_app.engine import recovery
-from messages_app.models import Heartbeat
-from messages_app.tasks import patience, ring
+from messages_app.engine import doorbells, recovery
+from messages_app.engine.pump import deliver
+from messages_app.models import Brakes, Heartbeat
+from messages_app.sending import control
 from toolkit import clock
+from toolkit.clock import monotonic
 from toolkit.publishing import publish
 
-TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
+PLAN_TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="start_mailing")
 def start_mailing(mailing_id: int | None = None) -> None:
     """Start, plan and ring for one mailing; without an id, for all that need it (the tick)."""
-    with patience("Planning"):
+    with tolerate_database_outage("Planning"):
         Heartbeat.objects.beat("start_mailing", clock.now())
         if mailing_id is None:
             _start_all()
@@ -28,38 +38,78 @@ def start_mailing(mailing_id: int | None = None) -> None:
             _start(mailing_id)
 
 
+@shared_task(name="send_message")
+def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
+    """Deliver due messages of one mailing for a while, then queue again if more are due.
+
+    Without an id: look for what is due and nobody has rung for (the tick).
+    """
+    with tolerate_database_outage("Sending"):
+        Heartbeat.objects.beat("send_message", clock.now())
+        if mailing_id is None:
+            _ring_all()
+        else:
+            deliver(mailing_id, partial(services.read_running, mailing_id))
+            # Silence first, look second: what is planned meanwhile is seen here or rung for.
+            doorbells.silence(mailing_id, lane)
+            if services.read_running(mailing_id, clock.now()):
+                doorbells.ring(mailing_id, lanes=[lane])
+
+
 @shared_task(name="finish_mailing")
 def finish_mailing(mailing_id: int | None = None) -> None:
     """Close one mailing that is over; without an id, all of them (the tick)."""
-    with patience("Closing"):
+    with tolerate_database_outage("Closing"):
         now = clock.now()
         if mailing_id is None:
             for pk in Mailing.objects.to_finish(now).values_list("pk", flat=True):
-                publish(finish_mailing, pk)
+                publish("finish_mailing", pk)
         else:
             services.finish_mailing(mailing_id, now=now)
 
 
-def ring_on_commit(mailing: Mailing) -> None:
+@contextmanager
+def tolerate_database_outage(what: str) -> Iterator[None]:
+    """Let a task end quietly when the database is away: the next tick finds what is left."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        logger.error("%s waits for the database, which does not answer: %s", what, reason)
+
+
+def apply_on_commit(mailing: Mailing) -> None:
     """Let a saved mailing take effect as soon as it is committed, not at the next tick."""
-    task = finish_mailing if mailing.is_over else start_mailing
+    task = "finish_mailing" if mailing.is_over else "start_mailing"
     transaction.on_commit(partial(publish, task, mailing.pk))
 
 
 def _start(mailing_id: int) -> None:
     time = clock.Clock()
     services.start_mailing(mailing_id, now=time.now())
-    ends_at = monotonic() + TIME_BOX
+    ends_at = monotonic() + PLAN_TIME_BOX
     while services.plan_chunk(mailing_id, now=time.now()):
-        ring(mailing_id, now=time.now())
+        doorbells.ring(mailing_id, now=time.now())
         if monotonic() > ends_at:
-            publish(start_mailing, mailing_id)
+            publish("start_mailing", mailing_id)
             return
-    ring(mailing_id, now=time.now())
+    if services.read_running(mailing_id, time.now()):
+        doorbells.ring(mailing_id, now=time.now())
 
 
 def _start_all() -> None:
     now = clock.now()
     recovery.take_back_expired(now=now)
     for pk in services.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
-        publish(start_mailing, pk)
+        publish("start_mailing", pk)
+
+
+def _ring_all() -> None:
+    """Reclaim what dead workers held, and ring for all that is due."""
+    now = clock.now()
+    recovery.settle_orphans(now=now)
+    recovery.take_back_expired(now=now)
+    if control.hold(Brakes.objects.current(), now):
+        return
+    for pk in services.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):
+        doorbells.ring(pk)

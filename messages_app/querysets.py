@@ -8,7 +8,7 @@ from django.db import connections, models
 from django.db.models import CharField, Count, Q
 from django.db.models.functions import Cast
 
-from messages_app.engine.bulk import Statements, running_mailings
+from messages_app.sql import index_scans_only
 
 if TYPE_CHECKING:
     from messages_app.models import (  # noqa: F401  # named in strings below
@@ -23,25 +23,21 @@ CHUNK = 10_000  # rows that one statement changes at most
 BEAT = timedelta(seconds=5)  # between two signs of life
 
 
-class MessageQuerySet(Statements):
+class MessageQuerySet(models.QuerySet["Message"]):
     """Messages, as phrases."""
 
     def due(self, now: datetime) -> "MessageQuerySet":
         """Keep those whose next attempt may be made now."""
         return self.free().filter(next_attempt_at__lte=now)
 
-    def deliverable(self, now: datetime) -> "MessageQuerySet":
-        """Keep the due ones of mailings that are running and inside their time."""
-        return self.due(now).filter(mailing__in=running_mailings(now))
-
     def count_up_to(self, limit: int) -> int:
         """Count unfinished messages of one mailing; look at no more of its queue than needed."""
-        with self._by_index():
+        with index_scans_only():
             return self.order_by("mailing_id", "next_attempt_at")[:limit].count()
 
     def lock(self, limit: int) -> list[int]:
         """Lock the first of one mailing's queue until the transaction ends; return their ids."""
-        with self._by_index():
+        with index_scans_only():
             queue = self.order_by("mailing_id", "next_attempt_at").select_for_update()
             return list(queue.values_list("pk", flat=True)[:limit])
 

@@ -3,60 +3,20 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Cast
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
-from messages_app.engine.bulk import running_mailings
+from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
-from toolkit.sending_hours import Window, next_opening
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
 
 GIVEN_UP_AT_ONCE = 2_000  # messages, in one transaction
-
-
-def running_mailing(mailing_id: int, now: datetime) -> "Mailing | None":
-    """Return a mailing as it is this moment, if it is running and inside its time."""
-    return running_mailings(now).filter(pk=mailing_id).first()
-
-
-def plan(
-    *,
-    mailing_id: int,
-    audience: "models.QuerySet[Client]",
-    window: Window | None,
-    now: datetime,
-) -> int:
-    """Add a pending message for every client of the audience that has none; count them.
-
-    It is due now, or when the window opens next in the client's time zone.
-    """
-    withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=models.OuterRef("pk"))
-    audience = audience.exclude(models.Exists(withdrawn))
-    return Message.objects.plan(
-        mailing_id=mailing_id,
-        audience=audience,
-        openings=openings(window, audience, now) if window else {},
-        now=now,
-    )
-
-
-def openings(
-    window: Window, clients: "models.QuerySet[Client]", now: datetime
-) -> dict[str, datetime]:
-    """Return when the window opens next in those of the clients' time zones where it is shut."""
-    # As text, because the field refuses a name that this machine does not know.
-    names = Cast("timezone", models.CharField())
-    zones = clients.order_by().values_list(names, flat=True).distinct()
-    found = {zone: next_opening(window, zone, now) for zone in zones}
-    return {zone: moment for zone, moment in found.items() if moment > now}
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -66,7 +26,8 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
         ValidationError: the mailing is over.
     """
     with transaction.atomic():
-        message = Message(mailing=_lock_open(mailing, now), client=client)
+        _lock_open(mailing, now)
+        message = Message(mailing=mailing, client=client)
         return _address_by_hand(message, now)
 
 
@@ -85,7 +46,8 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
                 code="message_already_tried",
             )
         _remember_withdrawal(message)
-        message.mailing, message.client = _lock_open(mailing, now), client
+        _lock_open(mailing, now)
+        message.mailing, message.client = mailing, client
         return _address_by_hand(message, now)
 
 
@@ -109,8 +71,9 @@ def resend_message(message: Message, *, now: datetime) -> Message:
         ValidationError: it has not failed or is in flight, or the mailing is not running.
     """
     with transaction.atomic():
-        mailing = _lock_open(message.mailing, now)
-        if mailing.status != "running":
+        mailing = message.mailing
+        _lock_open(mailing, now)
+        if not mailing.is_running:
             raise ValidationError(
                 f"The mailing is {mailing.status}. Messages are sent again while it runs.",
                 code="mailing_not_running",
@@ -136,7 +99,8 @@ def confirm_message(message: Message, *, now: datetime) -> Message:
         ValidationError: whether it arrived is known.
     """
     with transaction.atomic():
-        mailing = lock_mailing(message.mailing_id)
+        mailing = message.mailing
+        mailing.lock()
         message = _lock_unsent(message)
         if message.error_code != ErrorCode.UNCONFIRMED:
             raise ValidationError(
@@ -161,12 +125,7 @@ def mark_taken(message: Message, *, mailing: "Mailing", at: datetime) -> Message
     message.next_attempt_at = message.lease_token = message.lease_until = None
     message.error_code = message.error = ""
     message.save()
-    if mailing.success_count is not None:
-        type(mailing).objects.filter(pk=mailing.pk).update(
-            success_count=F("success_count") + 1,
-            fail_count=F("fail_count") - 1,
-            timezone_counts=None,  # counted when they are asked for
-        )
+    mailing.count_late_success()
     return message
 
 
@@ -184,10 +143,10 @@ def take_up_again(*, mailing_id: int, now: datetime) -> int:
     return left.update_in_chunks(next_attempt_at=now)
 
 
-def give_up(*, mailing: "Mailing", error_code: str) -> None:
+def give_up(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
-    unsent = Message.objects.filter(mailing=mailing.pk).free().unfinished()
-    final = _final(mailing, ErrorCode(error_code))
+    unsent = Message.objects.filter(mailing=mailing.id).free().unfinished()
+    final = _final(mailing, error_code)
     is_more = True
     while is_more:
         with transaction.atomic():
@@ -197,8 +156,12 @@ def give_up(*, mailing: "Mailing", error_code: str) -> None:
         is_more = bool(ids)
 
 
-def _final(mailing: "Mailing", error_code: ErrorCode) -> dict[str, Any]:
-    """Return what is written to messages that are given up; of several reasons the first counts."""
+def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:
+    """Return the final columns of messages that a closed mailing leaves unsent.
+
+    The first reason that fits wins: it may have arrived, its last attempt failed, its client does
+    not match, its window was shut until the stop time; else `error_code`.
+    """
     doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
     addressee = Client.objects.matching(mailing.filters).filter(pk=models.OuterRef("client"))
     # Not EXISTS: for that, Postgres would list all clients to look a few of them up.
@@ -223,21 +186,13 @@ def _final(mailing: "Mailing", error_code: ErrorCode) -> dict[str, Any]:
     }
 
 
-def lock_mailing(mailing_id: int) -> "Mailing":
-    """Lock a mailing until the transaction ends, against its being closed meanwhile."""
-    mailings = apps.get_model("mailings", "Mailing").objects.select_for_update(no_key=True)
-    mailing: Mailing = mailings.get(pk=mailing_id)
-    return mailing
-
-
-def _lock_open(mailing: "Mailing", now: datetime) -> "Mailing":
+def _lock_open(mailing: "Mailing", now: datetime) -> None:
     """Lock a mailing that is not over, until the transaction ends."""
-    mailing.refresh_from_db(from_queryset=type(mailing).objects.select_for_update())
+    mailing.lock()
     if mailing.is_over or mailing.stop_time <= now:
         raise ValidationError(
             "The mailing is over; its messages do not change any more.", code="mailing_over"
         )
-    return mailing
 
 
 def _lock_unsent(message: Message) -> Message:

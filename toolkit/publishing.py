@@ -9,10 +9,10 @@ import logging
 from concurrent.futures import Future
 from threading import Thread
 
-from celery import Task
+from celery import current_app
 from kombu.exceptions import OperationalError
 
-PATIENCE = 0.7  # seconds
+BROKER_TIMEOUT = 0.7  # seconds
 # Counted by the clocks of two hosts, which may differ: it only keeps queues from piling up.
 TASK_LIFE = 300  # seconds
 
@@ -21,29 +21,32 @@ logger = logging.getLogger(__name__)
 _hanging: "set[Future[None]]" = set()
 
 
-def publish(task: "Task[..., None]", *args: int) -> bool:
-    """Queue a task; tell whether the broker took it. If not, the next tick makes up for it."""
+def publish(task: str, *args: int) -> bool:
+    """Queue a task by its name; tell whether the broker took it.
+
+    If it did not, that is logged, and the next tick makes up for it.
+    """
     if _hanging:
-        logger.warning("%s%s waits for the next tick: the broker hangs.", task.name, args)
+        logger.warning("%s%s waits for the next tick: the broker hangs.", task, args)
         return False
     publication: Future[None] = Future()
     Thread(target=_publish, args=[publication, task, args], daemon=True).start()
     try:
-        publication.result(PATIENCE)
+        publication.result(BROKER_TIMEOUT)
     except TimeoutError:
         _hanging.add(publication)
         publication.add_done_callback(_hanging.discard)
-        logger.warning("%s%s waits for the next tick: the broker does not answer.", task.name, args)
+        logger.warning("%s%s waits for the next tick: the broker does not answer.", task, args)
         return False
     except OperationalError as error:
-        logger.warning("%s%s waits for the next tick: no broker (%s).", task.name, args, error)
+        logger.warning("%s%s waits for the next tick: no broker (%s).", task, args, error)
         return False
     return True
 
 
-def _publish(publication: "Future[None]", task: "Task[..., None]", args: tuple[int, ...]) -> None:
+def _publish(publication: "Future[None]", task: str, args: tuple[int, ...]) -> None:
     try:
-        task.apply_async(args, expires=TASK_LIFE)
+        current_app.send_task(task, args, expires=TASK_LIFE)
     except BaseException as error:
         # Whoever waits is the one to handle it.
         publication.set_exception(error)

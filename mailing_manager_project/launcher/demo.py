@@ -17,7 +17,7 @@ from clients.imports import import_clients
 from clients.models import Client
 from mailings.models import Mailing
 from mailings.services import create_mailing
-from mailings.tasks import ring_on_commit
+from mailings.tasks import apply_on_commit
 from messages_app.models import Message
 from messages_app.stats import counts
 from sandbox_sender.journal import read_journal
@@ -67,7 +67,7 @@ def start_mailing_to_all() -> Mailing:
     mailing = Mailing(start_time=now, stop_time=now + WINDOW, text=TEXT, filters={})
     with transaction.atomic():
         create_mailing(mailing, now=now)
-        ring_on_commit(mailing)
+        apply_on_commit(mailing)
     return mailing
 
 

@@ -21,7 +21,7 @@ from mailings.admin.forms import filters_of
 from mailings.filters import validate_filters
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats
-from mailings.tasks import ring_on_commit
+from mailings.tasks import apply_on_commit
 from messages_app.models import Message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
@@ -112,7 +112,7 @@ class MailingDesk(ConsoleAdmin):
 
         def do(mailing: Mailing) -> None:
             changed = act(mailing)
-            ring_on_commit(changed)
+            apply_on_commit(changed)
             self.log_change(request, changed, done.capitalize())
 
         self.apply_to_each(request, mailings, do, done)

@@ -18,7 +18,7 @@ from mailings.admin.actions import MailingDesk
 from mailings.admin.counts import bar, counts_of
 from mailings.admin.forms import MailingForm
 from mailings.models import Mailing
-from mailings.tasks import ring_on_commit
+from mailings.tasks import apply_on_commit
 from toolkit import clock
 from toolkit.console.labels import moment
 from toolkit.console.lists import DaysFilter, as_id
@@ -135,7 +135,7 @@ class MailingAdmin(MailingDesk):
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
         """Save a mailing through its service and let it take effect."""
         save = services.edit_mailing if change else services.create_mailing
-        ring_on_commit(save(obj, now=clock.now()))
+        apply_on_commit(save(obj, now=clock.now()))
 
     def response_post_save_add(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
         """Go to the new mailing's page, where it can be watched."""

@@ -18,7 +18,7 @@ from mailings.api.serializers import (
 )
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
-from mailings.tasks import ring_on_commit
+from mailings.tasks import apply_on_commit
 from toolkit import clock
 
 
@@ -53,11 +53,11 @@ class MailingViewSet(ModelViewSet[Mailing]):
 
     def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
         """Save a mailing and let it start."""
-        ring_on_commit(serializer.save())
+        apply_on_commit(serializer.save())
 
     def perform_update(self, serializer: BaseSerializer[Mailing]) -> None:
         """Save what was changed and let it take effect."""
-        ring_on_commit(serializer.save())
+        apply_on_commit(serializer.save())
 
     def perform_destroy(self, instance: Mailing) -> None:
         """Delete a mailing that is not running."""
@@ -102,5 +102,5 @@ class MailingViewSet(ModelViewSet[Mailing]):
         return response
 
     def _changed(self, mailing: Mailing) -> Response:
-        ring_on_commit(mailing)
+        apply_on_commit(mailing)
         return Response(self.get_serializer(mailing).data)

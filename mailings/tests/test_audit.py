@@ -22,9 +22,10 @@ from mailings.management.commands.audit import Command
 from mailings.models import Mailing
 from messages_app import sender
 from messages_app import services as messages
-from messages_app.engine import pump, recovery
+from messages_app.engine import bulk, recovery
 from messages_app.models import Attempt, Brakes, Lease, Message
 from messages_app.sender import Answer, Failure
+from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
 from toolkit import clock
 
@@ -83,7 +84,7 @@ class World:
             return [Answer(each.id, **said.get(each.id, YES)) for each in requests]
 
         self._monkeypatch.setattr(sender, "transport", lambda: ScriptedTransport(100, poll))
-        pump.deliver(mailing.pk)
+        deliver(mailing.pk)
 
     def wait(self, mailing: Mailing) -> None:
         """Let the time come that failed messages are tried again at."""
@@ -94,11 +95,9 @@ class World:
         """Lease what is due, as a delivery does; return the ids."""
         now, mailing = clock.now(), Mailing.objects.get(pk=mailing.pk)
         lease = Lease.objects.create(token=next(tokens), mailing=mailing, expires_at=now + MINUTE)
-        claimed, _ = Message.objects.claim(
-            mailing_id=mailing.pk,
+        claimed, _ = bulk.claim(
+            mailing.snapshot(now),
             limit=limit,
-            filters=mailing.filters,
-            unchanged_since=mailing.updated_at,
             token=lease.token,
             lease_until=lease.expires_at,
             recheck_at=now + HOUR,
@@ -241,7 +240,7 @@ def cancelled(world: World) -> Mailing:
     token = Message.objects.get(pk=sent).lease_token or 0
     services.cancel_mailing(mailing)
     services.finish_mailing(mailing.pk, now=clock.now())
-    Message.objects.record_sent([sent], token=token, at=clock.now())
+    bulk.record_accepted([sent], token=token, at=clock.now())
     services.finish_mailing(mailing.pk, now=clock.now())
     return mailing
 

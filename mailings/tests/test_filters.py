@@ -13,7 +13,7 @@ from clients.models import Client
 from clients.tags import MAX_LENGTH
 from mailings.filters import KEYS, MAX_VALUES, validate_filters
 from mailings.models import Mailing
-from messages_app import services as messages
+from messages_app.engine import planning
 from toolkit.sending_hours import Window
 
 
@@ -99,7 +99,7 @@ def test_what_passes_works_in_every_query(filters: Any) -> None:
     clients = Client.objects.matching(filters)
     assert clients.count() <= Client.objects.count()
     for window in (None, Window(time(9), time(21))):
-        assert messages.plan(mailing_id=0, audience=clients, window=window, now=NOW) == 0
+        assert planning.plan(mailing_id=0, audience=clients, window=window, now=NOW) == 0
 
 
 NOW = datetime.fromisoformat("2030-01-31T09:00:00+00:00")

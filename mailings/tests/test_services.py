@@ -18,8 +18,8 @@ from clients.services import delete_client
 from mailings import services
 from mailings.models import Mailing
 from messages_app import services as messages
-from messages_app.engine import recovery
-from messages_app.engine.bulk import Outcome
+from messages_app.engine import bulk, planning, recovery
+from messages_app.engine.records import Outcome
 from messages_app.models import Lease, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
 
@@ -67,11 +67,9 @@ def claim(mailing: Mailing, now: datetime, *, limit: int = 100) -> list[int]:
     mailing.refresh_from_db()
     lease_until = now + 2 * HOUR
     Lease.objects.get_or_create(token=7, mailing=mailing, defaults={"expires_at": lease_until})
-    claimed, _ = Message.objects.claim(
-        mailing_id=mailing.pk,
+    claimed, _ = bulk.claim(
+        mailing.snapshot(now),
         limit=limit,
-        filters=mailing.filters,
-        unchanged_since=mailing.updated_at,
         token=7,
         lease_until=lease_until,
         recheck_at=now + timedelta(minutes=10),
@@ -178,14 +176,14 @@ class TestPlanning:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         make_clients(5)
-        whole = messages.plan
+        whole = planning.plan
 
         def plan_and_die(**arguments: Any) -> int:
             assert whole(**arguments) == 5
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(messages, "plan", plan_and_die)
+            patched.setattr(planning, "plan", plan_and_die)
             with pytest.raises(KeyboardInterrupt):
                 services.plan_chunk(mailing.pk, now=now)
         assert count(mailing) == 0
@@ -259,7 +257,7 @@ class TestPlanning:
         mailing = make_mailing(filters={"tag": "vip"})
         make_clients(2, tag="vip")
         make_clients(3, tag="new")
-        whole = messages.plan
+        whole = planning.plan
 
         def edit_filters() -> None:
             edit(mailing, now, filters={"tag": "new"})
@@ -274,7 +272,7 @@ class TestPlanning:
             return whole(**arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(messages, "plan", plan_and_edit)
+            patched.setattr(planning, "plan", plan_and_edit)
             services.plan_chunk(mailing.pk, now=now)
         editing.join()
         assert plan(mailing, now) == 5
@@ -396,7 +394,7 @@ class TestStarting:
         done = make_mailing()
         plan(done, now)
         (message,) = claim(done, now)
-        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
+        bulk.record([Outcome(message, "success", sent_at=now)], token=7)
         make_mailing(status="scheduled", start_time=now + timedelta(seconds=1))
         make_mailing(status="paused")
         make_mailing(stop_time=now)
@@ -670,7 +668,7 @@ class TestEditing:
         (message,) = claim(mailing, now)
         later = now + timedelta(minutes=10)
         failed = Outcome(message, "fail", next_attempt_at=later, error_code="throttled")
-        Message.objects.record([failed], token=7)
+        bulk.record([failed], token=7)
         edit(mailing, now, filters={"operator_code": "999"})
         assert Message.objects.get(pk=message).next_attempt_at == later
 
@@ -704,7 +702,7 @@ class TestDeleting:
         with pytest.raises(ValidationError) as refusal:
             services.delete_mailing(mailing, now=now)
         assert refusal.value.code == "mailing_in_flight"
-        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
+        bulk.record([Outcome(message, "success", sent_at=now)], token=7)
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
 
@@ -756,7 +754,7 @@ class TestFinishing:
         plan(mailing, now)
         first, second = claim(mailing, now)
         failed = partial(Outcome, status="fail", error="So it was.")
-        Message.objects.record(
+        bulk.record(
             [
                 failed(first, next_attempt_at=now + HOUR, error_code="throttled"),
                 failed(second, error_code="rejected"),
@@ -774,7 +772,7 @@ class TestFinishing:
         make_clients(2)
         plan(mailing, now)
         sent = claim(mailing, now, limit=1)
-        Message.objects.record([Outcome(pk, "success", sent_at=now) for pk in sent], token=7)
+        bulk.record([Outcome(pk, "success", sent_at=now) for pk in sent], token=7)
         finished = self.finish(mailing)
         assert outcomes(mailing) == {"success": 1, "fail expired": 1}
         assert (finished.success_count, finished.fail_count) == (1, 1)
@@ -789,7 +787,7 @@ class TestFinishing:
         assert (waiting.status, waiting.success_count) == ("running", None)
         assert Message.objects.get(pk=message).status == "pending"
         assert outcomes(mailing) == {"fail expired": 2}
-        Message.objects.record([Outcome(message, "success", sent_at=now)], token=7)
+        bulk.record([Outcome(message, "success", sent_at=now)], token=7)
         finished = self.finish(mailing)
         assert (finished.status, finished.success_count, finished.fail_count) == ("finished", 1, 2)
 
@@ -814,8 +812,8 @@ class TestFinishing:
         recovery.take_back_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         late = [Outcome(pk, "success", sent_at=now) for pk in claimed]
-        assert Message.objects.record(late, token=7) == 0
-        assert Message.objects.record_sent(claimed, token=7, at=now) == 0
+        assert bulk.record(late, token=7) == 0
+        assert bulk.record_accepted(claimed, token=7, at=now) == 0
         assert outcomes(mailing) == {"fail unconfirmed": 2}
 
     def test_a_success_that_is_learned_of_after_the_closing_moves_one_count_to_the_other(
@@ -849,7 +847,7 @@ class TestFinishing:
         retries = [
             Outcome(pk, "fail", next_attempt_at=now + HOUR, error_code="throttled") for pk in failed
         ]
-        Message.objects.record(retries, token=7)
+        bulk.record(retries, token=7)
         strangers = [client.pk for client in clients[-3:]]
         Client.objects.filter(pk__in=strangers).update(tag="new")
         updates = iter(range(1, dies_at + 1))
@@ -935,8 +933,8 @@ class TestFinishing:
         """Have something happen while messages are given up."""
         give_up = messages.give_up
 
-        def give_up_and_do(**arguments: Any) -> None:
-            give_up(**arguments)
+        def give_up_and_do(*arguments: Any) -> None:
+            give_up(*arguments)
             deed()
 
         monkeypatch.setattr(messages, "give_up", give_up_and_do)

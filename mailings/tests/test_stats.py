@@ -30,8 +30,8 @@ from mailings.audit import CHECKS, Books, everything_over_is_closed, leases_end,
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
 from messages_app import services as messages
-from messages_app.engine import recovery
-from messages_app.engine.bulk import Outcome
+from messages_app.engine import bulk, recovery
+from messages_app.engine.records import Outcome
 from messages_app.models import Lease, Message
 
 pytestmark = pytest.mark.django_db
@@ -338,11 +338,9 @@ class Account(RuleBasedStateMachine):
         self.mailing.refresh_from_db()
         token, lease_until = next(tokens), self.now + MINUTE
         Lease.objects.create(token=token, mailing=self.mailing, expires_at=lease_until)
-        claimed, _ = Message.objects.claim(
-            mailing_id=self.mailing.pk,
+        claimed, _ = bulk.claim(
+            self.mailing.snapshot(self.now),
             limit=limit,
-            filters=self.mailing.filters,
-            unchanged_since=self.mailing.updated_at,
             token=token,
             lease_until=lease_until,
             recheck_at=self.now + 10 * MINUTE,
@@ -364,7 +362,7 @@ class Account(RuleBasedStateMachine):
             again_at = self.now + wait if wait else at_once
             fields = {"error_code": "throttled", "next_attempt_at": again_at}
         outcomes = [Outcome(pk, status, **fields) for pk in claimed]
-        assert Message.objects.record(outcomes, token=token) == len(written)
+        assert bulk.record(outcomes, token=token) == len(written)
         if status != "success":  # which learn_late has
             lease = Lease(token=token, mailing=self.mailing)
             recovery.record_late(lease, sent=[], outcomes=outcomes, at=self.now)
@@ -394,7 +392,7 @@ class Account(RuleBasedStateMachine):
     @rule(pick=picks)
     def release(self, pick: int) -> None:
         token, claimed = self.claims[pick % len(self.claims)]
-        Message.objects.release(claimed, token=token)
+        bulk.release(claimed, token=token)
 
     @rule(deed=st.sampled_from(["pause", "resume", "cancel", "edit", "edit"]), tag=tags)
     def change_the_mailing(self, deed: str, tag: str) -> None:

@@ -15,7 +15,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from clients.models import Client
 from mailings import services, tasks
 from mailings.models import Mailing
-from mailings.tasks import finish_mailing, ring_on_commit, start_mailing
+from mailings.tasks import apply_on_commit, finish_mailing, start_mailing
 from messages_app.models import Lease, Message
 
 pytestmark = pytest.mark.django_db
@@ -135,7 +135,7 @@ def test_sending_begins_before_a_long_plan_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(services, "PLAN_CHUNK", 2)
-    monkeypatch.setattr(tasks, "TIME_BOX", 0)
+    monkeypatch.setattr(tasks, "PLAN_TIME_BOX", 0)
     make_clients(5)
     mailing = make_mailing()
     start_mailing(mailing.pk)
@@ -209,7 +209,7 @@ def test_a_saved_mailing_takes_effect_once_it_is_committed(
 ) -> None:
     mailing = make_mailing(status=status)
     with django_capture_on_commit_callbacks(execute=True):
-        ring_on_commit(mailing)
+        apply_on_commit(mailing)
         assert queued() == []
     assert queued() == [(task, mailing.pk)]
 
@@ -219,7 +219,7 @@ def test_a_mailing_that_was_not_saved_has_no_effect(
     make_mailing: MakeMailing, queued: Queued
 ) -> None:
     with transaction.atomic():
-        ring_on_commit(make_mailing())
+        apply_on_commit(make_mailing())
         transaction.set_rollback(True)
     assert queued() == []
 
@@ -232,7 +232,7 @@ def test_a_broker_that_is_down_costs_a_saved_mailing_one_line_in_the_log(
 ) -> None:
     mailing = make_mailing()
     with django_capture_on_commit_callbacks(execute=True):
-        ring_on_commit(mailing)
+        apply_on_commit(mailing)
     lines = [record for record in caplog.records if record.levelno >= logging.WARNING]
     (line,) = lines
     assert line.getMessage().startswith(f"start_mailing({mailing.pk},) waits for the next tick")

@@ -22,8 +22,8 @@ from clients.models import Client
 from messages_app import services
 from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
 from messages_app.admin.labels import attempt_table, status_label, tell
+from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
-from messages_app.tasks import ring
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.labels import link_to, second
@@ -205,7 +205,7 @@ class MessageAdmin(ConsoleAdmin):
         has_failed = message.status == Status.FAIL and self.has_resend_permission(request)
         is_unsent = message.status != Status.SUCCESS
         return {
-            "may_resend": has_failed and mailing.status == "running" and now < mailing.stop_time,
+            "may_resend": has_failed and mailing.is_running and now < mailing.stop_time,
             "may_confirm": has_failed and message.error_code == ErrorCode.UNCONFIRMED,
             "may_withdraw": is_unsent and self.has_delete_permission(request),
         }

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_POST
 from messages_app.admin import labels
 from messages_app.models import Brakes
 from messages_app.sending import control, health
-from messages_app.tasks import send_message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import sentence
@@ -109,7 +108,7 @@ class BrakesAdmin(ConsoleAdmin):
     def save_model(self, request: HttpRequest, obj: Brakes, form: Any, change: bool) -> None:
         """Set what was edited, and let what may go out go out at once."""
         control.change(**{name: form.cleaned_data[name] for name in form.changed_data})
-        transaction.on_commit(partial(publish, send_message))
+        transaction.on_commit(partial(publish, "send_message"))
 
     def response_post_save_change(self, request: HttpRequest, obj: Brakes) -> HttpResponse:
         """Stay on the page, where it can be watched what comes of it."""
@@ -141,7 +140,7 @@ class BrakesAdmin(ConsoleAdmin):
         except ValidationError as refusal:
             self.message_user(request, sentence(refusal), messages.ERROR)
             return redirect(self.page_of(1))
-        transaction.on_commit(partial(publish, send_message))
+        transaction.on_commit(partial(publish, "send_message"))
         self.log_change(request, row, "Tried the sender.")
         self.message_user(
             request, "The next message that is due tries the sender now.", messages.SUCCESS

@@ -20,7 +20,6 @@ from rest_framework.serializers import BaseSerializer
 
 from messages_app.models import Brakes
 from messages_app.sending import control, health
-from messages_app.tasks import send_message
 from toolkit import clock
 from toolkit.publishing import publish
 from toolkit.rest.serializers import StrictSerializer
@@ -192,7 +191,7 @@ class SenderView(RetrieveUpdateAPIView[Brakes]):
     def perform_update(self, serializer: BaseSerializer[Brakes]) -> None:
         """Set the pause, the rate or both, and let what may go out go out at once."""
         serializer.save()
-        transaction.on_commit(partial(publish, send_message))
+        transaction.on_commit(partial(publish, "send_message"))
 
 
 @extend_schema(tags=["sender"])
@@ -209,5 +208,5 @@ class ProbeView(GenericAPIView[Brakes]):
         breaker is closed or sending is paused.
         """
         row = control.probe_now(now=clock.now())
-        transaction.on_commit(partial(publish, send_message))
+        transaction.on_commit(partial(publish, "send_message"))
         return Response(self.get_serializer(row).data)

@@ -18,9 +18,9 @@ from messages_app.api.serializers import (
     MessageSerializer,
     MessageStatsSerializer,
 )
+from messages_app.engine.doorbells import ring
 from messages_app.models import Message
 from messages_app.stats import message_stats
-from messages_app.tasks import ring
 from toolkit import clock
 
 

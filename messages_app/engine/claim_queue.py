@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from django.conf import settings
 
-from messages_app import services
-from messages_app.engine.bulk import Claimed
+from messages_app.engine import bulk
+from messages_app.engine.records import Claimed
+from messages_app.mailing_snapshot import ReadMailing
 from messages_app.models import Brakes, Lease, Message
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 from toolkit.sending_hours import Window, next_closing, next_opening
 
-TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
+CLAIM_TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
 MAX_CLAIM = 2000  # messages
 LOOK_DELAY = 0.05  # seconds between two looks for something to do
 SLICE = 0.25  # seconds' worth of messages that are claimed at once where there is a rate
@@ -38,8 +39,11 @@ class Waiting(NamedTuple):
 class Intake:
     """The claimed messages of one delivery that are not handed over yet."""
 
-    def __init__(self, lease: Lease, clock: Clock, *, end: float) -> None:
+    def __init__(
+        self, lease: Lease, read_mailing: ReadMailing, clock: Clock, *, end: float
+    ) -> None:
         """Claim under a lease; no request may begin after `end`, on the monotonic clock."""
+        self._read_mailing = read_mailing
         self.is_open = True  # and may claim more
         self.is_probe = False  # The breaker is open, and lets this one message through.
         self.failures = 0  # in a row, when it was last looked at
@@ -80,7 +84,7 @@ class Intake:
     def go_on(self) -> None:
         """Claim again after a probe that went well, unless the time is over."""
         self.is_probe = False
-        self.is_open = monotonic() - self._began_at < TIME_BOX
+        self.is_open = monotonic() - self._began_at < CLAIM_TIME_BOX
 
     def claim(self, *, answered: int, is_idle: bool) -> None:
         """Claim the next messages, so many as will be wanted soon.
@@ -88,7 +92,7 @@ class Intake:
         `answered` is how many answers there were so far; `is_idle` tells that no request is open.
         """
         spent = monotonic() - self._began_at
-        if spent >= TIME_BOX:
+        if spent >= CLAIM_TIME_BOX:
             self.is_open = False
         if not self.is_open or monotonic() < self._look_at:
             return
@@ -118,15 +122,13 @@ class Intake:
         return min(limit, max(1, int(rate * SLICE))) if rate else limit
 
     def _claim(self, limit: int, now: datetime) -> list[Waiting]:
-        mailing = services.running_mailing(self._lease.mailing_id, now)
+        mailing = self._read_mailing(now)
         if not mailing:
             self.is_open = False
             return []
-        messages, is_more = Message.objects.claim(
-            mailing_id=mailing.pk,
+        messages, is_more = bulk.claim(
+            mailing,
             limit=limit,
-            filters=mailing.filters,
-            unchanged_since=mailing.updated_at,
             token=self._lease.token,
             lease_until=self._lease.expires_at,
             recheck_at=now + settings.MAILING_REPEAT_TIMEOUT,
@@ -144,7 +146,7 @@ class Intake:
         for zone, ids in Message.objects.filter(pk__in=by_id).by_zone().items():
             opens_at = next_opening(window, zone, now)
             if opens_at > now:
-                Message.objects.release(ids, token=self._lease.token, due_at=opens_at)
+                bulk.release(ids, token=self._lease.token, due_at=opens_at)
                 continue
             shut_at = self._monotonic_at(next_closing(window, zone, now))
             inside += [

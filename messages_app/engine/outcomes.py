@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from messages_app.engine.bulk import Outcome
+from messages_app.engine.records import Outcome
 from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Verdict
 from messages_app.sending.control import MAX_WAIT

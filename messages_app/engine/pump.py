@@ -13,12 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from messages_app import sender
-from messages_app.engine import recovery
-from messages_app.engine.bulk import Outcome
+from messages_app.engine import bulk, recovery
 from messages_app.engine.claim_queue import LOOK_DELAY, Intake, Waiting
 from messages_app.engine.outcomes import outcome
+from messages_app.engine.records import Outcome
 from messages_app.engine.spool import Spool
-from messages_app.models import Brakes, Lease, Message
+from messages_app.mailing_snapshot import ReadMailing
+from messages_app.models import Brakes, Lease
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 
@@ -35,7 +36,7 @@ def lease_length() -> timedelta:
     return LEASE * timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
 
 
-def deliver(mailing_id: int) -> int:
+def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
     """Send a mailing's due messages until none is left or the time box ends; count the answers.
 
     Raises:
@@ -47,7 +48,7 @@ def deliver(mailing_id: int) -> int:
     recovery.settle_orphans(now=clock.now())
     if control.hold(Brakes.objects.current(), clock.now()):
         return 0
-    delivery = _Delivery(mailing_id, transport, clock)
+    delivery = _Delivery(mailing_id, read_mailing, transport, clock)
     delivery.run()
     return delivery.answered
 
@@ -55,7 +56,13 @@ def deliver(mailing_id: int) -> int:
 class _Delivery:
     """One run of the pump, under a lease of its own on everything it claims."""
 
-    def __init__(self, mailing_id: int, transport: sender.Transport, clock: Clock) -> None:
+    def __init__(
+        self,
+        mailing_id: int,
+        read_mailing: ReadMailing,
+        transport: sender.Transport,
+        clock: Clock,
+    ) -> None:
         self.answered = 0
         self._transport = transport
         self._clock = clock
@@ -65,7 +72,7 @@ class _Delivery:
             expires_at=clock.now() + lease_length(),
         )
         end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
-        self._intake = Intake(self._lease, clock, end=end)
+        self._intake = Intake(self._lease, read_mailing, clock, end=end)
         self._open: dict[int, Waiting] = {}
         self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
@@ -167,11 +174,11 @@ class _Delivery:
 
     def _record(self) -> None:
         """Write what has come, and give back what is too late to be sent."""
-        messages, lease = Message.objects, self._lease
+        lease = self._lease
         sent, outcomes, late = self._sent, self._outcomes, self._intake.late
         if sent or outcomes:
-            written = messages.record_sent(sent, token=lease.token, at=self._heard_at)
-            written += messages.record(outcomes, token=lease.token)
+            written = bulk.record_accepted(sent, token=lease.token, at=self._heard_at)
+            written += bulk.record(outcomes, token=lease.token)
             if written < len(sent) + len(outcomes):
                 logger.warning(
                     "Mailing %s: answers came after their lease had ended.", lease.mailing_id
@@ -179,7 +186,7 @@ class _Delivery:
                 recovery.record_late(lease, sent=sent, outcomes=outcomes, at=self._heard_at)
             self._sent, self._outcomes = [], []
             self._heed()
-        if messages.release(late, token=lease.token) < len(late):
+        if bulk.release(late, token=lease.token) < len(late):
             recovery.put_back(late, lease, now=self._clock.now())
         self._intake.late = []
         self._recorded_at = monotonic()

@@ -11,7 +11,8 @@ from django.db.models import Exists, OuterRef
 
 from messages_app import services
 from messages_app.engine import spool
-from messages_app.engine.bulk import Outcome
+from messages_app.engine.bulk import record, release
+from messages_app.engine.records import Outcome
 from messages_app.models import Doorbell, ErrorCode, Lease, Message
 
 CHUNK = 1000  # messages that one query names
@@ -33,10 +34,10 @@ def settle_orphans(*, now: datetime) -> None:
 def settle(story: spool.Story, *, now: datetime) -> None:
     """Write what one delivery had done, and end its lease."""
     lease = Lease(token=story.token, mailing_id=story.mailing_id)
-    Message.objects.record(story.outcomes, token=lease.token)
+    record(story.outcomes, token=lease.token)
     record_late(lease, sent=story.sent, outcomes=story.outcomes, at=story.sent_at or now)
     unclear = _interrupt(story.unanswered, lease, now)
-    Message.objects.release(_held(lease), token=lease.token)
+    release(_held(lease), token=lease.token)
     # Its doorbell is heard no more; without one, what is due is rung for.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not Lease.objects.filter(pk=lease.pk).delete()[0]:
@@ -85,7 +86,7 @@ def take_back_strays(mailing_id: int, *, now: datetime) -> int:
     held = Message.objects.filter(mailing=mailing_id, lease_until__lte=now).unfinished()
     strays: dict[int, list[int]] = {}
     for pk, token in held.filter(~Exists(lease)).values_list("pk", "lease_token"):
-        strays.setdefault(token, []).append(pk)
+        strays.setdefault(token or 0, []).append(pk)
     return sum(
         _interrupt(ids, Lease(token=token, mailing_id=mailing_id), now)
         for token, ids in strays.items()
@@ -98,7 +99,7 @@ def put_back(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
     Only the delivery that had claimed them knows; it tells when it wakes, or by its spool.
     """
     with transaction.atomic():
-        if not _lock_open(lease.mailing_id):
+        if not _lock_unclosed(lease):
             return
         unclear = Message.objects.free().filter(error_code=ErrorCode.UNCONFIRMED)
         ours = unclear.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
@@ -125,8 +126,8 @@ def record_late(
     record_taken([*sent, *taken], at=at)
     failed = [each for each in outcomes if each.status != Status.SUCCESS]
     with transaction.atomic():
-        if failed and _lock_open(lease.mailing_id):
-            Message.objects.record(failed, token=lease.token, is_late=True)
+        if failed and _lock_unclosed(lease):
+            record(failed, token=lease.token, is_late=True)
 
 
 def record_taken(ids: Collection[int], *, at: datetime) -> int:
@@ -140,23 +141,27 @@ def record_taken(ids: Collection[int], *, at: datetime) -> int:
 
 
 def _record_taken(ids: Sequence[int], at: datetime) -> int:
-    late = Message.objects.filter(pk__in=ids).exclude(status=Status.SUCCESS)
+    late = Message.objects.filter(pk__in=ids).exclude(status=Status.SUCCESS).order_by("pk")
     number = 0
-    for mailing_id in sorted(set(late.values_list("mailing", flat=True))):
+    for mailing_id in sorted(set(late.order_by().values_list("mailing", flat=True))):
+        of_mailing = late.filter(mailing=mailing_id)
         with transaction.atomic():
-            mailing = services.lock_mailing(mailing_id)
-            for message in late.filter(mailing=mailing_id).order_by("pk").select_for_update():
-                services.mark_taken(message, mailing=mailing, at=at)
+            if not (first := of_mailing.select_related("mailing").first()):
+                continue  # Somebody else was faster.
+            first.mailing.lock()
+            for message in of_mailing.select_for_update():
+                services.mark_taken(message, mailing=first.mailing, at=at)
                 number += 1
     return number
 
 
-def _lock_open(mailing_id: int) -> bool:
-    """Lock a mailing until the transaction ends; tell whether its messages may still change."""
+def _lock_unclosed(lease: Lease) -> bool:
+    """Lock the mailing of a lease until the transaction ends; tell whether it is not closed."""
     try:
-        return services.lock_mailing(mailing_id).success_count is None
+        lease.mailing.lock()
     except ObjectDoesNotExist:
         return False  # It was deleted, and its messages with it.
+    return not lease.mailing.is_closed
 
 
 def _held(lease: Lease) -> list[int]:
@@ -174,8 +179,8 @@ def _interrupt(ids: Collection[int], lease: Lease, now: datetime) -> int:
             error_code=ErrorCode.UNCONFIRMED,
             error="The worker stopped before the answer came.",
             is_unclear=True,
-            is_open=True,
+            awaits_answer=True,
         )
         for pk in ids
     ]
-    return Message.objects.record(outcomes, token=lease.token)
+    return record(outcomes, token=lease.token)

@@ -19,7 +19,7 @@ from typing import Any
 from django.conf import settings
 from django.core.files import locks
 
-from messages_app.engine.bulk import Outcome
+from messages_app.engine.records import Outcome
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ folder, token, mailing, events = sys.argv[1], *map(json.loads, sys.argv[2:])
 settings.configure(SPOOL_DIR=Path(folder), USE_TZ=True)
 
 from messages_app.engine.spool import Spool
-from messages_app.engine.bulk import Outcome
+from messages_app.engine.records import Outcome
 
 moment = datetime.fromisoformat
 spool = Spool(token, mailing)

@@ -1,6 +1,7 @@
 """What the engine does to many messages at once: plan, claim, release, record."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Thread
@@ -13,7 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from clients.models import Client
 from clients.services import delete_client
 from messages_app import services
-from messages_app.engine.bulk import Claimed, Outcome
+from messages_app.engine import bulk, planning
+from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
 
 if TYPE_CHECKING:
@@ -58,17 +60,18 @@ def claim_more(mailing: "Mailing", now: datetime, **changes: Any) -> tuple[list[
     mailing.refresh_from_db()
     lease = {"mailing": mailing, "expires_at": now + MINUTE}
     Lease.objects.get_or_create(token=changes.get("token", 7), defaults=lease)
+    snapshot = mailing.snapshot(changes.get("now", now))
+    if filters := changes.pop("filters", None):
+        snapshot = replace(snapshot, filters=filters)
+    snapshot = changes.pop("snapshot", snapshot)
     arguments = {
-        "mailing_id": mailing.pk,
         "limit": 100,
-        "filters": mailing.filters,
-        "unchanged_since": mailing.updated_at,
         "token": 7,
         "lease_until": now + MINUTE,
         "recheck_at": now + 10 * MINUTE,
         "now": now,
     }
-    return Message.objects.claim(**{**arguments, **changes})
+    return bulk.claim(snapshot, **{**arguments, **changes})
 
 
 def state(message: Message) -> dict[str, Any]:
@@ -110,11 +113,9 @@ class TestClaiming:
     ) -> None:
         (message,) = add(1)
         before = state(message)
-        claimed = Message.objects.claim(
-            mailing_id=mailing.pk,
+        claimed = bulk.claim(
+            mailing.snapshot(now),
             limit=1,
-            filters={},
-            unchanged_since=mailing.updated_at,
             token=7,
             lease_until=now + MINUTE,
             recheck_at=now,
@@ -301,10 +302,10 @@ class TestClaimingInTime:
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         (message,) = add(1)
-        read_at = mailing.updated_at
+        read_before = mailing.snapshot(now)
         mailing.save()
         before = state(message)
-        assert claim(mailing, now, unchanged_since=read_at) == []
+        assert claim(mailing, now, snapshot=read_before) == []
         assert state(message) == before
         assert len(claim(mailing, now)) == 1
 
@@ -316,7 +317,7 @@ class TestReleasing:
         (message,) = add(1)
         before = state(message)
         claim(mailing, now)
-        assert Message.objects.release([message.pk], token=7) == 1
+        assert bulk.release([message.pk], token=7) == 1
         assert state(message) == before
         assert len(claim(mailing, now, token=8)) == 1
 
@@ -326,14 +327,14 @@ class TestReleasing:
         (message,) = add(1)
         claim(mailing, now)
         before = state(message)
-        assert Message.objects.release([message.pk], token=8) == 0
+        assert bulk.release([message.pk], token=8) == 0
         assert state(message) == before
 
     def test_it_may_be_put_off(self, mailing: "Mailing", add: Add, now: datetime) -> None:
         (message,) = add(1, status="fail", error_code="throttled", error="Busy.", attempts=2)
         before = state(message)
         claim(mailing, now)
-        assert Message.objects.release([message.pk], token=7, due_at=now + MINUTE) == 1
+        assert bulk.release([message.pk], token=7, due_at=now + MINUTE) == 1
         assert state(message) == {**before, "next_attempt_at": now + MINUTE}
 
     def test_what_was_taken_back_meanwhile_is_not_released(
@@ -341,24 +342,24 @@ class TestReleasing:
     ) -> None:
         (message,) = add(1)
         claim(mailing, now)
-        lost = Outcome(message.pk, "fail", error_code="unconfirmed", is_open=True)
-        Message.objects.record([lost], token=7)
+        lost = Outcome(message.pk, "fail", error_code="unconfirmed", awaits_answer=True)
+        bulk.record([lost], token=7)
         before = state(message)
-        assert Message.objects.release([message.pk], token=7) == 0
+        assert bulk.release([message.pk], token=7) == 0
         assert state(message) == before
 
     def test_nothing_to_release_is_nothing_to_do(
         self, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert Message.objects.release([], token=7) == 0
+            assert bulk.release([], token=7) == 0
 
     def test_thousands_are_released_at_once(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         messages = add(3000)
         claim(mailing, now, limit=3000)
-        assert Message.objects.release([message.pk for message in messages], token=7) == 3000
+        assert bulk.release([message.pk for message in messages], token=7) == 3000
 
 
 @pytest.fixture
@@ -371,7 +372,7 @@ def leased(mailing: "Mailing", add: Add, now: datetime) -> list[Message]:
 class TestRecordingWhatWasSent:
     def test_a_success_is_final(self, leased: list[Message], now: datetime) -> None:
         later = now + SECOND
-        assert Message.objects.record_sent([leased[0].pk], token=7, at=later) == 1
+        assert bulk.record_accepted([leased[0].pk], token=7, at=later) == 1
         assert state(leased[0]) == {
             "status": "success",
             "sent_at": later,
@@ -389,31 +390,31 @@ class TestRecordingWhatWasSent:
         self, now: datetime, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert Message.objects.record_sent([], token=7, at=now) == 0
+            assert bulk.record_accepted([], token=7, at=now) == 0
 
     def test_thousands_are_written_at_once(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         ids = [message.pk for message in add(3000)]
         claim(mailing, now, limit=3000)
-        assert Message.objects.record_sent(ids, token=7, at=now) == 3000
+        assert bulk.record_accepted(ids, token=7, at=now) == 3000
 
     def test_it_counts_once(self, leased: list[Message], now: datetime) -> None:
         ids = [leased[0].pk] * 2
-        written = [Message.objects.record_sent(ids, token=7, at=now) for _ in range(2)]
+        written = [bulk.record_accepted(ids, token=7, at=now) for _ in range(2)]
         assert written == [1, 0]
 
     def test_it_is_refused_under_another_token(self, leased: list[Message], now: datetime) -> None:
         before = state(leased[0])
-        assert Message.objects.record_sent([leased[0].pk], token=8, at=now) == 0
+        assert bulk.record_accepted([leased[0].pk], token=8, at=now) == 0
         assert state(leased[0]) == before
 
     def test_it_is_refused_once_it_was_taken_back_for_then_there_is_more_to_put_right(
         self, leased: list[Message], now: datetime
     ) -> None:
-        lost = Outcome(leased[0].pk, "fail", error_code="unconfirmed", is_open=True)
-        Message.objects.record([lost], token=7)
-        assert Message.objects.record_sent([leased[0].pk], token=7, at=now) == 0
+        lost = Outcome(leased[0].pk, "fail", error_code="unconfirmed", awaits_answer=True)
+        bulk.record([lost], token=7)
+        assert bulk.record_accepted([leased[0].pk], token=7, at=now) == 0
 
 
 class TestRecording:
@@ -427,7 +428,7 @@ class TestRecording:
         written: list[int] = []
 
         def take_back() -> None:
-            written.append(Message.objects.record([unclear], token=7))
+            written.append(bulk.record([unclear], token=7))
             connection.close()
 
         taking_back = Thread(target=take_back)
@@ -479,7 +480,7 @@ class TestRecording:
             error=error,
             http_status=429,
         )
-        assert Message.objects.record([outcome], token=7) == 1
+        assert bulk.record([outcome], token=7) == 1
         assert state(leased[0]) == {
             "status": status,
             "sent_at": None,
@@ -516,7 +517,7 @@ class TestRecording:
             Outcome(each.pk, "fail", error_code="rejected", error="No.", next_attempt_at=again_at)
             for each in (message, other)
         ]
-        assert Message.objects.record(outcomes, token=7) == 2
+        assert bulk.record(outcomes, token=7) == 2
         assert state(message)["error_code"] == ("unconfirmed" if is_final else "rejected")
         assert (state(message)["error"], state(other)["error_code"]) == ("No.", "rejected")
 
@@ -525,7 +526,7 @@ class TestRecording:
     ) -> None:
         pk = leased[0].pk
         outcome = Outcome(pk, "fail", error_code="bad_response", http_status=500, is_unclear=True)
-        Message.objects.record([outcome], token=7)
+        bulk.record([outcome], token=7)
         assert state(leased[0])["error_code"] == "unconfirmed"
         assert Attempt.objects.get().error_code == "bad_response"
 
@@ -534,7 +535,7 @@ class TestRecording:
     ) -> None:
         message = leased[0]
         Attempt.objects.create(message=message, number=7, error_code="unconfirmed", is_unclear=True)
-        Message.objects.record([Outcome(message.pk, "success", sent_at=now)], token=7)
+        bulk.record([Outcome(message.pk, "success", sent_at=now)], token=7)
         assert (state(message)["status"], state(message)["error_code"]) == ("success", "")
 
     def test_a_success_takes_the_last_failures_reason_away(
@@ -543,7 +544,7 @@ class TestRecording:
         (message,) = add(1, status="fail", error_code="throttled", error="Too fast.", attempts=1)
         claim(mailing, now)
         sent = Outcome(message.pk, "success", began_at=now, seconds=1, sent_at=now, http_status=200)
-        Message.objects.record([sent], token=7)
+        bulk.record([sent], token=7)
         after = state(message)
         assert (after["error_code"], after["error"], after["sent_at"]) == ("", "", now)
         assert (after["status"], after["next_attempt_at"]) == ("success", None)
@@ -551,7 +552,7 @@ class TestRecording:
         assert (row.number, row.error_code, row.http_status) == (2, "", 200)
 
     def test_what_nobody_knows_of_an_attempt_stays_empty(self, leased: list[Message]) -> None:
-        Message.objects.record([Outcome(leased[0].pk, "fail", error_code="unconfirmed")], token=7)
+        bulk.record([Outcome(leased[0].pk, "fail", error_code="unconfirmed")], token=7)
         row = leased[0].attempt_log.get()
         assert (row.began_at, row.seconds, row.http_status) == (None, None, None)
 
@@ -559,14 +560,14 @@ class TestRecording:
     def test_a_longer_reason_is_the_callers_mistake(self, leased: list[Message]) -> None:
         outcome = Outcome(leased[0].pk, "fail", error="x" * 256)
         with pytest.raises(DataError), transaction.atomic():
-            Message.objects.record([outcome], token=7)
+            bulk.record([outcome], token=7)
 
     def test_different_outcomes_are_written_together(
         self, leased: list[Message], now: datetime
     ) -> None:
         first, second, third = (message.pk for message in leased)
         later = now + MINUTE
-        written = Message.objects.record(
+        written = bulk.record(
             [
                 Outcome(
                     first, "fail", next_attempt_at=later, error_code="unavailable", error="Out."
@@ -586,21 +587,21 @@ class TestRecording:
         self, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert Message.objects.record([], token=7) == 0
+            assert bulk.record([], token=7) == 0
 
     @pytest.mark.parametrize("status", ["success", "fail"])
     def test_an_answer_under_another_token_is_refused(
         self, leased: list[Message], status: str
     ) -> None:
         before = state(leased[0])
-        assert Message.objects.record([Outcome(leased[0].pk, status)], token=8) == 0
+        assert bulk.record([Outcome(leased[0].pk, status)], token=8) == 0
         assert state(leased[0]) == before
         assert not Attempt.objects.exists()
 
     @pytest.mark.parametrize("status", ["success", "fail"])
     def test_an_answer_counts_once(self, leased: list[Message], status: str) -> None:
         outcome = Outcome(leased[0].pk, status)
-        assert [Message.objects.record([outcome], token=7) for _ in range(2)] == [1, 0]
+        assert [bulk.record([outcome], token=7) for _ in range(2)] == [1, 0]
         assert leased[0].attempt_log.count() == 1
 
     def test_an_answer_that_is_still_awaited_is_taken_when_it_comes(
@@ -608,14 +609,19 @@ class TestRecording:
     ) -> None:
         pk = leased[0].pk
         lost = Outcome(
-            pk, "fail", next_attempt_at=now, error_code="unconfirmed", error="Lost.", is_open=True
+            pk,
+            "fail",
+            next_attempt_at=now,
+            error_code="unconfirmed",
+            error="Lost.",
+            awaits_answer=True,
         )
-        assert Message.objects.record([lost], token=7) == 1
+        assert bulk.record([lost], token=7) == 1
         after = state(leased[0])
         assert (after["lease_token"], after["lease_until"]) == (7, None)
         came = [Outcome(pk, "fail", error_code="rejected")]
-        assert Message.objects.record(came, token=7) == 0
-        assert Message.objects.record(came, token=7, is_late=True) == 1
+        assert bulk.record(came, token=7) == 0
+        assert bulk.record(came, token=7, is_late=True) == 1
         after = state(leased[0])
         assert (after["lease_token"], after["next_attempt_at"]) == (None, None)
         row = leased[0].attempt_log.get()
@@ -625,26 +631,30 @@ class TestRecording:
         self, mailing: "Mailing", leased: list[Message], now: datetime
     ) -> None:
         lost = [
-            Outcome(each.pk, "fail", next_attempt_at=now, error_code="unconfirmed", is_open=True)
+            Outcome(
+                each.pk, "fail", next_attempt_at=now, error_code="unconfirmed", awaits_answer=True
+            )
             for each in leased
         ]
-        Message.objects.record(lost, token=7)
+        bulk.record(lost, token=7)
         claim(mailing, now, token=8)
         late = [Outcome(message.pk, "fail", error_code="rejected") for message in leased]
-        assert Message.objects.record(late, token=7) == 0
+        assert bulk.record(late, token=7) == 0
         assert set(Attempt.objects.values_list("number", "error_code")) == {(1, "unconfirmed")}
-        assert Message.objects.record(late, token=8) == 3
+        assert bulk.record(late, token=8) == 3
 
     def test_a_success_is_never_turned_into_a_fail(
         self, leased: list[Message], now: datetime
     ) -> None:
-        Message.objects.record([Outcome(leased[0].pk, "success", sent_at=now)], token=7)
-        Message.objects.record_sent([leased[1].pk], token=7, at=now)
+        bulk.record([Outcome(leased[0].pk, "success", sent_at=now)], token=7)
+        bulk.record_accepted([leased[1].pk], token=7, at=now)
         failures = [
-            Outcome(each.pk, "fail", next_attempt_at=now, error_code="unconfirmed", is_open=True)
+            Outcome(
+                each.pk, "fail", next_attempt_at=now, error_code="unconfirmed", awaits_answer=True
+            )
             for each in leased[:2]
         ]
-        assert Message.objects.record(failures, token=7) == 0
+        assert bulk.record(failures, token=7) == 0
         assert [state(each)["status"] for each in leased[:2]] == ["success", "success"]
         assert not Attempt.objects.exclude(error_code="").exists()
 
@@ -654,14 +664,14 @@ class TestRecording:
         ids = [message.pk for message in leased]
         leased[0].delete()
         outcomes = [Outcome(pk, "fail", error_code="rejected") for pk in ids[:2]]
-        assert Message.objects.record(outcomes, token=7) == 1
-        assert Message.objects.record_sent(ids, token=7, at=now) == 1
+        assert bulk.record(outcomes, token=7) == 1
+        assert bulk.record_accepted(ids, token=7, at=now) == 1
 
     @pytest.mark.django_db(transaction=True)
     def test_a_message_and_its_log_are_written_both_or_neither(self, leased: list[Message]) -> None:
         bad = Outcome(leased[0].pk, "nonsense", error_code="rejected")
         with pytest.raises(IntegrityError):
-            Message.objects.record([bad], token=7)
+            bulk.record([bad], token=7)
         assert not Attempt.objects.exists()
         assert state(leased[0])["status"] == "pending"
 
@@ -672,7 +682,7 @@ class TestPlanning:
     ) -> None:
         (message,) = add(1, status="success", next_attempt_at=None)
         make_clients(2)
-        plan = partial(Message.objects.plan, mailing_id=mailing.pk, openings={}, now=now)
+        plan = partial(planning.plan, mailing_id=mailing.pk, window=None, now=now)
         assert plan(audience=Client.objects.all()) == 2
         assert plan(audience=Client.objects.all()) == 0
         assert Message.objects.count() == 3
@@ -684,27 +694,11 @@ class TestPlanning:
     ) -> None:
         make_clients(500)
         plan = partial(
-            Message.objects.plan,
+            planning.plan,
             mailing_id=mailing.pk,
             audience=Client.objects.all(),
-            openings={},
+            window=None,
             now=now,
         )
         assert sum(at_once(plan, plan, plan)) == 500
         assert Message.objects.count() == 500
-
-    def test_messages_are_due_when_their_time_zone_opens(
-        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
-    ) -> None:
-        zones = ("Europe/Moscow", "Asia/Tokyo", "UTC")
-        for zone in zones:
-            make_clients(2, timezone=zone)
-        openings = {"Europe/Moscow": now + MINUTE, "Asia/Tokyo": now + 10 * MINUTE}
-        Message.objects.plan(
-            mailing_id=mailing.pk, audience=Client.objects.all(), openings=openings, now=now
-        )
-        due = Message.objects.values_list("client__timezone", "next_attempt_at")
-        assert {(str(zone), moment) for zone, moment in due} == {
-            (zone, openings.get(zone, now)) for zone in zones
-        }
-        assert Message.objects.due(now).count() == 2

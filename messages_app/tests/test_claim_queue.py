@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,12 @@ from django.utils import timezone
 from pytest_django import Settings
 from time_machine import Traveller
 
+from mailings.services import read_running
 from messages_app.engine import claim_queue
 from messages_app.engine.claim_queue import LATENESS, SLICE, Intake
-from messages_app.engine.pump import deliver
 from messages_app.models import Brakes, Lease, Message
 from messages_app.sending import control
+from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import Scripted, ScriptedTransport
 from toolkit.clock import Clock
 
@@ -52,7 +54,9 @@ def _ten_at_once(settings: Settings, world: Traveller) -> None:
 def begin(mailing: "Mailing", *, lasts: float = 60) -> Intake:
     """Return the intake of a delivery whose requests may begin for so many seconds."""
     lease = Lease.objects.create(token=7, mailing=mailing, expires_at=timezone.now() + MINUTE)
-    return Intake(lease, Clock(), end=timezone.now().timestamp() + lasts)
+    return Intake(
+        lease, partial(read_running, mailing.pk), Clock(), end=timezone.now().timestamp() + lasts
+    )
 
 
 def claim(its: Intake, *, answered: int = 0, is_idle: bool = True) -> int:
@@ -102,7 +106,7 @@ class TestClaiming:
         add(30)
         its = begin(mailing)
         claim(its)
-        world.shift(claim_queue.TIME_BOX)
+        world.shift(claim_queue.CLAIM_TIME_BOX)
         assert claim(its) == 10
         assert not its.is_open
 
@@ -193,7 +197,8 @@ class TestBrakes:
         add(15)
         Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
         lease = Lease.objects.create(token=8, mailing=mailing, expires_at=now + MINUTE)
-        first, second = begin(mailing), Intake(lease, Clock(), end=now.timestamp() + 60)
+        read = partial(read_running, mailing.pk)
+        first, second = begin(mailing), Intake(lease, read, Clock(), end=now.timestamp() + 60)
         assert (claim(first), claim(second)) == (1, 0)
 
     def test_after_a_good_probe_it_goes_on(
@@ -215,7 +220,7 @@ class TestBrakes:
         Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
         its = begin(mailing)
         claim(its)
-        world.shift(claim_queue.TIME_BOX)
+        world.shift(claim_queue.CLAIM_TIME_BOX)
         its.go_on()
         assert not its.is_open
 

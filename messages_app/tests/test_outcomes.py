@@ -12,11 +12,11 @@ from pytest_django import Settings
 
 from messages_app import sender
 from messages_app.engine import outcomes
-from messages_app.engine.bulk import Outcome
-from messages_app.engine.pump import deliver
+from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, Message
 from messages_app.sender import Answer, Failure, Verdict, classify
 from messages_app.sending.control import MAX_WAIT
+from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 

@@ -15,10 +15,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.engine import claim_queue, pump, recovery
-from messages_app.engine.pump import LEASE, LEASE_MARGIN, deliver
+from messages_app.engine import bulk, claim_queue, pump, recovery
+from messages_app.engine.pump import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
+from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
 from tests.servers import free_port
@@ -204,7 +205,7 @@ class TestPumping:
         add(10)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            monkeypatch.setattr(claim_queue, "TIME_BOX", 0)
+            monkeypatch.setattr(claim_queue, "CLAIM_TIME_BOX", 0)
             return transport.answer()
 
         scripted(4, script)
@@ -364,11 +365,9 @@ class TestLateAnswers:
         now = timezone.now()
         Lease.objects.create(token=1, mailing=mailing, expires_at=now + HOUR)
         mailing.refresh_from_db()
-        claimed, _ = Message.objects.claim(
-            mailing_id=mailing.pk,
+        claimed, _ = bulk.claim(
+            mailing.snapshot(now),
             limit=100,
-            filters={},
-            unchanged_since=mailing.updated_at,
             token=1,
             lease_until=now + HOUR,
             recheck_at=now + HOUR,

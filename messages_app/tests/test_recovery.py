@@ -14,8 +14,8 @@ from pytest_django import Settings
 from mailings.services import cancel_mailing, finish_mailing
 from mailings.stats import timezone_stats
 from messages_app import services
-from messages_app.engine import recovery
-from messages_app.engine.bulk import Claimed, Outcome
+from messages_app.engine import bulk, recovery
+from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
 from messages_app.tests.dying import running_delivery
 
@@ -40,11 +40,9 @@ def claim(mailing: "Mailing", now: datetime, token: int = TOKEN) -> list[Claimed
     Lease.objects.get_or_create(
         token=token, defaults={"mailing": mailing, "expires_at": now + MINUTE}
     )
-    claimed, _ = Message.objects.claim(
-        mailing_id=mailing.pk,
+    claimed, _ = bulk.claim(
+        mailing.snapshot(now),
         limit=100,
-        filters=mailing.filters,
-        unchanged_since=mailing.updated_at,
         token=token,
         lease_until=now + MINUTE,
         recheck_at=now + HOUR,
@@ -185,11 +183,9 @@ class TestTakingBack:
 
 def claim_under_what_is_left(mailing: "Mailing", now: datetime) -> Sequence[Claimed]:
     """Claim without making a lease, as a delivery does that has made its own before."""
-    claimed, _ = Message.objects.claim(
-        mailing_id=mailing.pk,
+    claimed, _ = bulk.claim(
+        mailing.snapshot(now),
         limit=100,
-        filters={},
-        unchanged_since=mailing.updated_at,
         token=TOKEN,
         lease_until=now + MINUTE,
         recheck_at=now + HOUR,
@@ -338,7 +334,7 @@ class TestTaken:
     ) -> None:
         messages = add(3)
         claim(mailing, now)
-        Message.objects.record_sent([messages[0].pk], token=TOKEN, at=now)
+        bulk.record_accepted([messages[0].pk], token=TOKEN, at=now)
         recovery.take_back_expired(now=now + MINUTE)
         if how == "cancelled":
             cancel_mailing(mailing)
@@ -468,9 +464,9 @@ class TestSettling:
     ) -> None:
         sent, failed = (message.pk for message in add(2))
         claim(mailing, now)
-        Message.objects.record_sent([sent], token=TOKEN, at=now)
+        bulk.record_accepted([sent], token=TOKEN, at=now)
         outcome = Outcome(failed, "fail", next_attempt_at=now + HOUR, error_code="throttled")
-        Message.objects.record([outcome], token=TOKEN)
+        bulk.record([outcome], token=TOKEN)
         before = list(Message.objects.order_by("pk").values())
         told = {"id": failed, "status": "fail", "error_code": "rejected"}
         die(begun=[sent, failed], sent=[sent], outcomes=[told])
@@ -507,7 +503,7 @@ class TestSettling:
         (message,) = add(1)
         claim(mailing, now)
         busy = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
-        Message.objects.record([busy], token=TOKEN)
+        bulk.record([busy], token=TOKEN)
         claim(mailing, now)
         first = {"id": message.pk, "status": "fail", "error_code": "throttled"}
         second = {**first, "error_code": "rejected"}

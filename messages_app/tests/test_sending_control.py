@@ -13,7 +13,6 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app.engine.pump import deliver
 from messages_app.models import Brakes, Message
 from messages_app.sender import Answer, Failure, classify
 from messages_app.sending import control
@@ -25,6 +24,7 @@ from messages_app.sending.control import (
     MAX_WAIT,
     Run,
 )
+from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import Sandbox
 

@@ -10,13 +10,15 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings.services import edit_mailing
+from mailings.services import edit_mailing, read_running
 from messages_app import services
-from messages_app.engine.bulk import Outcome
+from messages_app.engine import bulk, planning
+from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
 from toolkit.sending_hours import Window
 
@@ -48,7 +50,7 @@ def change(message: Message, **fields: Any) -> None:
 
 def plan(mailing: "Mailing", now: datetime) -> int:
     """Plan for everybody."""
-    return services.plan(
+    return planning.plan(
         mailing_id=mailing.pk, audience=Client.objects.all(), window=mailing.window, now=now
     )
 
@@ -73,7 +75,7 @@ OVER = ("expired", "finished", "cancelled")
 class TestRunningMailing:
     def test_it_is_read_anew_while_it_runs(self, mailing: "Mailing", now: datetime) -> None:
         type(mailing).objects.update(text="Good morning")
-        found = services.running_mailing(mailing.pk, now)
+        found = read_running(mailing.pk, now)
         assert found
         assert found.text == "Good morning"
 
@@ -82,12 +84,12 @@ class TestRunningMailing:
         self, mailing: "Mailing", now: datetime, status: str
     ) -> None:
         type(mailing).objects.update(status=status)
-        assert services.running_mailing(mailing.pk, now) is None
+        assert read_running(mailing.pk, now) is None
 
     def test_outside_its_time_it_is_none(self, mailing: "Mailing") -> None:
         early = mailing.start_time - timedelta(microseconds=1)
-        assert services.running_mailing(mailing.pk, early) is None
-        assert services.running_mailing(mailing.pk, mailing.stop_time) is None
+        assert read_running(mailing.pk, early) is None
+        assert read_running(mailing.pk, mailing.stop_time) is None
 
 
 class TestAdding:
@@ -243,7 +245,7 @@ class TestResending:
         change(failed, error_code="unconfirmed", lease_token=7)
         services.resend_message(failed, now=now)
         late = Outcome(failed.pk, "fail", error_code="rejected")
-        assert Message.objects.record([late], token=7) == 0
+        assert bulk.record([late], token=7) == 0
         assert Message.objects.get().next_attempt_at == now
 
     def test_one_that_waits_for_its_next_attempt_is_brought_forward(
@@ -484,7 +486,7 @@ class TestPlanningIntoWindows:
         make_clients(2, timezone="Europe/Moscow")
         make_clients(2, timezone="Asia/Tokyo")
         window = Window(time(9), time(18))
-        assert services.openings(window, Client.objects.all(), self.NOON) == {
+        assert planning.openings_of(window, Client.objects.all(), self.NOON) == {
             "Asia/Tokyo": self.NOON + timedelta(hours=12)
         }
 
@@ -493,7 +495,7 @@ class TestGivingUp:
     def give_up(self, mailing: "Mailing", error_code: str = "expired", **changes: Any) -> Message:
         for name, value in changes.items():
             setattr(mailing, name, value)
-        services.give_up(mailing=mailing, error_code=error_code)
+        services.give_up(mailing.snapshot(timezone.now()), ErrorCode(error_code))
         return Message.objects.get(mailing=mailing)
 
     @pytest.mark.parametrize(
@@ -570,7 +572,7 @@ class TestGivingUp:
         change(message, status="fail", error_code="unconfirmed", lease_token=7)
         self.give_up(mailing)
         late = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
-        assert Message.objects.record([late], token=7) == 0
+        assert bulk.record([late], token=7) == 0
 
     def test_one_in_flight_is_left_until_its_delivery_is_done_with_it(
         self, mailing: "Mailing", message: Message, now: datetime
@@ -583,7 +585,7 @@ class TestGivingUp:
     def test_other_mailings_messages_are_left(
         self, make_mailing: MakeMailing, message: Message
     ) -> None:
-        services.give_up(mailing=make_mailing(), error_code="expired")
+        services.give_up(make_mailing().snapshot(timezone.now()), ErrorCode.EXPIRED)
         assert Message.objects.get().status == "pending"
 
     @pytest.mark.parametrize("status", ["pending", "fail"])
@@ -606,11 +608,11 @@ class TestGivingUp:
         def record_amid(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
             result = execute(sql, *arguments)
             if answers and sql.startswith("UPDATE"):
-                Message.objects.record([answers.pop()], token=7)
+                bulk.record([answers.pop()], token=7)
             return result
 
         with connection.execute_wrapper(record_amid):
-            services.give_up(mailing=mailing, error_code="expired")
+            services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
         assert not answers
         message.refresh_from_db()
         assert (message.status, message.error_code) == ("fail", "unconfirmed")
@@ -628,7 +630,7 @@ class TestGivingUp:
             Message(mailing=mailing, client=client, next_attempt_at=now)
             for client in make_clients(5)
         )
-        services.give_up(mailing=mailing, error_code="expired")
+        services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
         assert Message.objects.filter(error_code="expired", next_attempt_at=None).count() == 5
 
     @pytest.mark.django_db(transaction=True)
@@ -646,7 +648,7 @@ class TestGivingUp:
 
         def give_up() -> None:
             mailing.filters = filters
-            services.give_up(mailing=mailing, error_code="expired")
+            services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
             connection.close()
 
         giving_up = Thread(target=give_up)

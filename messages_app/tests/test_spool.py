@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app.engine.bulk import Outcome
+from messages_app.engine.records import Outcome
 from messages_app.engine.spool import Spool, Story, orphans
 from messages_app.tests.dying import Event, running_delivery
 

@@ -1,0 +1,97 @@
+"""Planning: one pending message for each client of a mailing's audience that has none yet."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import (
+    Case,
+    CharField,
+    DateTimeField,
+    Exists,
+    F,
+    OuterRef,
+    QuerySet,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast
+
+from clients.models import Client
+from messages_app.models import Message, Withdrawal
+from messages_app.sql import is_postgres, table_of
+from toolkit.sending_hours import Window, next_opening
+
+
+def plan(
+    *, mailing_id: int, audience: QuerySet[Client], window: Window | None, now: datetime
+) -> int:
+    """Add a pending message for every client of the audience that has none; count them.
+
+    It is due now, or when the window opens next in the client's time zone. Clients who were
+    withdrawn from the mailing are left out.
+    """
+    withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
+    audience = audience.exclude(Exists(withdrawn))
+    openings = openings_of(window, audience, now) if window else {}
+    return _insert(mailing_id, audience, openings, now)
+
+
+def openings_of(window: Window, clients: QuerySet[Client], now: datetime) -> dict[str, datetime]:
+    """Return when the window opens next in those of the clients' time zones where it is shut."""
+    # As text, because the field refuses a name that this machine does not know.
+    names = Cast("timezone", CharField())
+    zones = clients.order_by().values_list(names, flat=True).distinct()
+    found = {zone: next_opening(window, zone, now) for zone in zones}
+    return {zone: moment for zone, moment in found.items() if moment > now}
+
+
+def _insert(
+    mailing_id: int, audience: QuerySet[Client], openings: Mapping[str, datetime], now: datetime
+) -> int:
+    """Insert the messages by one statement; `openings` is when those of a time zone are due."""
+    values: dict[str, Any] = {
+        "mailing_id": mailing_id,
+        "client_id": F("pk"),
+        "status": Message.Status.PENDING,
+        "created_at": now,
+        "next_attempt_at": _due_at(openings, now) if openings else now,
+        "attempts": 0,
+        "error_code": "",
+        "error": "",
+        "phone_number": F("phone_number"),
+        "is_manual": False,
+    }
+    # SQLite takes ON CONFLICT for a join's ON, unless a WHERE stands before it.
+    rows = (
+        audience.order_by()
+        .filter(pk__isnull=False)
+        # As text, because the field refuses a name that this machine does not know.
+        .annotate(zone=Cast("timezone", CharField()))
+        .annotate(
+            **{
+                f"_{name}": value if isinstance(value, F | Case) else Value(value)
+                for name, value in values.items()
+            }
+        )
+    )
+    sql, params = rows.values_list(*(f"_{name}" for name in values)).query.sql_with_params()
+    # The clients are locked against deletion until their messages are committed.
+    lock = " FOR KEY SHARE" if is_postgres() else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table_of(Message)} ({', '.join(values)}) {sql}{lock}"
+            " ON CONFLICT (mailing_id, client_id) DO NOTHING",
+            params,
+        )
+        return int(cursor.rowcount)
+
+
+def _due_at(openings: Mapping[str, datetime], now: datetime) -> Case:
+    """Return the expression of when a client's message is due, by the client's time zone."""
+    return Case(
+        *(When(zone=zone, then=Value(moment)) for zone, moment in openings.items()),
+        default=Value(now),
+        output_field=DateTimeField(),
+    )
