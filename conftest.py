@@ -56,12 +56,12 @@ django.setup()
 numbers = count(79_990_000_001)
 
 
-def _put_brakes_back(**_: object) -> None:
+def _restore_sending_control(**_: object) -> None:
     """Save the row that a migration made, because a test may have emptied the tables."""
-    apps.get_model("messages_app", "Brakes").objects.get_or_create(pk=1)
+    apps.get_model("messages_app", "SendingControl").objects.get_or_create(pk=1)
 
 
-post_migrate.connect(_put_brakes_back, sender=apps.get_app_config("messages_app"))
+post_migrate.connect(_restore_sending_control, sender=apps.get_app_config("messages_app"))
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from toolkit.console.lists import ForgivingAdmin
+from toolkit.console.lists import SafeListAdmin
 
 SCHEDULES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
 
@@ -31,7 +31,7 @@ admin.site.unregister((User, Group, AuthToken, PeriodicTask, *SCHEDULES))
 
 
 @admin.register(User)
-class ConsoleUserAdmin(UserAdmin, ForgivingAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+class ConsoleUserAdmin(UserAdmin, SafeListAdmin):  # type: ignore[type-arg]  # generic only in its stubs
     """Who may use the console, and for what."""
 
     form = UserChangeForm
@@ -40,12 +40,12 @@ class ConsoleUserAdmin(UserAdmin, ForgivingAdmin):  # type: ignore[type-arg]  # 
 
 
 @admin.register(Group)
-class ConsoleGroupAdmin(GroupAdmin, ForgivingAdmin):
+class ConsoleGroupAdmin(GroupAdmin, SafeListAdmin):
     """Rights that several users have."""
 
 
 @admin.register(AuthToken)
-class ConsoleTokenAdmin(AuthTokenAdmin, ForgivingAdmin):
+class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
     """Tokens of machines: made, shown once, and revoked by deleting them."""
 
     list_display = ("token_key", "user", "created", "expiry")
@@ -85,7 +85,7 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, ForgivingAdmin):
+class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, SafeListAdmin):
     """When which task runs; beat notices a change within seconds."""
 
     form = PeriodicTaskForm
@@ -96,7 +96,7 @@ class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that a schedule is used by."""
 
 
-class ScheduleAdmin(ForgivingAdmin):
+class ScheduleAdmin(SafeListAdmin):
     """A time or an interval, and the tasks that run then."""
 
     inlines = (PeriodicTaskInline,)
@@ -120,7 +120,7 @@ GROUPS = (
             ("Mailings", "campaign", "mailings", "mailing"),
             ("Clients", "contacts", "clients", "client"),
             ("Messages", "sms", "messages_app", "message"),
-            ("Sender", "cell_tower", "messages_app", "brakes"),
+            ("Sender", "cell_tower", "messages_app", "sendingcontrol"),
         ),
     ),
     (

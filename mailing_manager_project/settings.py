@@ -296,7 +296,7 @@ SPECTACULAR_SETTINGS = {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
-        "BreakerStateEnum": "messages_app.sending.health.Breaker",
+        "BreakerStateEnum": "messages_app.sending.health.BreakerState",
         # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

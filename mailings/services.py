@@ -71,9 +71,9 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             mailing.last_run_time, mailing.planned_up_to = None, 0
             edited += ["last_run_time", "planned_up_to"]
         if (mailing.filters, mailing.window) != (before.filters, before.window):
-            messages.make_due(mailing_id=mailing.pk, now=now)
+            messages.requeue_deferred(mailing_id=mailing.pk, now=now)
         if mailing.stop_time > before.stop_time:
-            messages.take_up_again(mailing_id=mailing.pk, now=now)
+            messages.requeue_failed(mailing_id=mailing.pk, now=now)
         mailing.save(update_fields=edited)
         _schedule_start(mailing, now)
     return mailing
@@ -189,10 +189,10 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
     mailing = Mailing.objects.filter(pk=mailing_id).to_finish(now).first()
     if not mailing:
         return
-    recovery.take_back_strays(mailing_id, now=now)
+    recovery.reclaim_leaseless(mailing_id, now=now)
     is_cancelled = mailing.status == Status.CANCELLED
     error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
-    messages.give_up(mailing.snapshot(now), error_code)
+    messages.fail_unsent(mailing.snapshot(now), error_code)
     _close(mailing_id, now)
 
 

@@ -16,7 +16,7 @@ from mailings import services
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
 from messages_app.engine.pump import deliver
-from messages_app.models import Brakes, Heartbeat
+from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control
 from toolkit import clock
 from toolkit.clock import monotonic
@@ -99,7 +99,7 @@ def _start(mailing_id: int) -> None:
 
 def _start_all() -> None:
     now = clock.now()
-    recovery.take_back_expired(now=now)
+    recovery.reclaim_expired(now=now)
     for pk in services.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
         publish("start_mailing", pk)
 
@@ -107,9 +107,9 @@ def _start_all() -> None:
 def _ring_all() -> None:
     """Reclaim what dead workers held, and ring for all that is due."""
     now = clock.now()
-    recovery.settle_orphans(now=now)
-    recovery.take_back_expired(now=now)
-    if control.hold(Brakes.objects.current(), now):
+    recovery.replay_orphans(now=now)
+    recovery.reclaim_expired(now=now)
+    if control.is_blocked(SendingControl.objects.current(), now):
         return
     for pk in services.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):
         doorbells.ring(pk)

@@ -5,11 +5,11 @@ from django.db import models
 
 from clients.models import Client
 from messages_app.querysets import (
-    BrakesQuerySet,
     DoorbellQuerySet,
     HeartbeatQuerySet,
     LeaseQuerySet,
     MessageQuerySet,
+    SendingControlQuerySet,
 )
 
 
@@ -225,7 +225,7 @@ class Lease(models.Model):
         return f"Lease {self.token} on messages of mailing {self.mailing_id}"
 
 
-class Brakes(models.Model):
+class SendingControl(models.Model):
     """What holds all workers back: the operator's pause, the rate and the breaker. One row.
 
     The breaker is open, and nothing is sent but a probe now and then, while `opened_at` is set.
@@ -241,7 +241,7 @@ class Brakes(models.Model):
         help_text="Messages a second over all workers together; empty: no limit.",
     )
     # The next moment that no message has been given yet.
-    free_at = models.DateTimeField(null=True, editable=False)
+    next_slot_at = models.DateTimeField(null=True, editable=False, db_column="free_at")
     failures = models.PositiveIntegerField(
         default=0, editable=False, help_text="Failed attempts in a row."
     )
@@ -258,11 +258,12 @@ class Brakes(models.Model):
         default=0, editable=False, help_text="Seconds between the last probe and the next."
     )
 
-    objects = BrakesQuerySet.as_manager()
+    objects = SendingControlQuerySet.as_manager()
 
     class Meta:
         """There is one sender, and thus one row."""
 
+        db_table = "messages_app_brakes"  # its name when it was made
         verbose_name = verbose_name_plural = "sender"
         constraints = (
             models.CheckConstraint(condition=models.Q(pk=1), name="brakes_are_one_row"),
@@ -272,7 +273,7 @@ class Brakes(models.Model):
         )
 
     def __str__(self) -> str:
-        return "Brakes"
+        return "SendingControl"
 
 
 class Heartbeat(models.Model):

@@ -12,11 +12,11 @@ from messages_app.sql import index_scans_only
 
 if TYPE_CHECKING:
     from messages_app.models import (  # noqa: F401  # named in strings below
-        Brakes,
         Doorbell,
         Heartbeat,
         Lease,
         Message,
+        SendingControl,
     )
 
 CHUNK = 10_000  # rows that one statement changes at most
@@ -49,7 +49,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Keep those that a delivery holds: they may be on their way to the sender."""
         return self.exclude(lease_until=None)
 
-    def held_by(self, lease: "Lease") -> "MessageQuerySet":
+    def leased_under(self, lease: "Lease") -> "MessageQuerySet":
         """Keep those that a delivery holds under this lease."""
         return self.leased().unfinished().filter(mailing=lease.mailing_id, lease_token=lease.token)
 
@@ -128,12 +128,12 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
         return self.filter(expires_at__lte=now)
 
 
-class BrakesQuerySet(models.QuerySet["Brakes"]):
-    """The one row of the brakes, as phrases."""
+class SendingControlQuerySet(models.QuerySet["SendingControl"]):
+    """The one row of what holds all sending back, as phrases."""
 
-    def current(self) -> "Brakes":
-        """Return the row as it is now."""
-        return self.get(pk=1)
+    def current(self) -> "SendingControl":
+        """Return the row as it is now; where it is missing (an emptied table), nothing blocks."""
+        return self.get_or_create(pk=1)[0]
 
     def take_probe(self, now: datetime, *, until: datetime) -> bool:
         """Take the right to try one message while the breaker is open; one taker at a time.

@@ -16,7 +16,7 @@ from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdraw
 if TYPE_CHECKING:
     from mailings.models import Mailing
 
-GIVEN_UP_AT_ONCE = 2_000  # messages, in one transaction
+FAIL_CHUNK = 2_000  # messages, in one transaction
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -28,7 +28,7 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
     with transaction.atomic():
         _lock_open(mailing, now)
         message = Message(mailing=mailing, client=client)
-        return _address_by_hand(message, now)
+        return _save_manual(message, now)
 
 
 def move_message(message: Message, *, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -48,7 +48,7 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
         _remember_withdrawal(message)
         _lock_open(mailing, now)
         message.mailing, message.client = mailing, client
-        return _address_by_hand(message, now)
+        return _save_manual(message, now)
 
 
 def withdraw_message(message: Message, *, now: datetime) -> None:
@@ -107,10 +107,10 @@ def confirm_message(message: Message, *, now: datetime) -> Message:
                 "Only a message that is unconfirmed can be confirmed.",
                 code="message_not_unconfirmed",
             )
-        return mark_taken(message, mailing=mailing, at=now)
+        return mark_accepted(message, mailing=mailing, at=now)
 
 
-def mark_taken(message: Message, *, mailing: "Mailing", at: datetime) -> Message:
+def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Message:
     """Write late that the sender had taken a message. The caller has locked both."""
     Attempt.objects.update_or_create(
         message=message,
@@ -129,13 +129,13 @@ def mark_taken(message: Message, *, mailing: "Mailing", at: datetime) -> Message
     return message
 
 
-def make_due(*, mailing_id: int, now: datetime) -> int:
+def requeue_deferred(*, mailing_id: int, now: datetime) -> int:
     """Bring forward what was put off untried, because the mailing may allow it now."""
     untried = Message.objects.free().filter(mailing=mailing_id, attempts=0)
     return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
 
 
-def take_up_again(*, mailing_id: int, now: datetime) -> int:
+def requeue_failed(*, mailing_id: int, now: datetime) -> int:
     """Make due again what had no time left for another attempt, because now it has."""
     failed = Message.objects.free().filter(mailing=mailing_id, status=Message.Status.FAIL)
     codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
@@ -143,7 +143,7 @@ def take_up_again(*, mailing_id: int, now: datetime) -> int:
     return left.update_in_chunks(next_attempt_at=now)
 
 
-def give_up(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
+def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
     unsent = Message.objects.filter(mailing=mailing.id).free().unfinished()
     final = _final(mailing, error_code)
@@ -151,7 +151,7 @@ def give_up(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
     while is_more:
         with transaction.atomic():
             # Locked before they are judged: what an answer that is written meanwhile says counts.
-            ids = unsent.lock(GIVEN_UP_AT_ONCE)
+            ids = unsent.lock(FAIL_CHUNK)
             Message.objects.filter(pk__in=ids).update(**final)
         is_more = bool(ids)
 
@@ -208,7 +208,7 @@ def _lock_unsent(message: Message) -> Message:
     return message
 
 
-def _address_by_hand(message: Message, now: datetime) -> Message:
+def _save_manual(message: Message, now: datetime) -> Message:
     Withdrawal.objects.filter(mailing=message.mailing, client=message.client).delete()
     message.is_manual = True
     message.phone_number = message.client.phone_number if message.client else ""

@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
-from messages_app.models import Brakes, Message
+from messages_app.models import Message, SendingControl
 from toolkit import clock
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -26,7 +26,7 @@ ROOMS = [
     "/admin/clients/client/add/",
     "/admin/messages_app/message/",
     "/admin/messages_app/message/add/",
-    "/admin/messages_app/brakes/",
+    "/admin/messages_app/sendingcontrol/",
     "/admin/django_celery_beat/periodictask/",
     "/admin/django_celery_beat/periodictask/add/",
     "/admin/knox/authtoken/add/",
@@ -220,17 +220,20 @@ def test_an_operator_pauses_all_sending_and_every_page_says_so(enter: Callable[.
     page.get_by_role("link", name="Clients").first.click()
     expect(page.get_by_role("alert")).to_contain_text("Sending is paused")
     page.get_by_role("link", name="To the sender").click()
-    page.wait_for_url("**/brakes/1/change/")
-    assert (Brakes.objects.get().is_paused, Brakes.objects.get().rate) == (True, 2.5)
+    page.wait_for_url("**/sendingcontrol/1/change/")
+    assert (SendingControl.objects.get().is_paused, SendingControl.objects.get().rate) == (
+        True,
+        2.5,
+    )
 
 
 def test_the_page_of_the_sender_tells_what_happens_meanwhile(enter: Callable[..., Page]) -> None:
     page = enter()
     page.clock.install()
-    page.goto("/admin/messages_app/brakes/")
+    page.goto("/admin/messages_app/sendingcontrol/")
     expect(page.locator("#panel")).to_contain_text("The sender takes messages")
     page.locator("#id_rate").fill("2.5")
-    Brakes.objects.update(opened_at=clock.now(), reason="HTTP 503: down")
+    SendingControl.objects.update(opened_at=clock.now(), reason="HTTP 503: down")
     page.clock.fast_forward(6000)
     expect(page.locator("#panel")).to_contain_text("HTTP 503: down")
     page.context.clear_cookies()

@@ -16,7 +16,7 @@ from clients import services
 from clients.models import Client
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
-from toolkit.console.labels import moment
+from toolkit.console.labels import format_minute
 from toolkit.console.lists import ExactFilter
 
 SUGGESTED = ("operator_code", "tag")
@@ -97,7 +97,7 @@ class ClientAdmin(ConsoleAdmin):
             return queryset.filter(phone_number__startswith=number)
         return queryset.filter(tag__startswith=text) if text else queryset
 
-    def discard(self, item: Client) -> None:
+    def delete_via_service(self, item: Client) -> None:
         """Delete a client; its messages stay."""
         services.delete_client(item)
 
@@ -118,12 +118,12 @@ class ClientAdmin(ConsoleAdmin):
     @admin.display(description="created (UTC)")
     def created(self, client: Client) -> str:
         """Show when the client was added."""
-        return moment(client.created_at)
+        return format_minute(client.created_at)
 
     @admin.display(description="updated (UTC)")
     def updated(self, client: Client) -> str:
         """Show when the client was last changed."""
-        return moment(client.updated_at)
+        return format_minute(client.updated_at)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the suggestions that forms of mailings ask for."""

@@ -162,7 +162,7 @@ def test_the_list_asks_as_many_questions_for_many_clients_as_for_few(
     django_assert_num_queries: Any,
 ) -> None:
     make_clients(2)
-    # Session, user, brakes, signs of life; count, rows.
+    # Session, user, sending control, heartbeats; count, rows.
     with django_assert_num_queries(4 + 2):
         admin_client.get(LIST)
     make_clients(40)

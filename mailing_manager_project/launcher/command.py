@@ -85,7 +85,7 @@ def port_number(text: str) -> int:
 
 
 def prepare(options: argparse.Namespace, broker: Broker) -> int:
-    """Make what is missing, and settle what the programs will find in their environment.
+    """Make what is missing, and replay what the programs will find in their environment.
 
     Return the port of the sandbox sender; 0 when there is a token, and thus no sandbox.
 

@@ -74,11 +74,11 @@ class Watchdog:
         # Models can be imported only once Django is set up.
         from django_celery_beat.models import PeriodicTask
 
-        from messages_app.sending.health import signs_of_life
+        from messages_app.sending.health import component_health
         from toolkit import clock
 
         try:
-            signs = signs_of_life(clock.now())
+            signs = component_health(clock.now())
             ages = {sign.name: sign.age for sign in signs if sign.age is not None}
             ticks = PeriodicTask.objects.filter(enabled=True).exclude(interval=None)
             often = {tick.task for tick in ticks if tick.schedule.run_every < FRESH}

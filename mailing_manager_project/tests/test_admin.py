@@ -11,7 +11,7 @@ from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 
-from messages_app.models import Brakes
+from messages_app.models import SendingControl
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def test_no_list_takes_nonsense_in_its_address_for_the_server_s_fault(
 @pytest.mark.parametrize("model", MODELS)
 def test_every_room_wears_the_same_clothes(model: type[Model], admin_client: Browser) -> None:
     assert isinstance(admin.site._registry[model], ModelAdmin)
-    for page in ("changelist",) if model is Brakes else ("changelist", "add"):
+    for page in ("changelist",) if model is SendingControl else ("changelist", "add"):
         assert admin_client.get(address(model, page), follow=True).status_code == 200
 
 
@@ -100,7 +100,7 @@ def test_a_user_is_added_and_given_another_password(admin_client: Browser) -> No
         ([], []),
         (["view_mailing"], ["Mailings"]),
         (["view_client", "view_message"], ["Clients", "Messages"]),
-        (["view_brakes"], ["Sender"]),
+        (["view_sendingcontrol"], ["Sender"]),
         (["view_periodictask", "view_authtoken"], ["Schedule", "API tokens"]),
     ],
 )

@@ -25,7 +25,7 @@ from mailings.tasks import apply_on_commit
 from messages_app.models import Message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
-from toolkit.console.labels import moment, sentence
+from toolkit.console.labels import format_minute, sentence
 
 
 def _resume(mailing: Mailing) -> Mailing:
@@ -33,14 +33,14 @@ def _resume(mailing: Mailing) -> Mailing:
 
 
 # What the buttons do, and what is then said to be done.
-DEEDS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
+ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
     "cancel": (services.cancel_mailing, "cancelled"),
 }
 
 
-class MailingDesk(ConsoleAdmin):
+class MailingActionsAdmin(ConsoleAdmin):
     """The panel, the count of clients, and the buttons, for one mailing or the selected."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
@@ -53,12 +53,12 @@ class MailingDesk(ConsoleAdmin):
             path("<int:pk>/panel/", wrap(self.show_panel), name="mailings_mailing_panel"),
             *(
                 path(
-                    f"<int:pk>/{deed}/",
+                    f"<int:pk>/{action}/",
                     wrap(require_POST(self.do)),
-                    {"deed": deed},
-                    name=f"mailings_mailing_{deed}",
+                    {"action": action},
+                    name=f"mailings_mailing_{action}",
                 )
-                for deed in DEEDS
+                for action in ACTIONS
             ),
             *super().get_urls(),
         ]
@@ -84,12 +84,12 @@ class MailingDesk(ConsoleAdmin):
             request, "admin/mailings/mailing/panel.html", {"panel": self.panel_of(request, mailing)}
         )
 
-    def do(self, request: HttpRequest, pk: int, deed: str) -> HttpResponse:
+    def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
         """Pause, resume or cancel a mailing, and go back to its page."""
         mailing = self._get(request, pk)
         if not self.has_change_permission(request, mailing):
             raise PermissionDenied
-        self._do_to_each(request, [mailing], deed)
+        self._do_to_each(request, [mailing], action)
         return redirect(self.page_of(pk))
 
     @admin.action(permissions=["change"], description="Pause selected")
@@ -107,11 +107,11 @@ class MailingDesk(ConsoleAdmin):
         """End them; what is not in flight fails."""
         self._do_to_each(request, queryset, "cancel")
 
-    def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], deed: str) -> None:
-        act, done = DEEDS[deed]
+    def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], action: str) -> None:
+        run, done = ACTIONS[action]
 
         def do(mailing: Mailing) -> None:
-            changed = act(mailing)
+            changed = run(mailing)
             apply_on_commit(changed)
             self.log_change(request, changed, done.capitalize())
 
@@ -136,8 +136,8 @@ class MailingDesk(ConsoleAdmin):
             "total": f"{counts['total']:,}",
             "parts": parts(counts),
             "next_event": labels.next_event(mailing, now),
-            "last_run": moment(mailing.last_run_time),
-            "next_attempt": moment(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
+            "last_run": format_minute(mailing.last_run_time),
+            "next_attempt": format_minute(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
             "hours": labels.hours(mailing.window),
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),

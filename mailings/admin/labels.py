@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 
 from mailings.models import Mailing
 from mailings.stats import UNKNOWN_ZONE
-from toolkit.console.labels import label, moment, some
+from toolkit.console.labels import format_minute, join_names, label
 from toolkit.sending_hours import Window, next_closing, next_opening
 
 Status = Mailing.Status
@@ -32,7 +32,7 @@ def excerpt(text: str, length: int = 60) -> str:
 def audience(filters: Mapping[str, str | Sequence[str]]) -> str:
     """Return for whom a mailing is."""
     parts = [
-        f"{NAMES[key]} {some([value] if isinstance(value, str) else list(value))}"
+        f"{NAMES[key]} {join_names([value] if isinstance(value, str) else list(value))}"
         for key, value in filters.items()
     ]
     return " · ".join(parts) or "everyone"
@@ -51,8 +51,8 @@ def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
         return "–"
     opens_at = next_opening(mailing.window, zone, now)
     if opens_at > now:
-        return f"shut until {moment(opens_at)}"
-    return f"open until {moment(next_closing(mailing.window, zone, now))}"
+        return f"shut until {format_minute(opens_at)}"
+    return f"open until {format_minute(next_closing(mailing.window, zone, now))}"
 
 
 def status_label(mailing: Mailing) -> SafeString:
@@ -66,12 +66,12 @@ def next_event(mailing: Mailing, now: datetime) -> str:
         return "Nothing more happens: every message has had its last word."
     if mailing.is_over or mailing.stop_time <= now:
         return "It is being closed: what is in flight arrives, the rest fails."
-    stop = f"At {moment(mailing.stop_time)} what is left fails."
+    stop = f"At {format_minute(mailing.stop_time)} what is left fails."
     if mailing.status == Status.PAUSED:
         return f"Nothing is sent until it is resumed. {stop}"
     if mailing.start_time > now:
-        return f"Sending begins at {moment(mailing.start_time)}."
+        return f"Sending begins at {format_minute(mailing.start_time)}."
     if mailing.last_run_time is None:
         return f"Its clients are being looked through. {stop}"
-    again = moment(mailing.last_run_time + settings.MAILING_REPEAT_TIMEOUT)
+    again = format_minute(mailing.last_run_time + settings.MAILING_REPEAT_TIMEOUT)
     return f"New matching clients are added at {again}. {stop}"

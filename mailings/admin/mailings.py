@@ -14,13 +14,13 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
-from mailings.admin.actions import MailingDesk
+from mailings.admin.actions import MailingActionsAdmin
 from mailings.admin.counts import bar, counts_of
 from mailings.admin.forms import MailingForm
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from toolkit import clock
-from toolkit.console.labels import moment
+from toolkit.console.labels import format_minute
 from toolkit.console.lists import DaysFilter, as_id
 
 TEMPLATES = "admin/mailings/mailing"
@@ -28,7 +28,7 @@ TIMES = ("start_time", "stop_time", "window_start", "window_end")
 
 
 @admin.register(Mailing)
-class MailingAdmin(MailingDesk):
+class MailingAdmin(MailingActionsAdmin):
     """What is sent, to whom, from when to when, and how far it has come."""
 
     form = MailingForm
@@ -79,8 +79,8 @@ class MailingAdmin(MailingDesk):
         """Show when sending begins and ends."""
         return format_html(
             '<span class="whitespace-nowrap">{} –<br>{}</span>',
-            moment(mailing.start_time),
-            moment(mailing.stop_time),
+            format_minute(mailing.start_time),
+            format_minute(mailing.stop_time),
         )
 
     @admin.display(description="at what hours")
@@ -151,7 +151,7 @@ class MailingAdmin(MailingDesk):
         """Count the clients that the filters in the form select, whenever they change."""
         return render_to_string(f"{TEMPLATES}/matching.html")
 
-    def discard(self, item: Mailing) -> None:
+    def delete_via_service(self, item: Mailing) -> None:
         """Delete a mailing with its messages, unless it is running."""
         services.delete_mailing(item, now=clock.now())
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from mailings.admin import labels
 from mailings.admin.counts import bar, counts_of
 from mailings.models import Mailing
-from messages_app.admin.labels import life
+from messages_app.admin.labels import health_labels
 
 SHOWN = 8  # mailings under way
 
@@ -41,6 +41,6 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             }
             for mailing, counts in zip(mailings, counts_of(mailings), strict=True)
         ],
-        "signs": life(context["signs_of_life"]),
+        "signs": health_labels(context["component_health"]),
         "may_add": request.user.has_perm("mailings.add_mailing"),
     }

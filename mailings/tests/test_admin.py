@@ -262,8 +262,8 @@ class TestEditing:
 
 
 class TestButtons:
-    def press(self, browser: Browser, mailing: Mailing, deed: str) -> str:
-        return browser.post(f"{LIST}{mailing.pk}/{deed}/", follow=True).content.decode()
+    def press(self, browser: Browser, mailing: Mailing, action: str) -> str:
+        return browser.post(f"{LIST}{mailing.pk}/{action}/", follow=True).content.decode()
 
     def test_pause_and_resume_a_mailing(
         self,
@@ -380,7 +380,7 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status=Status.PAUSED)
         plan(mailing, make_clients, now, success=3)
-        # Session, user, brakes, signs of life; mailing, log.
+        # Session, user, sending control, heartbeats; mailing, log.
         with django_assert_max_num_queries(4 + 2):
             admin_client.get(f"{LIST}{mailing.pk}/delete/")
         admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
@@ -417,7 +417,7 @@ class TestList:
     ) -> None:
         for _ in range(number):
             plan(make_mailing(), make_clients, now, success=1, pending=1)
-        # Session, user, brakes, signs of life; count, mailings, their messages.
+        # Session, user, sending control, heartbeats; count, mailings, their messages.
         with django_assert_num_queries(5 + 2):
             admin_client.get(LIST)
 

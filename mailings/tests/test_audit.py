@@ -23,7 +23,7 @@ from mailings.models import Mailing
 from messages_app import sender
 from messages_app import services as messages
 from messages_app.engine import bulk, recovery
-from messages_app.models import Attempt, Brakes, Lease, Message
+from messages_app.models import Attempt, Lease, Message, SendingControl
 from messages_app.sender import Answer, Failure
 from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
@@ -107,7 +107,7 @@ class World:
 
     def lose(self) -> None:
         """Take back what deliveries hold that did not come back."""
-        recovery.take_back_expired(now=clock.now() + HOUR)
+        recovery.reclaim_expired(now=clock.now() + HOUR)
 
     def close(self, mailing: Mailing) -> None:
         services.finish_mailing(mailing.pk, now=mailing.stop_time)
@@ -224,7 +224,7 @@ def arrived_late(world: World) -> Mailing:
     claimed = world.claim(mailing)
     world.lose()
     world.close(mailing)
-    recovery.record_taken(claimed, at=mailing.stop_time + HOUR)
+    recovery.record_accepted_late(claimed, at=mailing.stop_time + HOUR)
     return mailing
 
 
@@ -306,7 +306,7 @@ def with_deleted_clients(world: World) -> Mailing:
     for message in (sent, failed):
         delete_client(message.client or Client())
     world.lose()
-    recovery.record_taken([sent.pk], at=clock.now())
+    recovery.record_accepted_late([sent.pk], at=clock.now())
     world.close(mailing)
     return mailing
 
@@ -344,7 +344,7 @@ def over_with_some_in_flight(world: World) -> Mailing:
 def refused_all_together(world: World) -> Mailing:
     mailing = world.plan()
     world.deliver(mailing, STRANGER, STRANGER)
-    Brakes.objects.update(opened_at=None, probe_at=None, failures=0)
+    SendingControl.objects.update(opened_at=None, probe_at=None, failures=0)
     return mailing
 
 

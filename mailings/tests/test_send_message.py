@@ -256,7 +256,7 @@ class TestRing:
         assert lives == [("send_message", 300)] * 2
         assert timedelta(seconds=300) > lease_length()
 
-    def test_nobody_is_rung_for_while_a_brake_holds(
+    def test_nobody_is_rung_for_while_sending_is_blocked(
         self, mailing: "Mailing", queued: Queued
     ) -> None:
         control.change(is_paused=True)
@@ -300,7 +300,7 @@ class TestTick:
         send_message()
         assert queued() == []
 
-    def test_not_while_a_brake_holds(self, mailing: "Mailing", queued: Queued) -> None:
+    def test_not_while_sending_is_blocked(self, mailing: "Mailing", queued: Queued) -> None:
         control.change(is_paused=True)
         send_message()
         assert (queued(), lanes()) == ([], [])

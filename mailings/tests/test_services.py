@@ -798,7 +798,7 @@ class TestFinishing:
         plan(mailing, now)
         claim(mailing, now)
         assert self.finish(mailing).status == "running"
-        recovery.take_back_expired(now=now + 2 * HOUR)
+        recovery.reclaim_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         assert Mailing.objects.get(pk=mailing.pk).status == "finished"
         assert outcomes(mailing) == {"fail unconfirmed": 1}
@@ -809,7 +809,7 @@ class TestFinishing:
         make_clients(2)
         plan(mailing, now)
         claimed = claim(mailing, now)
-        recovery.take_back_expired(now=now + 2 * HOUR)
+        recovery.reclaim_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         late = [Outcome(pk, "success", sent_at=now) for pk in claimed]
         assert bulk.record(late, token=7) == 0
@@ -822,10 +822,10 @@ class TestFinishing:
         make_clients(2)
         plan(mailing, now)
         arrived, _ = claim(mailing, now)
-        recovery.take_back_expired(now=now + 2 * HOUR)
+        recovery.reclaim_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         for _ in range(2):
-            recovery.record_taken([arrived], at=now)
+            recovery.record_accepted_late([arrived], at=now)
         assert outcomes(mailing) == {"success": 1, "fail unconfirmed": 1}
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (1, 1)
@@ -839,7 +839,7 @@ class TestFinishing:
         monkeypatch: pytest.MonkeyPatch,
         dies_at: int,
     ) -> None:
-        monkeypatch.setattr("messages_app.services.GIVEN_UP_AT_ONCE", 2)
+        monkeypatch.setattr("messages_app.services.FAIL_CHUNK", 2)
         mailing = make_mailing(filters={"tag": "vip"})
         clients = make_clients(9, tag="vip")
         plan(mailing, now)
@@ -931,13 +931,13 @@ class TestFinishing:
 
     def meanwhile(self, monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
         """Have something happen while messages are given up."""
-        give_up = messages.give_up
+        fail_unsent = messages.fail_unsent
 
         def give_up_and_do(*arguments: Any) -> None:
-            give_up(*arguments)
+            fail_unsent(*arguments)
             deed()
 
-        monkeypatch.setattr(messages, "give_up", give_up_and_do)
+        monkeypatch.setattr(messages, "fail_unsent", give_up_and_do)
 
     @pytest.mark.django_db(transaction=True)
     def test_five_finishers_at_once_come_to_the_truth(

@@ -370,7 +370,7 @@ class Account(RuleBasedStateMachine):
     @rule(is_idempotent=st.booleans())
     def lose_deliveries(self, is_idempotent: bool) -> None:
         with override_settings(MESSAGE_SENDER_IDEMPOTENT=is_idempotent):
-            recovery.take_back_expired(now=self.now)
+            recovery.reclaim_expired(now=self.now)
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
@@ -379,14 +379,14 @@ class Account(RuleBasedStateMachine):
         _, claimed = self.claims[pick % len(self.claims)]
         tried = Message.objects.filter(pk__in=claimed, attempts__gt=0)
         self.sent |= set(tried.values_list("pk", flat=True))
-        recovery.record_taken(self.sent & set(claimed), at=self.now)
+        recovery.record_accepted_late(self.sent & set(claimed), at=self.now)
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks)
-    def put_back(self, pick: int) -> None:
+    def undo_reclaim(self, pick: int) -> None:
         """Learn that messages were never handed over which had been taken back."""
         token, claimed = self.claims[pick % len(self.claims)]
-        recovery.put_back(claimed, Lease(token=token, mailing=self.mailing), now=self.now)
+        recovery.undo_reclaim(claimed, Lease(token=token, mailing=self.mailing), now=self.now)
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks)

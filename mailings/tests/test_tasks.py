@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.migrations.loader import MigrationLoader
 from django_celery_beat.models import PeriodicTask
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
@@ -39,9 +39,14 @@ def both_lanes(mailing: Mailing) -> list[tuple[Any, ...]]:
 
 
 def seed() -> None:
-    """Do what the migrations do."""
-    import_module("mailings.migrations.0002_tick_every_minute").seed(apps, None)
-    import_module("messages_app.migrations.0004_tick_of_sending").seed(apps, None)
+    """Do what the migrations do, with the models of their time."""
+    loader = MigrationLoader(connection)
+    for app, name in (
+        ("mailings", "0002_tick_every_minute"),
+        ("messages_app", "0004_tick_of_sending"),
+    ):
+        apps = loader.project_state((app, name)).apps
+        import_module(f"{app}.migrations.{name}").seed(apps, None)
 
 
 def test_the_tasks_have_the_names_that_others_depend_on() -> None:

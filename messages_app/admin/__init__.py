@@ -1,6 +1,6 @@
 """Messages and their sender in the operators' console."""
 
 from messages_app.admin.messages import MessageAdmin
-from messages_app.admin.sender import BrakesAdmin
+from messages_app.admin.sender import SendingControlAdmin
 
-__all__ = ["BrakesAdmin", "MessageAdmin"]
+__all__ = ["MessageAdmin", "SendingControlAdmin"]

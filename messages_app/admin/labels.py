@@ -8,10 +8,10 @@ from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
-from messages_app.models import TRANSIENT, Attempt, Brakes, ErrorCode, Message
-from messages_app.sending.control import rate
-from messages_app.sending.health import Breaker, SignOfLife, breaker
-from toolkit.console.labels import label, second
+from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, SendingControl
+from messages_app.sending.control import effective_rate
+from messages_app.sending.health import BreakerState, ComponentHealth, breaker
+from toolkit.console.labels import format_second, label
 
 Status = Message.Status
 
@@ -36,10 +36,10 @@ def status_label(message: Message) -> SafeString:
     return label(message.get_status_display(), COLOURS[Status(message.status)])
 
 
-def tell(message: Message, now: datetime) -> str:
+def describe(message: Message, now: datetime) -> str:
     """Return in words what became of a message and what comes next."""
     if message.status == Status.SUCCESS:
-        return f"Sent at {second(message.sent_at)} UTC."
+        return f"Sent at {format_second(message.sent_at)} UTC."
     if message.lease_until and message.lease_until > now:
         return "On its way to the sender."
     if message.next_attempt_at:
@@ -57,8 +57,8 @@ def _so_far(message: Message) -> str:
 
 def _due(at: datetime, now: datetime) -> str:
     if at < now:
-        return f"It has been due since {second(at)} UTC."
-    return f"It is due at {second(at)} UTC."
+        return f"It has been due since {format_second(at)} UTC."
+    return f"It is due at {format_second(at)} UTC."
 
 
 def _end(message: Message) -> str:
@@ -88,7 +88,7 @@ def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:
         "rows": [
             [
                 attempt.number,
-                second(attempt.began_at),
+                format_second(attempt.began_at),
                 duration(attempt.seconds),
                 outcome_label(attempt),
                 attempt.http_status or "–",
@@ -106,54 +106,54 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
-def troubles(brakes: Brakes, signs: list[SignOfLife], now: datetime) -> Iterator[str]:
+def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetime) -> Iterator[str]:
     """Say what keeps messages from going out, if anything does."""
-    if brakes.is_paused:
+    if control.is_paused:
         yield "Sending is paused: nothing goes out until somebody takes the pause back."
-    if brakes.opened_at:
+    if control.opened_at:
         yield (
-            f"The sender has taken no messages since {second(brakes.opened_at)} UTC. "
-            f"{next_try(brakes, now)} The reason: {brakes.reason}"
+            f"The sender has taken no messages since {format_second(control.opened_at)} UTC. "
+            f"{next_try(control, now)} The reason: {control.reason}"
         )
     for sign in signs:
         if sign.is_missing and sign.age:
             yield f"{PARTS[sign.name]} has shown no sign of life for {ago(sign.age)}."
 
 
-def breaker_state(brakes: Brakes, now: datetime) -> str:
+def breaker_state(control: SendingControl, now: datetime) -> str:
     """Say whether the sender is left in peace, and until when."""
-    if breaker(brakes, now) == Breaker.CLOSED:
+    if breaker(control, now) == BreakerState.CLOSED:
         return "The sender takes messages, as far as is known."
-    return f"The sender is left in peace. {next_try(brakes, now)}"
+    return f"The sender is left in peace. {next_try(control, now)}"
 
 
-def next_try(brakes: Brakes, now: datetime) -> str:
+def next_try(control: SendingControl, now: datetime) -> str:
     """Say when an open breaker lets the next message through."""
-    if breaker(brakes, now) == Breaker.OPEN:
-        return f"The next try is at {second(brakes.probe_at)} UTC."
+    if breaker(control, now) == BreakerState.OPEN:
+        return f"The next try is at {format_second(control.probe_at)} UTC."
     return "The next message that is due is the next try."
 
 
-def failures(brakes: Brakes) -> str:
+def failures(control: SendingControl) -> str:
     """Say how many attempts failed in a row, if any did."""
-    number = brakes.failures
+    number = control.failures
     return f"{number} failed attempt{pluralize(number)} in a row." if number else ""
 
 
-def kept_rate(brakes: Brakes) -> str:
+def kept_rate(control: SendingControl) -> str:
     """Say how fast messages may go out."""
-    limit = rate(brakes)
+    limit = effective_rate(control)
     if not limit:
         return "as fast as the sender takes them"
     return f"at most {limit:,g} a second: the lower one of MESSAGE_SENDER_RATE and the limit below"
 
 
-def life(signs: Iterable[SignOfLife]) -> list[dict[str, str]]:
+def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
     """Return the signs of life as coloured labels."""
-    return [{"part": PARTS[sign.name], "label": _life_label(sign)} for sign in signs]
+    return [{"part": PARTS[sign.name], "label": _health_label(sign)} for sign in signs]
 
 
-def _life_label(sign: SignOfLife) -> SafeString:
+def _health_label(sign: ComponentHealth) -> SafeString:
     if sign.age is None:
         return label("no sign of life yet", "warning")
     if sign.is_missing:

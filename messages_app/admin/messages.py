@@ -21,12 +21,12 @@ from clients.admin.clients import as_digits
 from clients.models import Client
 from messages_app import services
 from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
-from messages_app.admin.labels import attempt_table, status_label, tell
+from messages_app.admin.labels import attempt_table, describe, status_label
 from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
-from toolkit.console.labels import link_to, second
+from toolkit.console.labels import format_second, link_to
 from toolkit.console.lists import as_id
 
 Status = Message.Status
@@ -136,24 +136,24 @@ class MessageAdmin(ConsoleAdmin):
     @admin.display(description="sent (UTC)")
     def sent(self, message: Message) -> str:
         """Show when the sender accepted it."""
-        return second(message.sent_at)
+        return format_second(message.sent_at)
 
     @admin.display(description="next attempt (UTC)")
     def next_attempt(self, message: Message) -> str:
         """Show when it will be tried (again)."""
-        return second(message.next_attempt_at)
+        return format_second(message.next_attempt_at)
 
     @admin.display(description="added (UTC)")
     def created(self, message: Message) -> str:
         """Show when it was planned."""
-        return second(message.created_at)
+        return format_second(message.created_at)
 
     # The page of one
 
     @admin.display(description="in words")
     def story(self, message: Message) -> str:
         """Say what became of it and what comes next."""
-        return tell(message, clock.now())
+        return describe(message, clock.now())
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:
@@ -226,12 +226,12 @@ class MessageAdmin(ConsoleAdmin):
         return [
             *(
                 path(
-                    f"<int:pk>/{deed}/",
+                    f"<int:pk>/{verb}/",
                     self.admin_site.admin_view(require_POST(self.do)),
                     {"action": action},
-                    name=f"messages_app_message_{deed}",
+                    name=f"messages_app_message_{verb}",
                 )
-                for deed, action in (
+                for verb, action in (
                     ("resend", "send_selected_again"),
                     ("confirm", "confirm_selected"),
                 )
@@ -275,7 +275,7 @@ class MessageAdmin(ConsoleAdmin):
         """Ask, then withdraw one by one."""
         return super().delete_selected(request, queryset)
 
-    def discard(self, item: Message) -> None:
+    def delete_via_service(self, item: Message) -> None:
         """Withdraw a message that was not sent."""
         services.withdraw_message(item, now=clock.now())
 

@@ -14,33 +14,39 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_POST
 
 from messages_app.admin import labels
-from messages_app.models import Brakes
+from messages_app.models import SendingControl
 from messages_app.sending import control, health
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import sentence
 from toolkit.publishing import publish
 
-TEMPLATES = "admin/messages_app/brakes"
+TEMPLATES = "admin/messages_app/sending"
 # Whom it concerns when sending stands still.
-CONCERNED = ("messages_app.view_brakes", "messages_app.view_message", "mailings.view_mailing")
+CONCERNED = (
+    "messages_app.view_sendingcontrol",
+    "messages_app.view_message",
+    "mailings.view_mailing",
+)
 
 
 def banner(request: HttpRequest) -> dict[str, Any]:
     """Add to every page what keeps messages from going out, for those whom it concerns."""
     if not any(request.user.has_perm(right) for right in CONCERNED):
         return {}
-    row, now = health.read_brakes()
-    seen = health.signs_of_life(now)
-    is_welcome = request.user.has_perm("messages_app.view_brakes")
+    row, now = health.read_control()
+    seen = health.component_health(now)
+    is_welcome = request.user.has_perm("messages_app.view_sendingcontrol")
     return {
-        "signs_of_life": seen,
+        "component_health": seen,
         "troubles": list(labels.troubles(row, seen, now)),
-        "sender_page": reverse("admin:messages_app_brakes_change", args=[1]) if is_welcome else "",
+        "sender_page": reverse("admin:messages_app_sendingcontrol_change", args=[1])
+        if is_welcome
+        else "",
     }
 
 
-class BrakesForm(ConsoleForm):
+class SendingControlForm(ConsoleForm):
     """The operator's pause and rate."""
 
     class Meta:
@@ -59,11 +65,11 @@ class BrakesForm(ConsoleForm):
         )
 
 
-@admin.register(Brakes)
-class BrakesAdmin(ConsoleAdmin):
+@admin.register(SendingControl)
+class SendingControlAdmin(ConsoleAdmin):
     """What holds all sending: one row, which is neither added nor deleted."""
 
-    form = BrakesForm
+    form = SendingControlForm
     fieldsets = ((None, {"fields": ("is_paused", "rate")}),)
     change_form_outer_before_template = f"{TEMPLATES}/panel.html"
 
@@ -71,7 +77,9 @@ class BrakesAdmin(ConsoleAdmin):
         """Refuse to everybody: there is one sender."""
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Brakes | None = None) -> bool:
+    def has_delete_permission(
+        self, request: HttpRequest, obj: SendingControl | None = None
+    ) -> bool:
         """Refuse to everybody: there is one sender."""
         return False
 
@@ -91,26 +99,28 @@ class BrakesAdmin(ConsoleAdmin):
 
     def panel_of(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the panel shows: what holds sending, and who is alive."""
-        row, now = health.read_brakes()
-        seen = health.signs_of_life(now)
+        row, now = health.read_control()
+        seen = health.component_health(now)
         return {
             "troubles": list(labels.troubles(row, seen, now)),
             "state": labels.breaker_state(row, now),
             "failures": labels.failures(row),
             "rate": labels.kept_rate(row),
             "is_idempotent": settings.MESSAGE_SENDER_IDEMPOTENT,
-            "signs": labels.life(seen),
+            "signs": labels.health_labels(seen),
             "may_probe": bool(row.opened_at) and self.has_change_permission(request),
             "unconfirmed": reverse("admin:messages_app_message_changelist")
             + "?status__exact=fail&error_code=unconfirmed",
         }
 
-    def save_model(self, request: HttpRequest, obj: Brakes, form: Any, change: bool) -> None:
+    def save_model(
+        self, request: HttpRequest, obj: SendingControl, form: Any, change: bool
+    ) -> None:
         """Set what was edited, and let what may go out go out at once."""
         control.change(**{name: form.cleaned_data[name] for name in form.changed_data})
         transaction.on_commit(partial(publish, "send_message"))
 
-    def response_post_save_change(self, request: HttpRequest, obj: Brakes) -> HttpResponse:
+    def response_post_save_change(self, request: HttpRequest, obj: SendingControl) -> HttpResponse:
         """Stay on the page, where it can be watched what comes of it."""
         return redirect(self.page_of(1))
 
@@ -118,8 +128,10 @@ class BrakesAdmin(ConsoleAdmin):
         """Add the panel, and the button that tries the sender."""
         wrap = self.admin_site.admin_view
         return [
-            path("panel/", wrap(self.show_panel), name="messages_app_brakes_panel"),
-            path("probe/", wrap(require_POST(self.probe)), name="messages_app_brakes_probe"),
+            path("panel/", wrap(self.show_panel), name="messages_app_sendingcontrol_panel"),
+            path(
+                "probe/", wrap(require_POST(self.probe)), name="messages_app_sendingcontrol_probe"
+            ),
             *super().get_urls(),
         ]
 

@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from messages_app.models import Brakes
+from messages_app.models import SendingControl
 from messages_app.sending import control, health
 from toolkit import clock
 from toolkit.publishing import publish
@@ -45,10 +45,10 @@ class RateField(serializers.FloatField):
         return float(data)
 
 
-STATES = "\n".join(f"* `{state}` - {state.label}" for state in health.Breaker)
+STATES = "\n".join(f"* `{state}` - {state.label}" for state in health.BreakerState)
 
 
-class BreakerSerializer(serializers.ModelSerializer[Brakes]):
+class BreakerSerializer(serializers.ModelSerializer[SendingControl]):
     """What leaves the sender in peace after a run of failures, or once it refuses our token."""
 
     state = serializers.SerializerMethodField(help_text=STATES)
@@ -56,12 +56,12 @@ class BreakerSerializer(serializers.ModelSerializer[Brakes]):
     class Meta:
         """Since when, why, and when it is tried again."""
 
-        model = Brakes
+        model = SendingControl
         fields = ("state", "failures", "opened_at", "reason", "probe_at")
         read_only_fields = fields
 
-    @extend_schema_field(serializers.ChoiceField(choices=health.Breaker.choices))
-    def get_state(self, row: Brakes) -> str:
+    @extend_schema_field(serializers.ChoiceField(choices=health.BreakerState.choices))
+    def get_state(self, row: SendingControl) -> str:
         """Return what the breaker lets through now."""
         return health.breaker(row, clock.now())
 
@@ -114,7 +114,7 @@ class SignsOfLifeSerializer(serializers.Serializer[Any]):
         OpenApiExample("Take the limit back", value={"rate": None}, request_only=True),
     ]
 )
-class SenderSerializer(StrictSerializer[Brakes]):
+class SenderSerializer(StrictSerializer[SendingControl]):
     """What holds sending back, over all mailings and workers; messages stay pending meanwhile."""
 
     is_paused = serializers.BooleanField(
@@ -139,27 +139,27 @@ class SenderSerializer(StrictSerializer[Brakes]):
     class Meta:
         """What can be set, and what can only be looked at."""
 
-        model = Brakes
+        model = SendingControl
         fields = ("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats")
 
     @extend_schema_field(serializers.FloatField(allow_null=True))
-    def get_rate_limit(self, row: Brakes) -> float | None:
+    def get_rate_limit(self, row: SendingControl) -> float | None:
         """Return the rate that is kept to."""
-        return control.rate(row)
+        return control.effective_rate(row)
 
-    def get_is_idempotent(self, row: Brakes) -> bool:
+    def get_is_idempotent(self, row: SendingControl) -> bool:
         """Return what is known of the sender."""
         return bool(settings.MESSAGE_SENDER_IDEMPOTENT)
 
     @extend_schema_field(SignsOfLifeSerializer)
-    def get_heartbeats(self, row: Brakes) -> dict[str, dict[str, object]]:
+    def get_heartbeats(self, row: SendingControl) -> dict[str, dict[str, object]]:
         """Return the last signs of life."""
         return {
             sign.name: {"at": sign.at, "age": sign.seconds}
-            for sign in health.signs_of_life(clock.now())
+            for sign in health.component_health(clock.now())
         }
 
-    def update(self, instance: Brakes, validated_data: dict[str, Any]) -> Brakes:
+    def update(self, instance: SendingControl, validated_data: dict[str, Any]) -> SendingControl:
         """Set the pause, the rate or both."""
         return control.change(**validated_data)
 
@@ -178,24 +178,24 @@ class SenderSerializer(StrictSerializer[Brakes]):
     ),
 )
 @extend_schema(tags=["sender"])
-class SenderView(RetrieveUpdateAPIView[Brakes]):
-    """The brakes, of which there is one row."""
+class SenderView(RetrieveUpdateAPIView[SendingControl]):
+    """What holds all sending back, of which there is one row."""
 
     serializer_class = SenderSerializer
     http_method_names = ("get", "patch", "head", "options")  # and no PUT
 
-    def get_object(self) -> Brakes:
+    def get_object(self) -> SendingControl:
         """Return the one row."""
-        return Brakes.objects.current()
+        return SendingControl.objects.current()
 
-    def perform_update(self, serializer: BaseSerializer[Brakes]) -> None:
+    def perform_update(self, serializer: BaseSerializer[SendingControl]) -> None:
         """Set the pause, the rate or both, and let what may go out go out at once."""
         serializer.save()
         transaction.on_commit(partial(publish, "send_message"))
 
 
 @extend_schema(tags=["sender"])
-class ProbeView(GenericAPIView[Brakes]):
+class ProbeView(GenericAPIView[SendingControl]):
     """The breaker's next probe."""
 
     serializer_class = SenderSerializer

@@ -1,4 +1,7 @@
-"""Where a delivery's messages come from: claimed ahead, as far as brakes and windows allow."""
+"""The messages that one delivery has claimed and not handed over yet.
+
+They are claimed ahead, as far as sending control, the mailing and its window allow.
+"""
 
 import json
 from collections import deque
@@ -11,7 +14,7 @@ from django.conf import settings
 from messages_app.engine import bulk
 from messages_app.engine.records import Claimed
 from messages_app.mailing_snapshot import ReadMailing
-from messages_app.models import Brakes, Lease, Message
+from messages_app.models import Lease, Message, SendingControl
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 from toolkit.sending_hours import Window, next_closing, next_opening
@@ -19,11 +22,15 @@ from toolkit.sending_hours import Window, next_closing, next_opening
 CLAIM_TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
 MAX_CLAIM = 2000  # messages
 LOOK_DELAY = 0.05  # seconds between two looks for something to do
-SLICE = 0.25  # seconds' worth of messages that are claimed at once where there is a rate
-LATENESS = 0.04  # seconds that a message may miss its booked moment by, lest the rate be exceeded
+RATE_BATCH_SECONDS = (
+    0.25  # seconds' worth of messages that are claimed at once where there is a rate
+)
+MAX_SLOT_DELAY = (
+    0.04  # seconds that a message may miss its booked moment by, lest the rate be exceeded
+)
 
 
-class Waiting(NamedTuple):
+class ReadyMessage(NamedTuple):
     """A claimed message on its way to the transport.
 
     `begin_at` and `begin_before` are readings of the monotonic clock.
@@ -36,7 +43,7 @@ class Waiting(NamedTuple):
     begin_at: float = 0.0
 
 
-class Intake:
+class ClaimQueue:
     """The claimed messages of one delivery that are not handed over yet."""
 
     def __init__(
@@ -53,15 +60,15 @@ class Intake:
         self._end = end
         self._began_at = monotonic()
         self._look_at = 0.0
-        self._waiting: deque[Waiting] = deque()
+        self._waiting: deque[ReadyMessage] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, number: int) -> list[Waiting]:
+    def take(self, number: int) -> list[ReadyMessage]:
         """Return at most so many messages whose requests are to begin now."""
         now = monotonic()
-        taken: list[Waiting] = []
+        taken: list[ReadyMessage] = []
         while self._waiting and len(taken) < number and self._waiting[0].begin_at <= now:
             waiting = self._waiting.popleft()
             if now < waiting.begin_before:
@@ -96,14 +103,14 @@ class Intake:
             self.is_open = False
         if not self.is_open or monotonic() < self._look_at:
             return
-        state, now = Brakes.objects.current(), self._clock.now()
+        state, now = SendingControl.objects.current(), self._clock.now()
         self.failures = state.failures
         if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
             self.stop()
-        elif control.is_booked_up(state, now):
+        elif control.has_no_slots(state, now):
             self._look_at = monotonic() + LOOK_DELAY
         else:
-            rate, pace = control.rate(state), int(answered / spent) if spent else 0
+            rate, pace = control.effective_rate(state), int(answered / spent) if spent else 0
             claimed = self._claim(self._limit(rate, pace), now)
             self._waiting.extend(self._booked(claimed) if rate and claimed else claimed)
             if self.is_probe and not claimed:
@@ -111,7 +118,7 @@ class Intake:
 
     def _take_probe(self, now: datetime) -> bool:
         until = now + timedelta(seconds=2 * settings.MESSAGE_SENDER_TIMEOUT)
-        self.is_probe = Brakes.objects.take_probe(now, until=until)
+        self.is_probe = SendingControl.objects.take_probe(now, until=until)
         return self.is_probe
 
     def _limit(self, rate: float | None, pace: int) -> int:
@@ -119,9 +126,9 @@ class Intake:
         if self.is_probe:
             return 1
         limit = min(MAX_CLAIM, max(settings.MESSAGE_SENDER_CONCURRENCY, pace))
-        return min(limit, max(1, int(rate * SLICE))) if rate else limit
+        return min(limit, max(1, int(rate * RATE_BATCH_SECONDS))) if rate else limit
 
-    def _claim(self, limit: int, now: datetime) -> list[Waiting]:
+    def _claim(self, limit: int, now: datetime) -> list[ReadyMessage]:
         mailing = self._read_mailing(now)
         if not mailing:
             self.is_open = False
@@ -136,10 +143,10 @@ class Intake:
         )
         self.is_open = is_more and not self.is_probe
         text, end = json.dumps(mailing.text), min(self._end, self._monotonic_at(mailing.stop_time))
-        claimed = [Waiting(message, text, mailing.stop_time, end) for message in messages]
+        claimed = [ReadyMessage(message, text, mailing.stop_time, end) for message in messages]
         return self._inside(mailing.window, claimed) if mailing.window else claimed
 
-    def _inside(self, window: Window, claimed: list[Waiting]) -> list[Waiting]:
+    def _inside(self, window: Window, claimed: list[ReadyMessage]) -> list[ReadyMessage]:
         """Put off the messages whose client's window is shut; keep the others until it shuts."""
         now, inside = self._clock.now(), []
         by_id = {waiting.message.id: waiting for waiting in claimed}
@@ -154,12 +161,12 @@ class Intake:
             ]
         return inside
 
-    def _booked(self, claimed: Sequence[Waiting]) -> Iterator[Waiting]:
+    def _booked(self, claimed: Sequence[ReadyMessage]) -> Iterator[ReadyMessage]:
         """Yield the messages, each with the moment that is booked for it."""
-        first, pause = control.book(len(claimed), now=self._clock.now())
+        first, pause = control.reserve_slots(len(claimed), now=self._clock.now())
         begin_at = self._monotonic_at(first)
         for waiting in claimed:
-            begin_before = min(waiting.begin_before, begin_at + LATENESS)
+            begin_before = min(waiting.begin_before, begin_at + MAX_SLOT_DELAY)
             yield waiting._replace(begin_at=begin_at, begin_before=begin_before)
             begin_at += pause.total_seconds()
 

@@ -12,7 +12,7 @@ from math import ceil
 from django.conf import settings
 
 from messages_app.engine.pump import lease_length
-from messages_app.models import Brakes, Doorbell, Message
+from messages_app.models import Doorbell, Message, SendingControl
 from messages_app.sending import control
 from toolkit import clock
 from toolkit.publishing import publish
@@ -30,7 +30,7 @@ def ring(
     few = settings.MESSAGE_SENDER_CONCURRENCY
     most = few * settings.MESSAGE_SENDER_PROCESSES
     number = Message.objects.filter(mailing=mailing_id).due(now).count_up_to(most)
-    if not number or control.hold(Brakes.objects.current(), now):
+    if not number or control.is_blocked(SendingControl.objects.current(), now):
         return
     rung = Doorbell.objects.ring(
         mailing_id=mailing_id,

@@ -8,7 +8,7 @@ from django.conf import settings
 from messages_app.engine.records import Outcome
 from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Verdict
-from messages_app.sending.control import MAX_WAIT
+from messages_app.sending.control import MAX_RETRY_AFTER
 
 FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; then twice as many, and so on
 
@@ -49,7 +49,9 @@ def _again_at(
     """Return when the next attempt is due; None when that would be too late."""
     if verdict.is_systemic:
         return now  # It is not the message's fault, and the breaker says when.
-    again_at = now + timedelta(seconds=max(_backoff(attempt), min(answer.retry_after, MAX_WAIT)))
+    again_at = now + timedelta(
+        seconds=max(_backoff(attempt), min(answer.retry_after, MAX_RETRY_AFTER))
+    )
     return again_at if again_at < stop_time else None
 
 

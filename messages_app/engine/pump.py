@@ -14,12 +14,12 @@ from django.db import IntegrityError, transaction
 
 from messages_app import sender
 from messages_app.engine import bulk, recovery
-from messages_app.engine.claim_queue import LOOK_DELAY, Intake, Waiting
+from messages_app.engine.claim_queue import LOOK_DELAY, ClaimQueue, ReadyMessage
 from messages_app.engine.outcomes import outcome
 from messages_app.engine.records import Outcome
 from messages_app.engine.spool import Spool
 from messages_app.mailing_snapshot import ReadMailing
-from messages_app.models import Brakes, Lease
+from messages_app.models import Lease, SendingControl
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 
@@ -45,8 +45,8 @@ def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
         OSError: the spool cannot be written; nothing more was sent.
     """
     transport, clock = sender.transport(), Clock()
-    recovery.settle_orphans(now=clock.now())
-    if control.hold(Brakes.objects.current(), clock.now()):
+    recovery.replay_orphans(now=clock.now())
+    if control.is_blocked(SendingControl.objects.current(), clock.now()):
         return 0
     delivery = _Delivery(mailing_id, read_mailing, transport, clock)
     delivery.run()
@@ -72,11 +72,11 @@ class _Delivery:
             expires_at=clock.now() + lease_length(),
         )
         end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
-        self._intake = Intake(self._lease, read_mailing, clock, end=end)
-        self._open: dict[int, Waiting] = {}
+        self._intake = ClaimQueue(self._lease, read_mailing, clock, end=end)
+        self._open: dict[int, ReadyMessage] = {}
         self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
-        self._run = control.Run()
+        self._streak = control.AnswerStreak()
         self._recorded_at = monotonic()
 
     def run(self) -> None:
@@ -152,7 +152,7 @@ class _Delivery:
             if not waiting:
                 continue  # It is of a delivery that could not wait for it.
             verdict = sender.classify(answer)
-            self._run.add(answer, verdict)
+            self._streak.add(answer, verdict)
             attempt = waiting.message.attempt
             if attempt == 1 and verdict.is_success:
                 sent.append(answer.id)
@@ -166,11 +166,11 @@ class _Delivery:
         return sent, outcomes
 
     def _should_record(self) -> bool:
-        """Tell whether enough has come, or has waited long enough, or the brakes must know."""
+        """Tell whether the answers are many or old enough, the last ones, or alarm the breaker."""
         number = len(self._sent) + len(self._outcomes)
         is_last = number > 0 and not self._open and not self._intake
         is_enough = number >= RECORD_SIZE or monotonic() - self._recorded_at >= RECORD_DELAY
-        return is_last or is_enough or self._run.is_alarming
+        return is_last or is_enough or self._streak.is_alarming
 
     def _record(self) -> None:
         """Write what has come, and give back what is too late to be sent."""
@@ -185,18 +185,18 @@ class _Delivery:
                 )
                 recovery.record_late(lease, sent=sent, outcomes=outcomes, at=self._heard_at)
             self._sent, self._outcomes = [], []
-            self._heed()
+            self._update_breaker()
         if bulk.release(late, token=lease.token) < len(late):
-            recovery.put_back(late, lease, now=self._clock.now())
+            recovery.undo_reclaim(late, lease, now=self._clock.now())
         self._intake.late = []
         self._recorded_at = monotonic()
 
-    def _heed(self) -> None:
-        """Tell the brakes how it goes, and stop if they say so."""
-        run, self._run = self._run, control.Run()
+    def _update_breaker(self) -> None:
+        """Update the breaker from the recorded answers, and stop claiming where it opened."""
+        streak, self._streak = self._streak, control.AnswerStreak()
         intake = self._intake
-        goes_on = control.heed(
-            run, failures=intake.failures, is_probe=intake.is_probe, now=self._clock.now()
+        goes_on = control.update_breaker(
+            streak, failures=intake.failures, is_probe=intake.is_probe, now=self._clock.now()
         )
         if not goes_on:
             intake.stop()

@@ -22,27 +22,27 @@ Status = Message.Status
 logger = logging.getLogger(__name__)
 
 
-def settle_orphans(*, now: datetime) -> None:
+def replay_orphans(*, now: datetime) -> None:
     """Write what deliveries of this machine had done when they were killed or lost the database.
 
     What they held and had not handed over yet is free again.
     """
     for story in spool.orphans():
-        settle(story, now=now)
+        replay(story, now=now)
 
 
-def settle(story: spool.Story, *, now: datetime) -> None:
+def replay(story: spool.SpoolRecord, *, now: datetime) -> None:
     """Write what one delivery had done, and end its lease."""
     lease = Lease(token=story.token, mailing_id=story.mailing_id)
     record(story.outcomes, token=lease.token)
     record_late(lease, sent=story.sent, outcomes=story.outcomes, at=story.sent_at or now)
-    unclear = _interrupt(story.unanswered, lease, now)
+    unclear = _mark_unconfirmed(story.unanswered, lease, now)
     release(_held(lease), token=lease.token)
     # Its doorbell is heard no more; without one, what is due is rung for.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not Lease.objects.filter(pk=lease.pk).delete()[0]:
         taken_back = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
-        put_back(set(taken_back.values_list("pk", flat=True)) - story.begun, lease, now=now)
+        undo_reclaim(set(taken_back.values_list("pk", flat=True)) - story.begun, lease, now=now)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
         story.mailing_id,
@@ -51,24 +51,24 @@ def settle(story: spool.Story, *, now: datetime) -> None:
     )
 
 
-def take_back_expired(*, now: datetime) -> int:
+def reclaim_expired(*, now: datetime) -> int:
     """End the leases of deliveries that did not come back in time; count the messages freed.
 
     Nobody here knows which of them were handed over: with a sender that drops repeats they are
     due again under the same ids, with another one they are held for the operator.
     """
     return sum(
-        _take_back(token, now) for token in Lease.objects.expired(now).values_list("pk", flat=True)
+        _reclaim(token, now) for token in Lease.objects.expired(now).values_list("pk", flat=True)
     )
 
 
-def _take_back(token: int, now: datetime) -> int:
+def _reclaim(token: int, now: datetime) -> int:
     with transaction.atomic():
         # Locked, so that the worker, should it wake, claims nothing more under it meanwhile.
         lease = Lease.objects.filter(pk=token).select_for_update().first()
         if not lease:
             return 0
-        number = _interrupt(_held(lease), lease, now)
+        number = _mark_unconfirmed(_held(lease), lease, now)
         lease.delete()
     logger.warning(
         "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
@@ -76,7 +76,7 @@ def _take_back(token: int, now: datetime) -> int:
     return number
 
 
-def take_back_strays(mailing_id: int, *, now: datetime) -> int:
+def reclaim_leaseless(mailing_id: int, *, now: datetime) -> int:
     """Free what a mailing's messages are held by that has no lease any more; count them.
 
     It should never find anything. If it did not look, one such message would keep a mailing that
@@ -88,12 +88,12 @@ def take_back_strays(mailing_id: int, *, now: datetime) -> int:
     for pk, token in held.filter(~Exists(lease)).values_list("pk", "lease_token"):
         strays.setdefault(token or 0, []).append(pk)
     return sum(
-        _interrupt(ids, Lease(token=token, mailing_id=mailing_id), now)
+        _mark_unconfirmed(ids, Lease(token=token, mailing_id=mailing_id), now)
         for token, ids in strays.items()
     )
 
 
-def put_back(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
+def undo_reclaim(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
     """Make messages due again that were taken back as unclear, but never handed over.
 
     Only the delivery that had claimed them knows; it tells when it wakes, or by its spool.
@@ -123,24 +123,24 @@ def record_late(
     Failures count only if nobody has claimed the message since, and the mailing is not closed.
     """
     taken = [each.id for each in outcomes if each.status == Status.SUCCESS]
-    record_taken([*sent, *taken], at=at)
+    record_accepted_late([*sent, *taken], at=at)
     failed = [each for each in outcomes if each.status != Status.SUCCESS]
     with transaction.atomic():
         if failed and _lock_unclosed(lease):
             record(failed, token=lease.token, is_late=True)
 
 
-def record_taken(ids: Collection[int], *, at: datetime) -> int:
+def record_accepted_late(ids: Collection[int], *, at: datetime) -> int:
     """Write that the sender has taken messages, whatever became of them meanwhile; count them.
 
     For answers that come when the message belongs to nobody or to somebody else: that it arrived
     is a fact. A mailing that was closed in the meantime has its counts put right.
     """
     ids = sorted(ids)
-    return sum(_record_taken(ids[i : i + CHUNK], at) for i in range(0, len(ids), CHUNK))
+    return sum(_record_accepted_late(ids[i : i + CHUNK], at) for i in range(0, len(ids), CHUNK))
 
 
-def _record_taken(ids: Sequence[int], at: datetime) -> int:
+def _record_accepted_late(ids: Sequence[int], at: datetime) -> int:
     late = Message.objects.filter(pk__in=ids).exclude(status=Status.SUCCESS).order_by("pk")
     number = 0
     for mailing_id in sorted(set(late.order_by().values_list("mailing", flat=True))):
@@ -150,7 +150,7 @@ def _record_taken(ids: Sequence[int], at: datetime) -> int:
                 continue  # Somebody else was faster.
             first.mailing.lock()
             for message in of_mailing.select_for_update():
-                services.mark_taken(message, mailing=first.mailing, at=at)
+                services.mark_accepted(message, mailing=first.mailing, at=at)
                 number += 1
     return number
 
@@ -165,10 +165,10 @@ def _lock_unclosed(lease: Lease) -> bool:
 
 
 def _held(lease: Lease) -> list[int]:
-    return list(Message.objects.held_by(lease).values_list("pk", flat=True))
+    return list(Message.objects.leased_under(lease).values_list("pk", flat=True))
 
 
-def _interrupt(ids: Collection[int], lease: Lease, now: datetime) -> int:
+def _mark_unconfirmed(ids: Collection[int], lease: Lease, now: datetime) -> int:
     """Say of messages that nobody knows whether they arrived; count them."""
     again_at = now if settings.MESSAGE_SENDER_IDEMPOTENT else None
     outcomes = [

@@ -27,7 +27,7 @@ MOMENTS = ("began_at", "sent_at", "next_attempt_at")
 
 
 @dataclass(slots=True)
-class Story:
+class SpoolRecord:
     """What the file of a delivery that is no more says."""
 
     token: int
@@ -86,13 +86,13 @@ class Spool:
             self._write({"outcomes": [asdict(outcome) for outcome in outcomes]})
 
     def keep(self) -> None:
-        """Put it on the disk, for somebody else to settle."""
+        """Put it on the disk, for somebody else to replay."""
         os.fsync(self._file.fileno())
         self._file.close()
 
     def remove(self) -> None:
         """Take it away: everything in it is in the database."""
-        # Before it is unlocked, lest a neighbour settle it; Windows wants it closed first.
+        # Before it is unlocked, lest a neighbour replay it; Windows wants it closed first.
         with suppress(PermissionError):
             self.path.unlink()
         self._file.close()
@@ -102,7 +102,7 @@ class Spool:
         self._file.write(json.dumps(event, default=datetime.isoformat).encode() + b"\n")
 
 
-def orphans() -> Iterator[Story]:
+def orphans() -> Iterator[SpoolRecord]:
     """Yield the stories of the deliveries that have ended without settling them.
 
     A story's file goes when the next one is asked for. One that cannot be read is put aside, and
@@ -130,7 +130,7 @@ def _folder() -> Path:
     return folder
 
 
-def _read(lines: Iterator[bytes]) -> Story | None:
+def _read(lines: Iterator[bytes]) -> SpoolRecord | None:
     """Return what was written before the end, of which the last line may be torn."""
     story = None
     for line in lines:
@@ -140,7 +140,7 @@ def _read(lines: Iterator[bytes]) -> Story | None:
         if story:
             story.add(event)
         else:
-            story = Story(event["token"], event["mailing"])
+            story = SpoolRecord(event["token"], event["mailing"])
     return story
 
 

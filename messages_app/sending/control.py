@@ -1,7 +1,7 @@
 """What holds every worker back: the operator's pause, the rate and the breaker.
 
-One row of the database keeps them (Brakes), so that all workers obey and a restart forgets
-nothing. While a brake holds, messages stay as they are: a deferral costs no attempt.
+One row of the database keeps them (SendingControl), so that all workers obey and a restart forgets
+nothing. While sending is blocked, messages stay as they are: a deferral costs no attempt.
 """
 
 import logging
@@ -11,148 +11,159 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from messages_app.models import Brakes
+from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
 
-FAILURES = 20  # in a row, over all workers, open the breaker
-FIRST_PROBE = 2.0  # seconds from the opening to the first probe; then twice as many, and so on
-LAST_PROBE = 60.0  # seconds between two probes at most
-MAX_WAIT = 24 * 3600.0  # seconds that a Retry-After is heeded for
+FAILURES_TO_OPEN = 20  # in a row, over all workers
+FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; then twice as many each time
+MAX_PROBE_DELAY = 60.0  # seconds between two probes at most
+MAX_RETRY_AFTER = 24 * 3600.0  # seconds; what a Retry-After asks beyond is ignored
 LOWEST_RATE, HIGHEST_RATE = 0.01, 1_000_000.0  # messages a second
-BOOKED_AHEAD = timedelta(seconds=1)  # how early a worker may book moments to send in
+MAX_LOOKAHEAD = timedelta(seconds=1)  # how early a worker may reserve slots
 
 logger = logging.getLogger(__name__)
 
 
-def rate(brakes: Brakes) -> float | None:
+def effective_rate(control: SendingControl) -> float | None:
     """Return the messages a second that may be sent: the stricter of setting and operator."""
-    limits = [limit for limit in (settings.MESSAGE_SENDER_RATE, brakes.rate) if limit]
+    limits = [limit for limit in (settings.MESSAGE_SENDER_RATE, control.rate) if limit]
     return min(limits, default=None)
 
 
-def hold(brakes: Brakes, now: datetime) -> bool:
+def is_blocked(control: SendingControl, now: datetime) -> bool:
     """Tell whether nothing at all may be sent now, not even a probe."""
-    return brakes.is_paused or bool(brakes.probe_at and brakes.probe_at > now)
+    return control.is_paused or bool(control.probe_at and control.probe_at > now)
 
 
-def is_booked_up(brakes: Brakes, now: datetime) -> bool:
-    """Tell whether the next moments to send in are all given away."""
-    return bool(rate(brakes) and brakes.free_at and brakes.free_at > now + BOOKED_AHEAD)
+def has_no_slots(control: SendingControl, now: datetime) -> bool:
+    """Tell whether all slots of the near future are reserved; a slot is a moment to send in."""
+    return bool(
+        effective_rate(control)
+        and control.next_slot_at
+        and control.next_slot_at > now + MAX_LOOKAHEAD
+    )
 
 
-def book(number: int, *, now: datetime) -> tuple[datetime, timedelta]:
-    """Book moments to send so many messages in; return the first and the time between two.
+def reserve_slots(number: int, *, now: datetime) -> tuple[datetime, timedelta]:
+    """Reserve slots for so many messages; return the first one and the time between two.
 
-    All workers book in the same row, one after the other, so that together they keep the rate
-    and no two send at the same moment.
+    All workers reserve in the same row, one after the other, so that together they keep the
+    rate and no two send at the same moment.
     """
     with transaction.atomic():
-        brakes = Brakes.objects.select_for_update().current()
-        limit = rate(brakes)
+        control = SendingControl.objects.select_for_update().current()
+        limit = effective_rate(control)
         if not limit:
             return now, timedelta()
-        first = max(now, brakes.free_at or now)
+        first = max(now, control.next_slot_at or now)
         pause = timedelta(seconds=1 / limit)
-        brakes.free_at = first + number * pause
-        brakes.save(update_fields=["free_at"])
+        control.next_slot_at = first + number * pause
+        control.save(update_fields=["next_slot_at"])
         return first, pause
 
 
-class Run:
-    """How the answers of a while went: the failures in a row at its end, and what they said.
+class AnswerStreak:
+    """The answers of one delivery since it last updated the breaker: failures in a row, and why.
 
-    A message that is refused for its own sake is no failure of the sender.
+    A message that is rejected for its own sake counts as an answer, not as a failure.
     """
 
     def __init__(self) -> None:
         self.is_empty = True
         self.has_success = False
-        self.is_refused = False  # everything from us is
+        self.is_systemic = False  # the sender refuses everything from us
         self.failures = 0
         self.reason = ""
-        self.wait = 0.0  # seconds that the sender wants to be left in peace
+        self.wait = 0.0  # seconds, of the longest Retry-After among the failures
 
     @property
     def is_alarming(self) -> bool:
         """Whether it opens the breaker by itself."""
-        return self.is_refused or self.failures >= FAILURES
+        return self.is_systemic or self.failures >= FAILURES_TO_OPEN
 
     def add(self, answer: Answer, verdict: Verdict) -> None:
-        """Take in one more answer."""
+        """Add one answer."""
         self.is_empty = False
         if verdict.is_success or verdict.is_final:
             self.has_success, self.failures, self.wait = True, 0, 0.0
             return
         self.failures += 1
-        self.is_refused |= verdict.is_systemic
+        self.is_systemic |= verdict.is_systemic
         self.reason = verdict.error[:255]
-        self.wait = max(self.wait, min(answer.retry_after, MAX_WAIT))
+        self.wait = max(self.wait, min(answer.retry_after, MAX_RETRY_AFTER))
 
 
-def heed(run: Run, *, failures: int, is_probe: bool, now: datetime) -> bool:
-    """Take in how it went, and open or close the breaker accordingly; tell whether to go on.
+def update_breaker(streak: AnswerStreak, *, failures: int, is_probe: bool, now: datetime) -> bool:
+    """Update the breaker from a delivery's answers. Returns False when sending must stop.
 
-    `failures` is how many there were in a row before, as far as is known.
+    It opens on FAILURES_TO_OPEN failures in a row over all workers, or at once when the sender
+    refuses everything from us. `is_probe` says that the answers are those of a probe: a success
+    closes the breaker, a failure doubles the time to the next probe. `failures` is the number
+    in a row when this delivery last read the row; with nothing to add or to clear, the database
+    is left alone.
     """
-    if run.is_empty or not (run.failures or run.is_refused or failures or is_probe):
+    if streak.is_empty or not (streak.failures or streak.is_systemic or failures or is_probe):
         return True
     with transaction.atomic():
-        brakes = Brakes.objects.select_for_update().current()
-        if is_probe and brakes.opened_at:
-            _end_probe(brakes, run, now)
+        control = SendingControl.objects.select_for_update().current()
+        if is_probe and control.opened_at:
+            _end_probe(control, streak, now)
         else:
-            brakes.failures = run.failures + (0 if run.has_success else brakes.failures)
-            if (run.is_alarming or brakes.failures >= FAILURES) and not brakes.opened_at:
-                _open(brakes, run, now)
-        brakes.save()
-    return brakes.opened_at is None
+            control.failures = streak.failures + (0 if streak.has_success else control.failures)
+            is_alarming = streak.is_alarming or control.failures >= FAILURES_TO_OPEN
+            if is_alarming and not control.opened_at:
+                _open(control, streak, now)
+        control.save()
+    return control.opened_at is None
 
 
 def return_probe(now: datetime) -> None:
     """Let somebody else try the sender, because whoever was to do so has no message for it."""
-    Brakes.objects.filter(pk=1, opened_at__isnull=False).update(probe_at=now)
+    SendingControl.objects.filter(pk=1, opened_at__isnull=False).update(probe_at=now)
 
 
-def change(**values: object) -> Brakes:
+def change(**values: object) -> SendingControl:
     """Set the operator's pause and rate."""
     if "rate" in values:
-        values["free_at"] = None  # What a lower rate has booked must not hold a higher one back.
-    Brakes.objects.filter(pk=1).update(**values)
-    return Brakes.objects.current()
+        # What was reserved at a lower rate must not hold a higher one back.
+        values["next_slot_at"] = None
+    SendingControl.objects.filter(pk=1).update(**values)
+    return SendingControl.objects.current()
 
 
-def probe_now(*, now: datetime) -> Brakes:
+def probe_now(*, now: datetime) -> SendingControl:
     """Have an open breaker try the sender at once, with the next due message.
 
     Raises:
         ValidationError: the breaker is closed, or the operator's pause holds even a probe.
     """
-    open_ones = Brakes.objects.filter(pk=1, opened_at__isnull=False)
-    if not open_ones.exists():
+    opened = SendingControl.objects.filter(pk=1, opened_at__isnull=False)
+    if not opened.exists():
         raise ValidationError(
             "The breaker is closed; messages are sent without a probe.", code="breaker_closed"
         )
-    if not open_ones.filter(is_paused=False).update(probe_at=now, probe_interval=FIRST_PROBE):
+    if not opened.filter(is_paused=False).update(probe_at=now, probe_interval=FIRST_PROBE_DELAY):
         raise ValidationError(
             "Sending is paused, and nothing is tried meanwhile. Take the pause back first.",
             code="sending_paused",
         )
-    return Brakes.objects.current()
+    return SendingControl.objects.current()
 
 
-def _open(brakes: Brakes, run: Run, now: datetime) -> None:
-    brakes.opened_at, brakes.reason, brakes.probe_interval = now, run.reason, FIRST_PROBE
-    brakes.probe_at = now + timedelta(seconds=max(FIRST_PROBE, run.wait))
-    logger.error("Sending stops until the sender takes messages again. %s", run.reason)
+def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
+    control.opened_at, control.reason = now, streak.reason
+    control.probe_interval = FIRST_PROBE_DELAY
+    control.probe_at = now + timedelta(seconds=max(FIRST_PROBE_DELAY, streak.wait))
+    logger.error("Sending stops until the sender takes messages again. %s", streak.reason)
 
 
-def _end_probe(brakes: Brakes, run: Run, now: datetime) -> None:
+def _end_probe(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
     """Close the breaker after a good probe; after a bad one wait twice as long for the next."""
-    if run.failures:
-        brakes.reason = run.reason
-        brakes.probe_interval = min(2 * brakes.probe_interval, LAST_PROBE)
-        brakes.probe_at = now + timedelta(seconds=max(brakes.probe_interval, run.wait))
+    if streak.failures:
+        control.reason = streak.reason
+        control.probe_interval = min(2 * control.probe_interval, MAX_PROBE_DELAY)
+        control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
     else:
-        brakes.opened_at = brakes.probe_at = None
-        brakes.reason, brakes.probe_interval, brakes.failures = "", 0, 0
+        control.opened_at = control.probe_at = None
+        control.reason, control.probe_interval, control.failures = "", 0, 0
         logger.warning("The sender takes messages again.")

@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models.functions import Now
 
-from messages_app.models import Brakes, Heartbeat
+from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
 
-PARTS = ("beat", "start_mailing", "send_message")  # those that leave signs of life
+COMPONENTS = ("beat", "start_mailing", "send_message")  # those that leave a heartbeat
 # The slowest shows one every minute; two may get lost while it restarts.
-SILENCE = timedelta(minutes=3)
+MISSING_AFTER = timedelta(minutes=3)
 
 
-class Breaker(models.TextChoices):
+class BreakerState(models.TextChoices):
     """What the breaker lets through."""
 
     CLOSED = "closed", "Messages are sent"
@@ -22,7 +22,7 @@ class Breaker(models.TextChoices):
     PROBING = "probing", "The next due message is the probe; if it is taken, the breaker closes"
 
 
-class SignOfLife(NamedTuple):
+class ComponentHealth(NamedTuple):
     """When a part of the program was last seen at work, and how long ago; None is never."""
 
     name: str
@@ -37,27 +37,32 @@ class SignOfLife(NamedTuple):
     @property
     def is_missing(self) -> bool:
         """Whether the part was alive and is not any more."""
-        return self.age is not None and self.age >= SILENCE
+        return self.age is not None and self.age >= MISSING_AFTER
 
 
-def breaker(brakes: Brakes, now: datetime) -> Breaker:
+def breaker(control: SendingControl, now: datetime) -> BreakerState:
     """Return what the breaker lets through now."""
-    if not brakes.opened_at:
-        return Breaker.CLOSED
-    return Breaker.OPEN if brakes.probe_at and brakes.probe_at > now else Breaker.PROBING
+    if not control.opened_at:
+        return BreakerState.CLOSED
+    return (
+        BreakerState.OPEN if control.probe_at and control.probe_at > now else BreakerState.PROBING
+    )
 
 
-def read_brakes() -> tuple[Brakes, datetime]:
-    """Return the brakes and the database's time, by one query: every page of the console asks."""
-    brakes: Any = Brakes.objects.filter(pk=1).annotate(now=Now()).first()  # with its `now`
-    return (brakes, brakes.now) if brakes else (Brakes(pk=1), clock.now())
+def read_control() -> tuple[SendingControl, datetime]:
+    """Return the row of sending control and the database's time.
+
+    By one query, because every page of the console asks.
+    """
+    row: Any = SendingControl.objects.filter(pk=1).annotate(now=Now()).first()  # with its `now`
+    return (row, row.now) if row else (SendingControl.objects.current(), clock.now())
 
 
-def signs_of_life(now: datetime) -> list[SignOfLife]:
+def component_health(now: datetime) -> list[ComponentHealth]:
     """Return the last sign of life of each part."""
     seen = dict(Heartbeat.objects.values_list("name", "at"))
-    return [_sign(name, seen.get(name), now) for name in PARTS]
+    return [_health(name, seen.get(name), now) for name in COMPONENTS]
 
 
-def _sign(name: str, at: datetime | None, now: datetime) -> SignOfLife:
-    return SignOfLife(name, at, max(now - at, timedelta()) if at else None)
+def _health(name: str, at: datetime | None, now: datetime) -> ComponentHealth:
+    return ComponentHealth(name, at, max(now - at, timedelta()) if at else None)

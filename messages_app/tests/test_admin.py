@@ -8,7 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from clients.models import Client
-from messages_app.admin.labels import tell
+from messages_app.admin.labels import describe
 from messages_app.models import Message, Withdrawal
 
 pytestmark = pytest.mark.django_db
@@ -205,7 +205,7 @@ class TestList:
         self, admin_client: Browser, make_message: MakeMessage, django_assert_num_queries: Any
     ) -> None:
         make_message()
-        # Session, user, brakes, signs of life; count, rows with their clients.
+        # Session, user, row, signs of life; count, rows with their clients.
         with django_assert_num_queries(4 + 2):
             admin_client.get(LIST)
         for _ in range(20):
@@ -312,7 +312,7 @@ class TestPage:
         leased = fields.pop("leased", None)
         until = leased and at + timedelta(seconds=leased)
         message = Message(**{"next_attempt_at": at, "sent_at": at, "lease_until": until, **fields})
-        assert tell(message, at) == told
+        assert describe(message, at) == told
 
 
 class TestRights:

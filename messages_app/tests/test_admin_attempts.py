@@ -8,7 +8,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 
 from mailings.models import Mailing
-from messages_app.admin.labels import tell
+from messages_app.admin.labels import describe
 from messages_app.admin.messages import ATTEMPTS_SHOWN
 from messages_app.models import Attempt, ErrorCode, Message
 
@@ -203,14 +203,16 @@ class TestInWords:
     def test_the_end_of_a_message_says_why_and_what_can_be_done(
         self, code: str, told: str, now: datetime
     ) -> None:
-        assert tell(Message(status="fail", error_code=code, error="Busy."), now).startswith(told)
+        assert describe(Message(status="fail", error_code=code, error="Busy."), now).startswith(
+            told
+        )
 
     def test_a_message_that_is_repeated_may_have_arrived(self, now: datetime) -> None:
         fields = {"status": "fail", "error_code": "unconfirmed", "error": "No answer."}
         message = Message(**fields, next_attempt_at=now)
         said = "Nobody knows whether the last attempt arrived. No answer. It is due at"
-        assert tell(message, now).startswith(said)
+        assert describe(message, now).startswith(said)
 
     def test_a_message_that_waits_though_it_is_due_says_since_when(self, now: datetime) -> None:
         message = Message(next_attempt_at=now - timedelta(minutes=1))
-        assert tell(message, now).startswith("Not sent yet. It has been due since ")
+        assert describe(message, now).startswith("Not sent yet. It has been due since ")

@@ -9,12 +9,12 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from messages_app.models import Brakes, Heartbeat
+from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
 
 pytestmark = pytest.mark.django_db
 
-ROOM = "/admin/messages_app/brakes/"
+ROOM = "/admin/messages_app/sendingcontrol/"
 PAGE = f"{ROOM}1/change/"
 PAUSED = "Sending is paused: nothing goes out until somebody takes the pause back."
 MINUTE = timedelta(minutes=1)
@@ -30,12 +30,12 @@ def admin_user(django_user_model: type[User]) -> User:
 
 
 @pytest.fixture
-def opened() -> Brakes:
+def opened() -> SendingControl:
     """Open the breaker, with the next probe in a minute."""
     now = clock.now()
     values = {"opened_at": now - MINUTE, "probe_at": now + MINUTE, "reason": "HTTP 503: down"}
-    Brakes.objects.update(**values, failures=20)
-    return Brakes.objects.get()
+    SendingControl.objects.update(**values, failures=20)
+    return SendingControl.objects.get()
 
 
 def told(browser: Browser, address: str) -> str:
@@ -60,7 +60,7 @@ class TestPage:
         assert admin_client.get(f"{ROOM}add/").status_code == 403
         assert admin_client.post(f"{ROOM}1/delete/", {"post": "yes"}).status_code == 403
         assert "Delete" not in told(admin_client, PAGE)
-        assert Brakes.objects.count() == 1
+        assert SendingControl.objects.count() == 1
 
     def test_sets_pause_and_rate_lets_go_out_what_may_and_remembers_who_did_it(
         self,
@@ -70,36 +70,38 @@ class TestPage:
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
             response = admin_client.post(PAGE, {"is_paused": "on", "rate": "2.5"})
-        brakes = Brakes.objects.get()
+        row = SendingControl.objects.get()
         assert response.headers["location"] == PAGE
-        assert (brakes.is_paused, brakes.rate) == (True, 2.5)
+        assert (row.is_paused, row.rate) == (True, 2.5)
         assert queued() == [("send_message",)]
         assert LogEntry.objects.get().object_id == "1"
 
-    def test_writes_only_what_was_edited(self, admin_client: Browser, opened: Brakes) -> None:
-        Brakes.objects.update(rate=5, free_at=opened.probe_at)
+    def test_writes_only_what_was_edited(
+        self, admin_client: Browser, opened: SendingControl
+    ) -> None:
+        SendingControl.objects.update(rate=5, next_slot_at=opened.probe_at)
         admin_client.post(PAGE, {"is_paused": "on", "rate": "5"})
-        brakes = Brakes.objects.get()
-        assert brakes.is_paused
-        assert brakes.free_at == opened.probe_at
-        assert brakes.opened_at == opened.opened_at
+        row = SendingControl.objects.get()
+        assert row.is_paused
+        assert row.next_slot_at == opened.probe_at
+        assert row.opened_at == opened.opened_at
 
     def test_takes_an_empty_rate_for_no_limit(self, admin_client: Browser) -> None:
-        Brakes.objects.update(rate=5)
+        SendingControl.objects.update(rate=5)
         admin_client.post(PAGE, {"rate": ""})
-        assert Brakes.objects.get().rate is None
+        assert SendingControl.objects.get().rate is None
 
     @pytest.mark.parametrize("rate", ["0", "0.001", "-1", "1000001", "nan", "inf", "1e999", "x"])
     def test_refuses_a_rate_that_is_none(self, rate: str, admin_client: Browser) -> None:
         response = admin_client.post(PAGE, {"is_paused": "on", "rate": rate})
         assert response.status_code == 200
         assert response.context["adminform"].form.errors["rate"]
-        assert not Brakes.objects.get().is_paused
+        assert not SendingControl.objects.get().is_paused
 
     def test_says_how_fast_messages_go_out(self, admin_client: Browser, settings: Settings) -> None:
         assert "go out as fast as the sender takes them" in told(admin_client, PAGE)
         settings.MESSAGE_SENDER_RATE = 20
-        Brakes.objects.update(rate=50)
+        SendingControl.objects.update(rate=50)
         assert "go out at most 20 a second" in told(admin_client, PAGE)
 
     def test_leads_to_the_unconfirmed_messages_where_they_wait_for_a_decision(
@@ -110,8 +112,10 @@ class TestPage:
         settings.MESSAGE_SENDER_IDEMPOTENT = False
         assert link in told(admin_client, PAGE)
 
-    def test_keeps_its_panel_up_to_date(self, admin_client: Browser, opened: Brakes) -> None:
-        assert 'hx-get="/admin/messages_app/brakes/panel/"' in told(admin_client, PAGE)
+    def test_keeps_its_panel_up_to_date(
+        self, admin_client: Browser, opened: SendingControl
+    ) -> None:
+        assert 'hx-get="/admin/messages_app/sendingcontrol/panel/"' in told(admin_client, PAGE)
         panel = told(admin_client, f"{ROOM}panel/")
         assert "20 failed attempts in a row." in panel
         assert f"The next try is at {opened.probe_at:%Y-%m-%d %H:%M:%S} UTC." in panel
@@ -120,16 +124,16 @@ class TestPage:
 
 class TestTryingTheSender:
     def test_is_a_button_while_the_breaker_is_open(
-        self, admin_client: Browser, opened: Brakes
+        self, admin_client: Browser, opened: SendingControl
     ) -> None:
         assert "Try the sender now" in told(admin_client, PAGE)
-        Brakes.objects.update(opened_at=None, probe_at=None)
+        SendingControl.objects.update(opened_at=None, probe_at=None)
         assert "Try the sender now" not in told(admin_client, PAGE)
 
     def test_brings_the_next_probe_forward(
         self,
         admin_client: Browser,
-        opened: Brakes,
+        opened: SendingControl,
         queued: Queued,
         django_capture_on_commit_callbacks: Any,
     ) -> None:
@@ -138,7 +142,7 @@ class TestTryingTheSender:
         page = response.content.decode()
         assert "The next message that is due tries the sender now." in page
         assert "The next message that is due is the next try." in page
-        probe_at = Brakes.objects.get().probe_at
+        probe_at = SendingControl.objects.get().probe_at
         assert probe_at
         assert probe_at <= clock.now()
         assert queued() == [("send_message",)]
@@ -147,7 +151,9 @@ class TestTryingTheSender:
         page = admin_client.post(f"{ROOM}probe/", follow=True).content.decode()
         assert "The breaker is closed; messages are sent without a probe." in page
 
-    def test_is_not_done_by_following_a_link(self, admin_client: Browser, opened: Brakes) -> None:
+    def test_is_not_done_by_following_a_link(
+        self, admin_client: Browser, opened: SendingControl
+    ) -> None:
         assert admin_client.get(f"{ROOM}probe/").status_code == 405
 
 
@@ -157,13 +163,13 @@ class TestBanner:
         self, address: str, admin_client: Browser
     ) -> None:
         assert 'role="alert"' not in told(admin_client, address)
-        Brakes.objects.update(is_paused=True)
+        SendingControl.objects.update(is_paused=True)
         page = told(admin_client, address)
         assert PAUSED in page
         assert f'href="{PAGE}"' in page
 
     def test_says_why_the_sender_is_left_in_peace_and_until_when(
-        self, admin_client: Browser, opened: Brakes
+        self, admin_client: Browser, opened: SendingControl
     ) -> None:
         page = told(admin_client, "/admin/")
         assert f"no messages since {opened.opened_at:%Y-%m-%d %H:%M:%S} UTC." in page
@@ -179,17 +185,17 @@ class TestBanner:
         assert "The clock has shown" not in page
 
     def test_is_said_once_on_the_page_of_the_sender(self, admin_client: Browser) -> None:
-        Brakes.objects.update(is_paused=True)
+        SendingControl.objects.update(is_paused=True)
         assert told(admin_client, PAGE).count(PAUSED) == 1
 
     def test_leads_only_those_to_the_sender_who_may_see_it(self, client: Browser) -> None:
-        Brakes.objects.update(is_paused=True)
+        SendingControl.objects.update(is_paused=True)
         page = told(operator(client, "view_mailing"), "/admin/")
         assert PAUSED in page
         assert PAGE not in page
 
     def test_is_not_for_whom_it_does_not_concern(self, client: Browser) -> None:
-        Brakes.objects.update(is_paused=True)
+        SendingControl.objects.update(is_paused=True)
         assert PAUSED not in told(client, "/admin/login/")
         assert PAUSED not in told(operator(client, "view_user"), "/admin/")
 
@@ -209,19 +215,21 @@ class TestSignsOfLife:
 
 
 class TestRights:
-    def test_who_may_not_see_it_is_kept_out(self, client: Browser, opened: Brakes) -> None:
+    def test_who_may_not_see_it_is_kept_out(self, client: Browser, opened: SendingControl) -> None:
         browser = operator(client, "view_message")
         for address in (PAGE, f"{ROOM}panel/"):
             assert browser.get(address).status_code == 403
         assert browser.post(f"{ROOM}probe/").status_code == 403
 
-    def test_who_may_only_look_changes_nothing(self, client: Browser, opened: Brakes) -> None:
-        browser = operator(client, "view_brakes")
+    def test_who_may_only_look_changes_nothing(
+        self, client: Browser, opened: SendingControl
+    ) -> None:
+        browser = operator(client, "view_sendingcontrol")
         page = told(browser, PAGE)
         assert "HTTP 503: down" in page
         assert "Try the sender now" not in page
         assert 'name="_save"' not in page
         assert browser.post(PAGE, {"is_paused": "on"}).status_code == 403
         assert browser.post(f"{ROOM}probe/").status_code == 403
-        unchanged = Brakes.objects.get()
+        unchanged = SendingControl.objects.get()
         assert (unchanged.is_paused, unchanged.probe_at) == (False, opened.probe_at)

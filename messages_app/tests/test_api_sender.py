@@ -8,7 +8,7 @@ import pytest
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from messages_app.models import Brakes, Heartbeat
+from messages_app.models import Heartbeat, SendingControl
 from tests.rest import iso, refusal
 from toolkit import clock
 
@@ -26,12 +26,12 @@ def opened(db: None) -> dict[str, datetime]:
     now = clock.now()
     times = {"opened_at": now - 60 * SECOND, "probe_at": now + 60 * SECOND}
     values = {**times, "failures": 20, "reason": "HTTP 503: down", "probe_interval": 60}
-    Brakes.objects.update(**values)
+    SendingControl.objects.update(**values)
     return times
 
 
-def row() -> Brakes:
-    return Brakes.objects.get()
+def row() -> SendingControl:
+    return SendingControl.objects.get()
 
 
 class TestLooking:
@@ -63,7 +63,7 @@ class TestLooking:
     def test_tells_that_the_next_message_is_the_probe(
         self, api: APIClient, opened: dict[str, datetime]
     ) -> None:
-        Brakes.objects.update(probe_at=opened["opened_at"])
+        SendingControl.objects.update(probe_at=opened["opened_at"])
 
         assert api.get(SENDER).json()["breaker"]["state"] == "probing"
 
@@ -80,7 +80,7 @@ class TestLooking:
         limit: float | None,
     ) -> None:
         settings.MESSAGE_SENDER_RATE = setting
-        Brakes.objects.update(rate=rate)
+        SendingControl.objects.update(rate=rate)
 
         told = api.get(SENDER).json()
 
@@ -123,7 +123,7 @@ class TestSetting:
         assert api.get(SENDER).json() == answer.json()
 
     def test_takes_back_pause_and_rate(self, api: APIClient) -> None:
-        Brakes.objects.update(is_paused=True, rate=1)
+        SendingControl.objects.update(is_paused=True, rate=1)
 
         api.patch(SENDER, {"is_paused": False, "rate": None})
 
@@ -145,11 +145,11 @@ class TestSetting:
     def test_of_a_higher_rate_does_not_wait_for_what_a_low_one_has_booked(
         self, api: APIClient
     ) -> None:
-        Brakes.objects.update(rate=0.01, free_at=clock.now() + 100 * SECOND)
+        SendingControl.objects.update(rate=0.01, next_slot_at=clock.now() + 100 * SECOND)
 
         api.patch(SENDER, {"rate": 100})
 
-        assert row().free_at is None
+        assert row().next_slot_at is None
 
     def test_of_a_pause_leaves_the_breaker_as_it_is(
         self, api: APIClient, opened: dict[str, datetime]
@@ -185,7 +185,7 @@ class TestSetting:
 
         assert (status, list(reasons)) == (400, ["is_paused"])
 
-    @pytest.mark.parametrize("name", ["paused", "rates", "free_at", "opened_at", "id"])
+    @pytest.mark.parametrize("name", ["paused", "rates", "next_slot_at", "opened_at", "id"])
     def test_refuses_names_it_does_not_know(self, api: APIClient, name: str) -> None:
         assert refusal(api.patch(SENDER, {name: True})) == (400, {name: "unknown_field"})
 
@@ -230,7 +230,7 @@ class TestProbing:
     def test_is_refused_while_sending_is_paused(
         self, api: APIClient, opened: dict[str, datetime]
     ) -> None:
-        Brakes.objects.update(is_paused=True)
+        SendingControl.objects.update(is_paused=True)
 
         assert refusal(api.post(PROBE)) == (409, {None: "sending_paused"})
         assert row().probe_at == opened["probe_at"]

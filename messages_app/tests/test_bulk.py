@@ -433,7 +433,7 @@ class TestRecording:
 
         taking_back = Thread(target=take_back)
         with transaction.atomic():
-            services.mark_taken(
+            services.mark_accepted(
                 Message.objects.select_for_update().get(pk=message.pk),
                 mailing=message.mailing,
                 at=now,

@@ -13,8 +13,8 @@ from time_machine import Traveller
 
 from mailings.services import read_running
 from messages_app.engine import claim_queue
-from messages_app.engine.claim_queue import LATENESS, SLICE, Intake
-from messages_app.models import Brakes, Lease, Message
+from messages_app.engine.claim_queue import MAX_SLOT_DELAY, RATE_BATCH_SECONDS, ClaimQueue
+from messages_app.models import Lease, Message, SendingControl
 from messages_app.sending import control
 from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import Scripted, ScriptedTransport
@@ -51,21 +51,21 @@ def _ten_at_once(settings: Settings, world: Traveller) -> None:
     settings.MESSAGE_SENDER_CONCURRENCY = 10
 
 
-def begin(mailing: "Mailing", *, lasts: float = 60) -> Intake:
+def begin(mailing: "Mailing", *, lasts: float = 60) -> ClaimQueue:
     """Return the intake of a delivery whose requests may begin for so many seconds."""
     lease = Lease.objects.create(token=7, mailing=mailing, expires_at=timezone.now() + MINUTE)
-    return Intake(
+    return ClaimQueue(
         lease, partial(read_running, mailing.pk), Clock(), end=timezone.now().timestamp() + lasts
     )
 
 
-def claim(its: Intake, *, answered: int = 0, is_idle: bool = True) -> int:
+def claim(its: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
     """Claim; return how many are waiting."""
     its.claim(answered=answered, is_idle=is_idle)
     return len(its)
 
 
-def taken(its: Intake, number: int = 1000) -> list[int]:
+def taken(its: ClaimQueue, number: int = 1000) -> list[int]:
     return [waiting.message.id for waiting in its.take(number)]
 
 
@@ -172,7 +172,7 @@ class TestTaking:
         assert {*begun, *its.late} == set(leased)
 
 
-class TestBrakes:
+class TestSendingControl:
     def test_a_pause_has_everything_given_back(self, mailing: "Mailing", add: Add) -> None:
         add(15)
         its = begin(mailing)
@@ -186,7 +186,7 @@ class TestBrakes:
         self, mailing: "Mailing", add: Add, now: datetime, is_idle: bool
     ) -> None:
         add(15)
-        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         its = begin(mailing)
         assert claim(its, is_idle=is_idle) == (1 if is_idle else 0)
         assert (its.is_probe, its.is_open) == (is_idle, False)
@@ -195,21 +195,21 @@ class TestBrakes:
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         add(15)
-        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         lease = Lease.objects.create(token=8, mailing=mailing, expires_at=now + MINUTE)
         read = partial(read_running, mailing.pk)
-        first, second = begin(mailing), Intake(lease, read, Clock(), end=now.timestamp() + 60)
+        first, second = begin(mailing), ClaimQueue(lease, read, Clock(), end=now.timestamp() + 60)
         assert (claim(first), claim(second)) == (1, 0)
 
     def test_after_a_good_probe_it_goes_on(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         add(15)
-        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         its = begin(mailing)
         claim(its)
         taken(its)
-        Brakes.objects.update(opened_at=None, probe_at=None)
+        SendingControl.objects.update(opened_at=None, probe_at=None)
         its.go_on()
         assert (its.is_probe, its.is_open, claim(its)) == (False, True, 10)
 
@@ -217,7 +217,7 @@ class TestBrakes:
         self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
     ) -> None:
         add(15)
-        Brakes.objects.update(opened_at=now - MINUTE, probe_at=now)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         its = begin(mailing)
         claim(its)
         world.shift(claim_queue.CLAIM_TIME_BOX)
@@ -232,7 +232,7 @@ class TestRate:
         add(15)
         control.change(rate=20.0)
         its = begin(mailing)
-        assert claim(its) == 20 * SLICE
+        assert claim(its) == 20 * RATE_BATCH_SECONDS
         pace = []
         for _ in range(21):
             pace.append(len(taken(its)))
@@ -246,7 +246,7 @@ class TestRate:
         control.change(rate=20.0)
         its = begin(mailing)
         claim(its)
-        world.shift(0.05 + LATENESS + 0.001)
+        world.shift(0.05 + MAX_SLOT_DELAY + 0.001)
         assert taken(its) == []
         assert len(its.late) == 2
         world.shift(0.01)
@@ -263,7 +263,7 @@ class TestRate:
     ) -> None:
         add(15)
         control.change(rate=1.0)
-        control.book(2, now=now)
+        control.reserve_slots(2, now=now)
         its = begin(mailing)
         assert claim(its) == 0
         assert its.is_open

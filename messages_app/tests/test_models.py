@@ -2,14 +2,26 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.models import Permission, User
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
+from model_bakery import baker
 
 from clients.models import Client
-from messages_app.models import Attempt, Brakes, Doorbell, Heartbeat, Lease, Message, Withdrawal
+from messages_app.models import (
+    Attempt,
+    Doorbell,
+    Heartbeat,
+    Lease,
+    Message,
+    SendingControl,
+    Withdrawal,
+)
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -109,18 +121,18 @@ def test_an_attempt_is_logged_once(message: Message) -> None:
     assert [row.number for row in message.attempt_log.all()] == [1, 2]
 
 
-def test_there_is_one_row_of_brakes_and_it_holds_nothing_at_first() -> None:
-    brakes = Brakes.objects.current()
-    assert (brakes.is_paused, brakes.rate, brakes.failures) == (False, None, 0)
-    assert (brakes.opened_at, brakes.probe_at, brakes.free_at) == (None, None, None)
+def test_there_is_one_row_and_at_first_it_blocks_nothing() -> None:
+    row = SendingControl.objects.current()
+    assert (row.is_paused, row.rate, row.failures) == (False, None, 0)
+    assert (row.opened_at, row.probe_at, row.next_slot_at) == (None, None, None)
     with pytest.raises(IntegrityError), transaction.atomic():
-        Brakes.objects.create(pk=2)
+        SendingControl.objects.create(pk=2)
 
 
 @pytest.mark.parametrize("rate", [0, -1])
 def test_a_rate_that_would_stop_everything_is_refused(rate: float) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        Brakes.objects.update(rate=rate)
+        SendingControl.objects.update(rate=rate)
 
 
 def test_no_index_holds_what_a_claim_writes() -> None:
@@ -147,5 +159,17 @@ def test_everything_has_a_name(message: Message, mailing: "Mailing", person: Cli
     assert str(Attempt(message=message, number=2)) == f"Attempt 2 of message {message.pk}"
     lease = Lease(token=7, mailing=mailing)
     assert str(lease) == f"Lease 7 on messages of mailing {mailing.pk}"
-    assert str(Brakes()) == "Brakes"
+    assert str(SendingControl()) == "SendingControl"
     assert str(Heartbeat(name="beat")) == "Heartbeat of beat"
+
+
+def test_who_could_pause_sending_before_the_renaming_still_can() -> None:
+    rename = import_module("messages_app.migrations.0005_sending_control")
+    operator = baker.make(User)
+    operator.user_permissions.set(Permission.objects.filter(codename__endswith="_sendingcontrol"))
+    rename.restore_permissions(apps, None)
+    assert User.objects.get().has_perm("messages_app.change_brakes")
+    rename.rename_permissions(apps, None)
+    assert User.objects.get().get_all_permissions() == {
+        f"messages_app.{action}_sendingcontrol" for action in ("add", "change", "delete", "view")
+    }

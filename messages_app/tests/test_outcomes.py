@@ -15,7 +15,7 @@ from messages_app.engine import outcomes
 from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, Message
 from messages_app.sender import Answer, Failure, Verdict, classify
-from messages_app.sending.control import MAX_WAIT
+from messages_app.sending.control import MAX_RETRY_AFTER
 from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
@@ -143,7 +143,8 @@ class TestNextAttempt:
 
     @pytest.mark.usefixtures("longest_wait")
     @pytest.mark.parametrize(
-        ("retry_after", "wait"), [(0, 10), (5, 10), (77, 77), (3600, 3600), (2**62, MAX_WAIT)]
+        ("retry_after", "wait"),
+        [(0, 10), (5, 10), (77, 77), (3600, 3600), (2**62, MAX_RETRY_AFTER)],
     )
     def test_it_is_never_before_the_sender_wants_it_but_within_a_day(
         self, now: datetime, retry_after: int, wait: float

@@ -307,7 +307,7 @@ class TestPumping:
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
             lease = Lease.objects.get()
-            held.append(Message.objects.held_by(lease).count())
+            held.append(Message.objects.leased_under(lease).count())
             assert len(list(django_settings.SPOOL_DIR.glob("*.spool"))) == 1
             return transport.answer()
 
@@ -344,7 +344,7 @@ def take_back() -> None:
     """Take back what the only delivery holds, as if its time had passed."""
     now = timezone.now()
     Lease.objects.update(expires_at=now)
-    assert recovery.take_back_expired(now=now)
+    assert recovery.reclaim_expired(now=now)
 
 
 class TestLateAnswers:
@@ -522,7 +522,7 @@ class TestInterruption:
         sent = {request.id for request in transport.sent}
         assert transport.is_idle
         assert (Lease.objects.count(), len(list(settings.SPOOL_DIR.glob("*.spool")))) == (1, 1)
-        recovery.settle_orphans(now=timezone.now())
+        recovery.replay_orphans(now=timezone.now())
         begun = Message.objects.filter(pk__in=sent)
         assert begun.filter(status="success", attempts=1).count() == len(sent) - 1
         assert begun.get(status="fail").error_code == "rejected"

@@ -102,7 +102,7 @@ class TestPhrases:
         add(1, lease_token=7)
         add(1, lease_token=7, lease_until=now, mailing=make_mailing())
         lease = Lease(token=7, mailing=mailing, expires_at=now)
-        assert Message.objects.held_by(lease).get() == message
+        assert Message.objects.leased_under(lease).get() == message
 
     def test_only_what_is_not_tried_again_is_unconfirmed(self, add: Add) -> None:
         (message,) = add(1, status="fail", error_code="unconfirmed", next_attempt_at=None)

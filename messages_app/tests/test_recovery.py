@@ -75,7 +75,7 @@ def lost(mailing: "Mailing", add: Add, now: datetime) -> Message:
     """Return a message whose worker did not come back: it was taken back as unclear."""
     (message,) = add(1)
     claim(mailing, now)
-    recovery.take_back_expired(now=now + MINUTE)
+    recovery.reclaim_expired(now=now + MINUTE)
     return message
 
 
@@ -85,7 +85,7 @@ class TestTakingBack:
     ) -> None:
         add(2)
         claim(mailing, now)
-        assert recovery.take_back_expired(now=now + MINUTE - SECOND) == 0
+        assert recovery.reclaim_expired(now=now + MINUTE - SECOND) == 0
         assert Message.objects.leased().count() == 2
         assert Lease.objects.exists()
 
@@ -99,7 +99,7 @@ class TestTakingBack:
         messages = add(2)
         claim(mailing, now)
         later = now + MINUTE
-        assert recovery.take_back_expired(now=later) == 2
+        assert recovery.reclaim_expired(now=later) == 2
         assert not Lease.objects.exists()
         assert set(Message.objects.values_list("status", "error_code", "next_attempt_at")) == {
             ("fail", "unconfirmed", later)
@@ -115,7 +115,7 @@ class TestTakingBack:
     ) -> None:
         (message,) = add(1, attempts=4, status="fail")
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
+        recovery.reclaim_expired(now=now + MINUTE)
         row = message.attempt_log.get()
         assert (row.number, row.error_code, row.began_at) == (5, "unconfirmed", None)
 
@@ -125,7 +125,7 @@ class TestTakingBack:
     ) -> None:
         add(2)
         claim(mailing, now)
-        assert recovery.take_back_expired(now=now + MINUTE) == 2
+        assert recovery.reclaim_expired(now=now + MINUTE) == 2
         assert Message.objects.unconfirmed().count() == 2
         assert claim(mailing, now + HOUR / 2, token=8) == []
 
@@ -136,7 +136,7 @@ class TestTakingBack:
         claim(mailing, now)
         add(3)
         claim(mailing, now + SECOND, token=8)
-        assert recovery.take_back_expired(now=now + MINUTE) == 2
+        assert recovery.reclaim_expired(now=now + MINUTE) == 2
         assert Message.objects.leased().filter(lease_token=8).count() == 3
 
     def test_a_message_that_was_taken_back_is_not_in_flight(
@@ -144,13 +144,13 @@ class TestTakingBack:
     ) -> None:
         (message,) = add(1)
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
+        recovery.reclaim_expired(now=now + MINUTE)
         services.withdraw_message(message, now=now)
         assert not Message.objects.exists()
 
     def test_a_lease_that_holds_nothing_goes_too(self, mailing: "Mailing", now: datetime) -> None:
         claim(mailing, now)
-        assert recovery.take_back_expired(now=now + MINUTE) == 0
+        assert recovery.reclaim_expired(now=now + MINUTE) == 0
         assert not Lease.objects.exists()
 
     @pytest.mark.django_db(transaction=True)
@@ -159,7 +159,7 @@ class TestTakingBack:
     ) -> None:
         add(30)
         claim(mailing, now)
-        take_back = partial(recovery.take_back_expired, now=now + MINUTE)
+        take_back = partial(recovery.reclaim_expired, now=now + MINUTE)
         assert sorted(at_once(take_back, take_back, take_back)) == [0, 0, 30]
         assert Attempt.objects.count() == 30
 
@@ -173,7 +173,7 @@ class TestTakingBack:
         claimed: list[Sequence[Claimed]] = []
         claiming = Thread(target=lambda: claimed.append(claim_under_what_is_left(mailing, now)))
         with transaction.atomic():
-            recovery.take_back_expired(now=now)
+            recovery.reclaim_expired(now=now)
             claiming.start()
             claiming.join(0.3)
             assert claiming.is_alive()
@@ -211,8 +211,8 @@ class TestPuttingBack:
         settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
         messages = add(3)
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
-        recovery.put_back([each.pk for each in messages[:2]], lease, now=now + MINUTE)
+        recovery.reclaim_expired(now=now + MINUTE)
+        recovery.undo_reclaim([each.pk for each in messages[:2]], lease, now=now + MINUTE)
         assert untouched() == Message.objects.due(now + MINUTE).filter(attempts=0).count() == 2
         assert Attempt.objects.get().message == messages[2]
 
@@ -223,8 +223,8 @@ class TestPuttingBack:
         (message,) = add(1, attempts=1, status="fail")
         Attempt.objects.create(message=message, number=1, error_code="throttled", error="Slowly.")
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
-        recovery.put_back([message.pk], lease, now=now)
+        recovery.reclaim_expired(now=now + MINUTE)
+        recovery.undo_reclaim([message.pk], lease, now=now)
         message.refresh_from_db()
         assert (message.status, message.attempts) == ("fail", 1)
         assert (message.error_code, message.error) == ("throttled", "Slowly.")
@@ -234,14 +234,14 @@ class TestPuttingBack:
         self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
         finish_mailing(cancel_mailing(mailing).pk, now=now)
-        recovery.put_back([lost.pk], lease, now=now)
+        recovery.undo_reclaim([lost.pk], lease, now=now)
         assert Message.objects.unconfirmed().get() == lost
 
     def test_not_what_somebody_has_claimed_since(
         self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
         claim(mailing, now + MINUTE, token=8)
-        recovery.put_back([lost.pk], lease, now=now)
+        recovery.undo_reclaim([lost.pk], lease, now=now)
         lost.refresh_from_db()
         assert (lost.lease_token, lost.attempts) == (8, 2)
 
@@ -250,7 +250,7 @@ class TestPuttingBack:
     ) -> None:
         (message,) = add(1)
         mailing.delete()
-        recovery.put_back([message.pk], lease, now=now)
+        recovery.undo_reclaim([message.pk], lease, now=now)
         assert not Message.objects.exists()
 
 
@@ -283,7 +283,7 @@ class TestTaken:
     ) -> None:
         add(3)
         claimed = claim(mailing, now)
-        assert recovery.record_taken([each.id for each in claimed[:2]], at=now) == 2
+        assert recovery.record_accepted_late([each.id for each in claimed[:2]], at=now) == 2
         taken = Message.objects.filter(status="success", sent_at=now, next_attempt_at=None)
         assert taken.filter(lease_token=None, lease_until=None, error_code="").count() == 2
         assert Message.objects.leased().count() == 1
@@ -291,7 +291,9 @@ class TestTaken:
     def test_it_is_written_once(self, mailing: "Mailing", add: Add, now: datetime) -> None:
         (message,) = add(1)
         claim(mailing, now)
-        counts = [recovery.record_taken([message.pk], at=now + n * SECOND) for n in range(2)]
+        counts = [
+            recovery.record_accepted_late([message.pk], at=now + n * SECOND) for n in range(2)
+        ]
         assert counts == [1, 0]
         message.refresh_from_db()
         assert message.sent_at == now
@@ -300,10 +302,10 @@ class TestTaken:
         self, now: datetime, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
         with django_assert_num_queries(0):
-            assert recovery.record_taken([], at=now) == 0
+            assert recovery.record_accepted_late([], at=now) == 0
 
     def test_a_message_that_is_gone_is_nobodys_error(self, now: datetime) -> None:
-        assert recovery.record_taken([10**9], at=now) == 0
+        assert recovery.record_accepted_late([10**9], at=now) == 0
 
     def test_thousands_of_several_mailings_are_written(
         self,
@@ -314,7 +316,7 @@ class TestTaken:
     ) -> None:
         monkeypatch.setattr(recovery, "CHUNK", 2)
         ids = [message.pk for _ in range(3) for message in add(3, mailing=make_mailing())]
-        assert recovery.record_taken(ids, at=now) == 9
+        assert recovery.record_accepted_late(ids, at=now) == 9
         assert Message.objects.filter(status="success").count() == 9
 
     def test_a_failed_attempt_turns_out_to_have_arrived(
@@ -322,8 +324,8 @@ class TestTaken:
     ) -> None:
         (message,) = add(1)
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
-        recovery.record_taken([message.pk], at=now)
+        recovery.reclaim_expired(now=now + MINUTE)
+        recovery.record_accepted_late([message.pk], at=now)
         row = message.attempt_log.get()
         assert (row.number, row.error_code) == (1, "")
 
@@ -335,14 +337,14 @@ class TestTaken:
         messages = add(3)
         claim(mailing, now)
         bulk.record_accepted([messages[0].pk], token=TOKEN, at=now)
-        recovery.take_back_expired(now=now + MINUTE)
+        recovery.reclaim_expired(now=now + MINUTE)
         if how == "cancelled":
             cancel_mailing(mailing)
         finish_mailing(mailing.pk, now=mailing.stop_time)
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (1, 2)
         late = [message.pk for message in messages[:2]]
-        assert recovery.record_taken(late, at=now) == 1
+        assert recovery.record_accepted_late(late, at=now) == 1
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (2, 1)
         assert Message.objects.count_by_status() == {"success": 2, "fail": 1}
@@ -357,7 +359,7 @@ class TestTaken:
         (message,) = add(1, status="fail", next_attempt_at=None)
 
         def record() -> None:
-            recovery.record_taken([message.pk], at=now)
+            recovery.record_accepted_late([message.pk], at=now)
             connection.close()
 
         recording = Thread(target=record)
@@ -376,7 +378,7 @@ class TestTaken:
     ) -> None:
         ids = [message.pk for message in add(10, status="fail", next_attempt_at=None)]
         finish_mailing(mailing.pk, now=mailing.stop_time)
-        record = partial(recovery.record_taken, ids, at=now)
+        record = partial(recovery.record_accepted_late, ids, at=now)
         assert sum(at_once(record, record, record)) == 10
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (10, 0)
@@ -407,7 +409,7 @@ class TestSettling:
         add(3)
         claim(mailing, now)
         die()
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         assert untouched() == 3
         assert not Lease.objects.exists()
         assert len(claim(mailing, now, token=8)) == 3
@@ -419,7 +421,7 @@ class TestSettling:
         first, second, third, fourth = (message.pk for message in add(4))
         claim(mailing, now)
         die(begun=[first, second], sent=[first])
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         assert Message.objects.unconfirmed().get().pk == second
         assert Message.objects.get(status="success").pk == first
         assert {each.id for each in claim(mailing, now, token=8)} == {third, fourth}
@@ -430,7 +432,7 @@ class TestSettling:
         (message,) = add(1)
         claim(mailing, now)
         die(begun=[message.pk])
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         message.refresh_from_db()
         assert (message.status, message.error_code) == ("fail", "unconfirmed")
         assert (message.attempts, message.next_attempt_at) == (1, now)
@@ -449,7 +451,7 @@ class TestSettling:
         ]
         begun = [sent.pk, failed.pk, retried.pk]
         die({"begun": begun, "sent": [sent.pk], "outcomes": outcomes, "at": at.isoformat()})
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         for message in (sent, failed, retried):
             message.refresh_from_db()
         assert (sent.status, sent.attempts, sent.sent_at) == ("success", 1, at)
@@ -470,7 +472,7 @@ class TestSettling:
         before = list(Message.objects.order_by("pk").values())
         told = {"id": failed, "status": "fail", "error_code": "rejected"}
         die(begun=[sent, failed], sent=[sent], outcomes=[told])
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         assert list(Message.objects.order_by("pk").values()) == before
         assert Attempt.objects.get().error_code == "throttled"
 
@@ -481,12 +483,12 @@ class TestSettling:
         claim(mailing, now)
         die(begun=[first, second], sent=[first])
         with transaction.atomic():
-            recovery.settle_orphans(now=now)
+            recovery.replay_orphans(now=now)
             transaction.set_rollback(True)
         assert Message.objects.leased().count() == 3
         die(begun=[first, second], sent=[first])
         for _ in range(2):
-            recovery.settle_orphans(now=now)
+            recovery.replay_orphans(now=now)
             assert Message.objects.count_by_status() == {"success": 1, "fail": 1, "pending": 1}
         assert Message.objects.get(status="pending").pk == third
 
@@ -509,7 +511,7 @@ class TestSettling:
         second = {**first, "error_code": "rejected"}
         begun = {"begun": [message.pk]}
         die({**begun, "outcomes": [first]}, {**begun, "outcomes": [second] * is_answered})
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         code = "rejected" if is_answered else "unconfirmed"
         message.refresh_from_db()
         assert (message.attempts, message.error_code, message.next_attempt_at) == (2, code, None)
@@ -522,7 +524,7 @@ class TestSettling:
     ) -> None:
         die(begun=[1, 2], sent=[1])
         mailing.delete()
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         assert list(settings.SPOOL_DIR.iterdir()) == []
 
     def test_a_live_delivery_is_left_alone(
@@ -533,7 +535,7 @@ class TestSettling:
         settings.SPOOL_DIR.mkdir()
         event = {"begun": [message.pk], "at": now.isoformat()}
         with running_delivery(settings.SPOOL_DIR, event, token=TOKEN, mailing_id=mailing.pk):
-            recovery.settle_orphans(now=now)
+            recovery.replay_orphans(now=now)
             assert Message.objects.leased().count() == 1
 
     def test_what_others_do_now_is_not_touched(
@@ -541,11 +543,11 @@ class TestSettling:
     ) -> None:
         first, second = (message.pk for message in add(2))
         claim(mailing, now)
-        recovery.take_back_expired(now=now + MINUTE)
+        recovery.reclaim_expired(now=now + MINUTE)
         claim(mailing, now + MINUTE, token=8)
         failed = {"id": first, "status": "fail", "error_code": "rejected"}
         die(begun=[first, second], outcomes=[failed])
-        recovery.settle_orphans(now=now)
+        recovery.replay_orphans(now=now)
         held = Message.objects.leased().filter(lease_token=8, attempts=2)
         assert set(held.values_list("error_code", flat=True)) == {"unconfirmed"}
         assert held.count() == 2

@@ -13,16 +13,16 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app.models import Brakes, Message
+from messages_app.models import Message, SendingControl
 from messages_app.sender import Answer, Failure, classify
 from messages_app.sending import control
 from messages_app.sending.control import (
-    BOOKED_AHEAD,
-    FAILURES,
-    FIRST_PROBE,
-    LAST_PROBE,
-    MAX_WAIT,
-    Run,
+    FAILURES_TO_OPEN,
+    FIRST_PROBE_DELAY,
+    MAX_LOOKAHEAD,
+    MAX_PROBE_DELAY,
+    MAX_RETRY_AFTER,
+    AnswerStreak,
 )
 from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
@@ -38,7 +38,7 @@ AtOnce = Callable[..., list[Any]]
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
-FIRST = timedelta(seconds=FIRST_PROBE)
+FIRST = timedelta(seconds=FIRST_PROBE_DELAY)
 
 GOOD: dict[str, Any] = ACCEPTED
 BAD: dict[str, Any] = {"status": 503, "body": b"Not now."}
@@ -46,23 +46,23 @@ REJECTED: dict[str, Any] = {"status": 400}
 REFUSED: dict[str, Any] = {"status": 401, "body": b"Who are you?"}
 
 
-def run_of(*answers: dict[str, Any]) -> Run:
+def run_of(*answers: dict[str, Any]) -> AnswerStreak:
     """Return how it went when the sender answered so."""
-    run = Run()
+    run = AnswerStreak()
     for fields in answers:
         answer = Answer(1, **fields)
         run.add(answer, classify(answer))
     return run
 
 
-def heed(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> bool:
-    """Have the brakes take in answers, as a delivery does that has just looked at them."""
-    known = Brakes.objects.current().failures
-    return control.heed(run_of(*answers), failures=known, is_probe=is_probe, now=now)
+def update(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> bool:
+    """Update the breaker from answers, as a delivery does that has just read the row."""
+    known = SendingControl.objects.current().failures
+    return control.update_breaker(run_of(*answers), failures=known, is_probe=is_probe, now=now)
 
 
 def is_open() -> bool:
-    return Brakes.objects.current().opened_at is not None
+    return SendingControl.objects.current().opened_at is not None
 
 
 def untouched() -> int:
@@ -79,10 +79,10 @@ class TestOpening:
     def test_a_run_of_failures_opens_the_breaker(
         self, now: datetime, caplog: pytest.LogCaptureFixture, failure: dict[str, Any]
     ) -> None:
-        assert heed(*[failure] * (FAILURES - 1), now=now)
+        assert update(*[failure] * (FAILURES_TO_OPEN - 1), now=now)
         assert not is_open()
-        assert not heed(failure, now=now)
-        state = Brakes.objects.current()
+        assert not update(failure, now=now)
+        state = SendingControl.objects.current()
         assert (state.opened_at, state.probe_at) == (now, now + FIRST)
         assert state.reason == classify(Answer(1, **failure)).error
         (line,) = caplog.records
@@ -93,68 +93,72 @@ class TestOpening:
     def test_an_answer_from_a_sender_that_is_well_ends_the_run(
         self, now: datetime, good: dict[str, Any]
     ) -> None:
-        assert heed(*[BAD] * (FAILURES - 1), now=now)
-        assert heed(good, *[BAD] * (FAILURES - 1), now=now)
-        assert heed(*[BAD] * 100, good, now=now)
-        assert Brakes.objects.current().failures == 0
+        assert update(*[BAD] * (FAILURES_TO_OPEN - 1), now=now)
+        assert update(good, *[BAD] * (FAILURES_TO_OPEN - 1), now=now)
+        assert update(*[BAD] * 100, good, now=now)
+        assert SendingControl.objects.current().failures == 0
         assert not is_open()
 
     @pytest.mark.parametrize("good", [GOOD, REJECTED])
     def test_so_it_does_when_another_worker_hears_it(
         self, now: datetime, good: dict[str, Any]
     ) -> None:
-        heed(*[BAD] * (FAILURES - 1), now=now)
-        heed(good, now=now)
-        assert heed(BAD, now=now)
+        update(*[BAD] * (FAILURES_TO_OPEN - 1), now=now)
+        update(good, now=now)
+        assert update(BAD, now=now)
 
     @pytest.mark.parametrize("status", [401, 403])
     def test_a_refused_token_opens_it_at_once(self, now: datetime, status: int) -> None:
-        assert not heed(GOOD, {"status": status}, GOOD, now=now)
-        assert "MESSAGE_SENDER_TOKEN" in Brakes.objects.current().reason
+        assert not update(GOOD, {"status": status}, GOOD, now=now)
+        assert "MESSAGE_SENDER_TOKEN" in SendingControl.objects.current().reason
 
-    @pytest.mark.parametrize(("asked", "wait"), [(1, FIRST_PROBE), (90, 90), (10**9, MAX_WAIT)])
+    @pytest.mark.parametrize(
+        ("asked", "wait"), [(1, FIRST_PROBE_DELAY), (90, 90), (10**9, MAX_RETRY_AFTER)]
+    )
     def test_the_sender_is_left_in_peace_for_as_long_as_it_asks(
         self, now: datetime, asked: int, wait: float
     ) -> None:
         throttled = {"status": 429, "retry_after": asked}
-        heed(*[BAD] * FAILURES, throttled, now=now)
-        assert Brakes.objects.current().probe_at == now + timedelta(seconds=wait)
+        update(*[BAD] * FAILURES_TO_OPEN, throttled, now=now)
+        assert SendingControl.objects.current().probe_at == now + timedelta(seconds=wait)
 
     def test_answers_of_before_do_not_open_it_again(self, now: datetime) -> None:
-        heed(REFUSED, now=now)
-        assert not heed(REFUSED, now=now + SECOND)
-        state = Brakes.objects.current()
+        update(REFUSED, now=now)
+        assert not update(REFUSED, now=now + SECOND)
+        state = SendingControl.objects.current()
         assert (state.opened_at, state.probe_at) == (now, now + FIRST)
 
     def test_while_all_is_well_nothing_is_written(
         self, now: datetime, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
         with django_assert_num_queries(0):
-            assert control.heed(run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now)
-            assert control.heed(Run(), failures=5, is_probe=True, now=now)
+            assert control.update_breaker(
+                run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now
+            )
+            assert control.update_breaker(AnswerStreak(), failures=5, is_probe=True, now=now)
 
     @pytest.mark.django_db(transaction=True)
     def test_failures_of_all_workers_are_counted_together(
         self, now: datetime, at_once: AtOnce
     ) -> None:
-        half = run_of(*[BAD] * (FAILURES // 4))
-        at_once(*[partial(control.heed, half, failures=0, is_probe=False, now=now)] * 4)
-        assert Brakes.objects.current().failures == FAILURES
+        half = run_of(*[BAD] * (FAILURES_TO_OPEN // 4))
+        at_once(*[partial(control.update_breaker, half, failures=0, is_probe=False, now=now)] * 4)
+        assert SendingControl.objects.current().failures == FAILURES_TO_OPEN
         assert is_open()
 
 
 class TestProbing:
     @pytest.fixture(autouse=True)
     def _open(self, now: datetime) -> None:
-        heed(REFUSED, now=now)
+        update(REFUSED, now=now)
 
     def take(self, now: datetime) -> bool:
-        return Brakes.objects.all().take_probe(now, until=now + 10 * SECOND)
+        return SendingControl.objects.all().take_probe(now, until=now + 10 * SECOND)
 
     def test_nothing_goes_out_before_its_time(self, now: datetime) -> None:
         instant = timedelta(microseconds=1)
         for moment, is_held in ((now, True), (now + FIRST - instant, True), (now + FIRST, False)):
-            assert control.hold(Brakes.objects.current(), moment) is is_held
+            assert control.is_blocked(SendingControl.objects.current(), moment) is is_held
         assert not self.take(now + FIRST - instant)
         assert self.take(now + FIRST)
 
@@ -168,7 +172,7 @@ class TestProbing:
         assert sorted(at_once(*[partial(self.take, now + FIRST)] * 10)) == [False] * 9 + [True]
 
     def test_a_closed_breaker_has_none(self, now: datetime) -> None:
-        heed(GOOD, now=now, is_probe=True)
+        update(GOOD, now=now, is_probe=True)
         assert not self.take(now + HOUR)
 
     def test_a_pause_holds_even_a_probe(self, now: datetime) -> None:
@@ -178,16 +182,16 @@ class TestProbing:
     def test_each_failed_one_doubles_the_wait_up_to_a_minute(self, now: datetime) -> None:
         waits = []
         for _ in range(7):
-            assert not heed(BAD, now=now, is_probe=True)
-            probe_at = Brakes.objects.current().probe_at
+            assert not update(BAD, now=now, is_probe=True)
+            probe_at = SendingControl.objects.current().probe_at
             assert probe_at
             waits.append((probe_at - now).total_seconds())
-        assert waits == [4, 8, 16, 32, LAST_PROBE, LAST_PROBE, LAST_PROBE]
-        assert Brakes.objects.current().opened_at == now
+        assert waits == [4, 8, 16, 32, MAX_PROBE_DELAY, MAX_PROBE_DELAY, MAX_PROBE_DELAY]
+        assert SendingControl.objects.current().opened_at == now
 
     def test_a_failed_one_says_why_and_for_how_long(self, now: datetime) -> None:
-        heed({"status": 429, "retry_after": 300}, now=now, is_probe=True)
-        state = Brakes.objects.current()
+        update({"status": 429, "retry_after": 300}, now=now, is_probe=True)
+        state = SendingControl.objects.current()
         assert state.reason.startswith("HTTP 429")
         assert state.probe_at == now + 300 * SECOND
 
@@ -195,32 +199,32 @@ class TestProbing:
     def test_a_good_one_closes_the_breaker(
         self, now: datetime, caplog: pytest.LogCaptureFixture, good: dict[str, Any]
     ) -> None:
-        assert heed(good, now=now, is_probe=True)
-        state = Brakes.objects.current()
+        assert update(good, now=now, is_probe=True)
+        state = SendingControl.objects.current()
         assert (state.opened_at, state.probe_at, state.failures) == (None, None, 0)
         assert (state.reason, state.probe_interval) == ("", 0)
-        assert not control.hold(state, now)
+        assert not control.is_blocked(state, now)
         assert caplog.messages[-1] == "The sender takes messages again."
 
     def test_what_others_still_hear_does_not_close_it(self, now: datetime) -> None:
-        assert not heed(BAD, GOOD, now=now)
+        assert not update(BAD, GOOD, now=now)
         assert is_open()
 
     def test_an_old_one_that_failed_holds_nobody_once_the_breaker_is_closed(
         self, now: datetime
     ) -> None:
-        heed(GOOD, now=now, is_probe=True)
-        assert heed({**BAD, "retry_after": 3600}, now=now, is_probe=True)
-        assert not control.hold(Brakes.objects.current(), now)
+        update(GOOD, now=now, is_probe=True)
+        assert update({**BAD, "retry_after": 3600}, now=now, is_probe=True)
+        assert not control.is_blocked(SendingControl.objects.current(), now)
 
 
 class TestProbingNow:
     def test_an_open_breaker_tries_the_sender_at_once(self, now: datetime) -> None:
-        heed(*[{**REFUSED, "retry_after": 3600}], now=now)
+        update(*[{**REFUSED, "retry_after": 3600}], now=now)
         state = control.probe_now(now=now)
-        assert not control.hold(state, now)
-        heed(BAD, now=now, is_probe=True)
-        assert Brakes.objects.current().probe_at == now + 2 * FIRST
+        assert not control.is_blocked(state, now)
+        update(BAD, now=now, is_probe=True)
+        assert SendingControl.objects.current().probe_at == now + 2 * FIRST
 
 
 class TestRate:
@@ -236,58 +240,58 @@ class TestRate:
         limit: float | None,
     ) -> None:
         settings.MESSAGE_SENDER_RATE = of_settings
-        assert control.rate(control.change(rate=of_operator)) == limit
+        assert control.effective_rate(control.change(rate=of_operator)) == limit
 
     def test_without_a_limit_all_may_go_now(self, now: datetime) -> None:
-        assert control.book(1000, now=now) == (now, timedelta())
-        assert Brakes.objects.current().free_at is None
+        assert control.reserve_slots(1000, now=now) == (now, timedelta())
+        assert SendingControl.objects.current().next_slot_at is None
 
     def test_moments_are_booked_one_after_the_other(self, now: datetime) -> None:
         control.change(rate=20.0)
         pause = SECOND / 20
-        assert control.book(4, now=now) == (now, pause)
-        assert control.book(2, now=now) == (now + 4 * pause, pause)
-        assert control.book(1, now=now) == (now + 6 * pause, pause)
+        assert control.reserve_slots(4, now=now) == (now, pause)
+        assert control.reserve_slots(2, now=now) == (now + 4 * pause, pause)
+        assert control.reserve_slots(1, now=now) == (now + 6 * pause, pause)
 
     def test_moments_that_nobody_wanted_are_not_made_up_for(self, now: datetime) -> None:
         control.change(rate=20.0)
-        control.book(4, now=now)
-        assert control.book(1, now=now + HOUR)[0] == now + HOUR
+        control.reserve_slots(4, now=now)
+        assert control.reserve_slots(1, now=now + HOUR)[0] == now + HOUR
 
     @pytest.mark.django_db(transaction=True)
     def test_no_two_workers_get_the_same_moment(self, now: datetime, at_once: AtOnce) -> None:
         control.change(rate=100.0)
-        booked = at_once(*[partial(control.book, 5, now=now)] * 8)
+        booked = at_once(*[partial(control.reserve_slots, 5, now=now)] * 8)
         assert sorted(first for first, _ in booked) == [
             now + 5 * i * SECOND / 100 for i in range(8)
         ]
 
     def test_nobody_books_much_more_than_a_second_ahead(self, now: datetime) -> None:
         control.change(rate=10.0)
-        control.book(10, now=now)
-        assert not control.is_booked_up(Brakes.objects.current(), now)
-        control.book(1, now=now)
-        assert control.is_booked_up(Brakes.objects.current(), now)
-        assert not control.is_booked_up(Brakes.objects.current(), now + SECOND)
-        assert BOOKED_AHEAD == SECOND
+        control.reserve_slots(10, now=now)
+        assert not control.has_no_slots(SendingControl.objects.current(), now)
+        control.reserve_slots(1, now=now)
+        assert control.has_no_slots(SendingControl.objects.current(), now)
+        assert not control.has_no_slots(SendingControl.objects.current(), now + SECOND)
+        assert MAX_LOOKAHEAD == SECOND
 
     @pytest.mark.parametrize("rate", [100.0, None])
     def test_what_was_booked_at_a_lower_rate_holds_nobody_back(
         self, now: datetime, rate: float | None
     ) -> None:
         control.change(rate=0.01)
-        control.book(1, now=now)
+        control.reserve_slots(1, now=now)
         state = control.change(rate=rate)
-        assert not control.is_booked_up(state, now)
-        assert control.book(1, now=now)[0] == now
+        assert not control.has_no_slots(state, now)
+        assert control.reserve_slots(1, now=now)[0] == now
 
     def test_without_a_limit_in_the_settings_any_more_nobody_is_held_back(
         self, now: datetime, settings: Settings
     ) -> None:
         settings.MESSAGE_SENDER_RATE = 0.01
-        control.book(1, now=now)
+        control.reserve_slots(1, now=now)
         settings.MESSAGE_SENDER_RATE = None
-        assert not control.is_booked_up(Brakes.objects.current(), now)
+        assert not control.has_no_slots(SendingControl.objects.current(), now)
 
 
 class TestDelivering:
@@ -318,7 +322,7 @@ class TestDelivering:
         add(200)
         transport = scripted(10, lambda each: each.answer(1, **BAD))
         deliver(mailing.pk)
-        assert len(transport.sent) == FAILURES + 9
+        assert len(transport.sent) == FAILURES_TO_OPEN + 9
         assert untouched() == 200 - len(transport.sent)
         assert is_open()
 
@@ -335,7 +339,7 @@ class TestDelivering:
         self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
     ) -> None:
         add(9)
-        heed(REFUSED, now=now)
+        update(REFUSED, now=now)
         open_at_once = []
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
@@ -354,19 +358,19 @@ class TestDelivering:
         self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
     ) -> None:
         add(9)
-        heed(REFUSED, now=now)
+        update(REFUSED, now=now)
         transport = scripted(4, lambda each: each.answer(**BAD))
         with time_machine.travel(now + FIRST, tick=False):
             assert deliver(mailing.pk) == 1
             assert deliver(mailing.pk) == 0
         assert (len(transport.sent), untouched()) == (1, 8)
-        assert Brakes.objects.current().probe_at == now + 3 * FIRST
+        assert SendingControl.objects.current().probe_at == now + 3 * FIRST
 
     def test_whoever_does_not_get_the_probe_sends_nothing(
         self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
     ) -> None:
         add(3)
-        heed(REFUSED, now=now - HOUR)
+        update(REFUSED, now=now - HOUR)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
             assert deliver(mailing.pk) == 0  # another worker, while the probe is open
@@ -394,7 +398,7 @@ class TestDelivering:
         assert deliver(mailing.pk) == 16
         assert set(Message.objects.values_list("attempts", flat=True)) == {1}
 
-    def test_while_a_brake_holds_a_delivery_is_not_even_begun(
+    def test_while_sending_is_blocked_a_delivery_is_not_even_begun(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(1)

@@ -289,7 +289,7 @@ class TestMakingDue:
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert services.make_due(mailing_id=mailing.pk, now=now) == 1
+        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 1
         assert Message.objects.get().next_attempt_at == now
 
     @pytest.mark.parametrize(
@@ -300,20 +300,20 @@ class TestMakingDue:
         self, mailing: "Mailing", message: Message, now: datetime, fields: dict[str, Any]
     ) -> None:
         change(message, **{"next_attempt_at": now + MINUTE, **fields})
-        assert services.make_due(mailing_id=mailing.pk, now=now) == 0
+        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 0
 
     def test_what_is_in_flight_stays(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         later = now + MINUTE
         change(message, next_attempt_at=later, lease_token=7, lease_until=later)
-        assert services.make_due(mailing_id=mailing.pk, now=now) == 0
+        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 0
 
     def test_other_mailings_messages_stay(
         self, make_mailing: MakeMailing, message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert services.make_due(mailing_id=make_mailing().pk, now=now) == 0
+        assert services.requeue_deferred(mailing_id=make_mailing().pk, now=now) == 0
 
 
 class TestConfirming:
@@ -395,7 +395,7 @@ class TestTakingUpAgain:
         found = set()
         for code in ErrorCode.values:
             change(message, status="fail", next_attempt_at=None, error_code=code)
-            if services.take_up_again(mailing_id=mailing.pk, now=now):
+            if services.requeue_failed(mailing_id=mailing.pk, now=now):
                 found.add(code)
         return found
 
@@ -415,7 +415,7 @@ class TestTakingUpAgain:
     def test_it_goes_on_with_its_attempts(
         self, mailing: "Mailing", spent: Message, now: datetime
     ) -> None:
-        services.take_up_again(mailing_id=mailing.pk, now=now)
+        services.requeue_failed(mailing_id=mailing.pk, now=now)
         spent.refresh_from_db()
         assert (spent.status, spent.next_attempt_at, spent.attempts) == ("fail", now, 1)
 
@@ -423,12 +423,12 @@ class TestTakingUpAgain:
         self, mailing: "Mailing", spent: Message, now: datetime
     ) -> None:
         change(spent, next_attempt_at=now + MINUTE)
-        assert services.take_up_again(mailing_id=mailing.pk, now=now) == 0
+        assert services.requeue_failed(mailing_id=mailing.pk, now=now) == 0
 
     def test_other_mailings_messages_stay(
         self, make_mailing: MakeMailing, spent: Message, now: datetime
     ) -> None:
-        assert services.take_up_again(mailing_id=make_mailing().pk, now=now) == 0
+        assert services.requeue_failed(mailing_id=make_mailing().pk, now=now) == 0
 
     @pytest.mark.parametrize("hours", [-1, 1])
     def test_it_is_done_when_the_stop_time_is_moved_later(
@@ -492,10 +492,12 @@ class TestPlanningIntoWindows:
 
 
 class TestGivingUp:
-    def give_up(self, mailing: "Mailing", error_code: str = "expired", **changes: Any) -> Message:
+    def fail_unsent(
+        self, mailing: "Mailing", error_code: str = "expired", **changes: Any
+    ) -> Message:
         for name, value in changes.items():
             setattr(mailing, name, value)
-        services.give_up(mailing.snapshot(timezone.now()), ErrorCode(error_code))
+        services.fail_unsent(mailing.snapshot(timezone.now()), ErrorCode(error_code))
         return Message.objects.get(mailing=mailing)
 
     @pytest.mark.parametrize(
@@ -505,7 +507,7 @@ class TestGivingUp:
     def test_a_pending_one_fails_for_the_reason_given(
         self, mailing: "Mailing", message: Message, code: str, words: str
     ) -> None:
-        given_up = self.give_up(mailing, code)
+        given_up = self.fail_unsent(mailing, code)
         assert (given_up.status, given_up.error_code, given_up.error) == ("fail", code, words)
         assert given_up.next_attempt_at is None
 
@@ -513,10 +515,10 @@ class TestGivingUp:
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert self.give_up(mailing).error_code == "expired"
+        assert self.fail_unsent(mailing).error_code == "expired"
 
     def test_a_stranger_fails_as_not_matched(self, mailing: "Mailing", message: Message) -> None:
-        given_up = self.give_up(mailing, filters={"tag": "vip"})
+        given_up = self.fail_unsent(mailing, filters={"tag": "vip"})
         assert (given_up.status, given_up.error_code) == ("fail", "not_matched")
 
     @pytest.mark.parametrize("status", ["pending", "fail"])
@@ -528,7 +530,7 @@ class TestGivingUp:
         Attempt.objects.create(
             message=message, number=1, error_code="bad_response", is_unclear=True
         )
-        given_up = self.give_up(mailing, filters=filters)
+        given_up = self.fail_unsent(mailing, filters=filters)
         assert (given_up.status, given_up.error_code) == ("fail", "unconfirmed")
         assert (given_up.error, given_up.next_attempt_at) == ("Slowly.", None)
 
@@ -536,13 +538,13 @@ class TestGivingUp:
         self, mailing: "Mailing", message: Message, person: Client
     ) -> None:
         delete_client(person)
-        assert self.give_up(mailing).error_code == "not_matched"
+        assert self.fail_unsent(mailing).error_code == "not_matched"
 
     def test_a_stranger_added_by_hand_fails_as_the_others(
         self, mailing: "Mailing", message: Message
     ) -> None:
         change(message, is_manual=True)
-        assert self.give_up(mailing, filters={"tag": "vip"}).error_code == "expired"
+        assert self.fail_unsent(mailing, filters={"tag": "vip"}).error_code == "expired"
 
     @pytest.mark.parametrize(
         ("opens_in", "code"), [(-1, "expired"), (0, "out_of_window"), (300, "out_of_window")]
@@ -551,7 +553,7 @@ class TestGivingUp:
         self, mailing: "Mailing", message: Message, opens_in: int, code: str
     ) -> None:
         change(message, next_attempt_at=mailing.stop_time + timedelta(seconds=opens_in))
-        given_up = self.give_up(mailing, window_start=time(9), window_end=time(18))
+        given_up = self.fail_unsent(mailing, window_start=time(9), window_end=time(18))
         assert (given_up.status, given_up.error_code) == ("fail", code)
         assert given_up.next_attempt_at is None
 
@@ -559,18 +561,18 @@ class TestGivingUp:
         self, mailing: "Mailing", message: Message
     ) -> None:
         change(message, next_attempt_at=mailing.stop_time + MINUTE)
-        assert self.give_up(mailing).error_code == "expired"
+        assert self.fail_unsent(mailing).error_code == "expired"
 
     def test_a_failed_one_keeps_its_reason(self, mailing: "Mailing", message: Message) -> None:
         change(message, status="fail", error_code="throttled")
-        given_up = self.give_up(mailing, filters={"tag": "vip"})
+        given_up = self.fail_unsent(mailing, filters={"tag": "vip"})
         assert (given_up.error_code, given_up.next_attempt_at) == ("throttled", None)
 
     def test_what_an_earlier_attempt_comes_to_does_not_change_it_any_more(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, status="fail", error_code="unconfirmed", lease_token=7)
-        self.give_up(mailing)
+        self.fail_unsent(mailing)
         late = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
         assert bulk.record([late], token=7) == 0
 
@@ -578,14 +580,14 @@ class TestGivingUp:
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, lease_token=7, lease_until=now - MINUTE)
-        assert self.give_up(mailing).status == "pending"
+        assert self.fail_unsent(mailing).status == "pending"
         change(message, lease_token=None, lease_until=None)
-        assert self.give_up(mailing).error_code == "expired"
+        assert self.fail_unsent(mailing).error_code == "expired"
 
     def test_other_mailings_messages_are_left(
         self, make_mailing: MakeMailing, message: Message
     ) -> None:
-        services.give_up(make_mailing().snapshot(timezone.now()), ErrorCode.EXPIRED)
+        services.fail_unsent(make_mailing().snapshot(timezone.now()), ErrorCode.EXPIRED)
         assert Message.objects.get().status == "pending"
 
     @pytest.mark.parametrize("status", ["pending", "fail"])
@@ -612,7 +614,7 @@ class TestGivingUp:
             return result
 
         with connection.execute_wrapper(record_amid):
-            services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
+            services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED)
         assert not answers
         message.refresh_from_db()
         assert (message.status, message.error_code) == ("fail", "unconfirmed")
@@ -625,12 +627,12 @@ class TestGivingUp:
         now: datetime,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(services, "GIVEN_UP_AT_ONCE", 2)
+        monkeypatch.setattr(services, "FAIL_CHUNK", 2)
         Message.objects.bulk_create(
             Message(mailing=mailing, client=client, next_attempt_at=now)
             for client in make_clients(5)
         )
-        services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
+        services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED)
         assert Message.objects.filter(error_code="expired", next_attempt_at=None).count() == 5
 
     @pytest.mark.django_db(transaction=True)
@@ -646,12 +648,12 @@ class TestGivingUp:
     ) -> None:
         change(message, status=status, error_code="throttled")
 
-        def give_up() -> None:
+        def fail_unsent() -> None:
             mailing.filters = filters
-            services.give_up(mailing.snapshot(now), ErrorCode.EXPIRED)
+            services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED)
             connection.close()
 
-        giving_up = Thread(target=give_up)
+        giving_up = Thread(target=fail_unsent)
         with transaction.atomic():
             change(message, lease_token=7, lease_until=now + MINUTE)
             giving_up.start()

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app.engine.records import Outcome
-from messages_app.engine.spool import Spool, Story, orphans
+from messages_app.engine.spool import Spool, SpoolRecord, orphans
 from messages_app.tests.dying import Event, running_delivery
 
 MINUTE = timedelta(minutes=1)
@@ -54,7 +54,7 @@ def kept(folder: Path, *events: Event, token: int = 7) -> Path:
     return folder / f"{token}.spool"
 
 
-def only_story() -> Story:
+def only_story() -> SpoolRecord:
     (story,) = orphans()
     return story
 

@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from toolkit.console.labels import sentence, some
-from toolkit.console.lists import CappedPaginator, ForgivingAdmin, as_id
+from toolkit.console.labels import join_names, sentence
+from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
 # Where a request keeps the refusal that its form is to show the second time round.
 REFUSAL = "mailing_manager.refusal"
@@ -35,7 +35,7 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in
         return cleaned
 
 
-class ConsoleAdmin(ForgivingAdmin):
+class ConsoleAdmin(SafeListAdmin):
     """A room of the console: every change goes through a service, which may refuse it."""
 
     form = ConsoleForm
@@ -56,7 +56,7 @@ class ConsoleAdmin(ForgivingAdmin):
 
         css = {"all": ("console/console.css",)}  # noqa: RUF012  # Django's own way
 
-    def discard(self, item: Any) -> None:
+    def delete_via_service(self, item: Any) -> None:
         """Delete one object through its service."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class ConsoleAdmin(ForgivingAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete an object through its service."""
-        self.discard(obj)
+        self.delete_via_service(obj)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Do what was asked with the selected objects, except those that cannot exist."""
@@ -125,12 +125,12 @@ class ConsoleAdmin(ForgivingAdmin):
         if "post" not in request.POST:
             return ask_before_deleting(self, request, queryset)
 
-        def discard(item: Any) -> None:
+        def delete_via_service(item: Any) -> None:
             with transaction.atomic():
                 self.log_deletions(request, [item])
-                self.discard(item)
+                self.delete_via_service(item)
 
-        self.apply_to_each(request, queryset, discard, "deleted")
+        self.apply_to_each(request, queryset, delete_via_service, "deleted")
         return None
 
     def get_deleted_objects(
@@ -144,7 +144,7 @@ class ConsoleAdmin(ForgivingAdmin):
         self,
         request: HttpRequest,
         items: Iterable[Any],
-        deed: Callable[[Any], object],
+        action: Callable[[Any], object],
         done: str,
     ) -> None:
         """Do one thing to each object; say how often, and what was refused and why."""
@@ -153,7 +153,7 @@ class ConsoleAdmin(ForgivingAdmin):
         for item in items:
             name = str(item)
             try:
-                deed(item)
+                action(item)
             except ValidationError as refusal:
                 refused.setdefault(sentence(refusal), []).append(name)
             except ObjectDoesNotExist:
@@ -164,7 +164,7 @@ class ConsoleAdmin(ForgivingAdmin):
             text = f"{count} {model_ngettext(self.opts, count)} {done}."
             self.message_user(request, text, messages.SUCCESS)
         for reason, names in refused.items():
-            self.message_user(request, f"{some(names)}: {reason}", messages.ERROR)
+            self.message_user(request, f"{join_names(names)}: {reason}", messages.ERROR)
 
     def page_of(self, pk: int | str) -> str:
         """Return the address of an object's page."""

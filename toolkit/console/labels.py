@@ -17,18 +17,18 @@ def sentence(refusal: ValidationError) -> str:
     return " ".join(refusal.messages)
 
 
-def some(names: list[str]) -> str:
+def join_names(names: list[str]) -> str:
     """Return names as part of a sentence, without end if there are many."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def moment(value: datetime | None) -> str:
+def format_minute(value: datetime | None) -> str:
     """Return a time as it is shown everywhere in the console, in UTC."""
     return f"{value:%Y-%m-%d %H:%M}" if value else "–"
 
 
-def second(value: datetime | None) -> str:
+def format_second(value: datetime | None) -> str:
     """Return a time, in UTC, where seconds matter."""
     return f"{value:%Y-%m-%d %H:%M:%S}" if value else "–"
 

@@ -16,7 +16,7 @@ from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
 # What comes of an address that asks for a list that there cannot be.
-NO_LIST = (
+BAD_LIST_ERRORS = (
     IncorrectLookupParameters,
     DisallowedModelAdminLookup,
     ValidationError,
@@ -74,7 +74,7 @@ class DaysFilter(RangeDateFilter):
         return queryset
 
 
-class ForgivingAdmin(ModelAdmin):
+class SafeListAdmin(ModelAdmin):
     """Shows the whole list, and says so, where an address asks for what cannot be."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -86,7 +86,7 @@ class ForgivingAdmin(ModelAdmin):
             changelist = super().get_changelist_instance(request)
             # Rows are read now, so that values beyond the database's reach are noticed here.
             changelist.result_list = list(changelist.result_list)
-        except NO_LIST:
+        except BAD_LIST_ERRORS:
             self.message_user(request, "No list can be filtered like that.", messages.WARNING)
             raise IncorrectLookupParameters from None
         if not (changelist.query or changelist.has_active_filters):
