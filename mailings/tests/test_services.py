@@ -930,14 +930,14 @@ class TestFinishing:
         assert not Mailing.objects.exists()
 
     def meanwhile(self, monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
-        """Have something happen while messages are given up."""
+        """Have something happen while unsent messages are failed."""
         fail_unsent = messages.fail_unsent
 
-        def give_up_and_do(*arguments: Any) -> None:
+        def fail_and_do(*arguments: Any) -> None:
             fail_unsent(*arguments)
             deed()
 
-        monkeypatch.setattr(messages, "fail_unsent", give_up_and_do)
+        monkeypatch.setattr(messages, "fail_unsent", fail_and_do)
 
     @pytest.mark.django_db(transaction=True)
     def test_five_finishers_at_once_come_to_the_truth(
@@ -948,12 +948,24 @@ class TestFinishing:
         at_once: AtOnce,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("messages_app.querysets.CHUNK", 10)
+        monkeypatch.setattr("messages_app.services.FAIL_CHUNK", 10)
         make_clients(95)
         plan(mailing, now)
-        finish = partial(services.finish_mailing, mailing.pk, now=mailing.stop_time)
-        at_once(*[finish] * 5)
-        finish()
+        update = MessageQuerySet.update
+        given_up: list[int] = []
+
+        def count_updates(messages: MessageQuerySet, **values: Any) -> int:
+            given_up.append(update(messages, **values))
+            return given_up[-1]
+
+        monkeypatch.setattr(MessageQuerySet, "update", count_updates)
+
+        def finish() -> tuple[int | None, int | None]:
+            services.finish_mailing(mailing.pk, now=mailing.stop_time)
+            finished = Mailing.objects.get(pk=mailing.pk)
+            return finished.success_count, finished.fail_count
+
+        assert at_once(*[finish] * 5) == [(0, 95)] * 5
         assert outcomes(mailing) == {"fail expired": 95}
-        mailing.refresh_from_db()
-        assert (mailing.success_count, mailing.fail_count) == (0, 95)
+        # In turns of ten, and no message by two of them.
+        assert (max(given_up), sum(given_up)) == (10, 95)

@@ -212,18 +212,23 @@ class TestPumping:
         assert deliver(mailing.pk) == succeeded() == 4
         assert untouched() == 6
 
-    def test_a_pause_stops_claiming_and_what_is_claimed_arrives(
+    def test_a_mailing_that_is_paused_is_claimed_no_more_but_what_was_claimed_ahead_is_begun(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(10)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            type(mailing).objects.update(status="paused", updated_at=timezone.now())
+            if transport.polls == 1:
+                return []  # The next four are claimed now.
+            if transport.polls == 2:
+                assert (len(transport.sent), untouched()) == (4, 2)
+                type(mailing).objects.update(status="paused", updated_at=timezone.now())
             return transport.answer()
 
-        scripted(4, script)
-        assert deliver(mailing.pk) == succeeded() == 4
-        assert untouched() == 6
+        transport = scripted(4, script)
+        assert deliver(mailing.pk) == succeeded() == 8
+        assert transport.polls == 3
+        assert untouched() == 2
 
     def test_the_text_is_that_of_the_moment_of_the_claim(
         self, mailing: "Mailing", add: Add, scripted: Scripted

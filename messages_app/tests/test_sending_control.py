@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from messages_app.engine.claim_queue import MAX_SLOT_DELAY
 from messages_app.models import Message, SendingControl
 from messages_app.sender import Answer, Failure, classify
 from messages_app.sending import control
@@ -380,22 +381,26 @@ class TestDelivering:
         deliver(mailing.pk)
         assert len(transport.sent) == 3
 
-    def test_a_pause_stops_it_and_what_is_in_flight_arrives(
+    def test_a_pause_is_seen_once_the_sender_could_take_all_that_was_claimed_ahead(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(20)
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            control.change(is_paused=True)
-            return transport.answer()
+            if transport.polls == 1:
+                return []  # The next four are claimed now.
+            if transport.polls == 2:
+                assert (len(transport.sent), untouched()) == (4, 12)
+                control.change(is_paused=True)
+            return transport.answer(1)
 
         transport = scripted(4, script)
-        assert deliver(mailing.pk) == 4
-        assert untouched() == 16
+        assert deliver(mailing.pk) == len(transport.sent) == 4 + 3  # The last one is given back.
+        assert untouched() == 13
         assert deliver(mailing.pk) == 0
         control.change(is_paused=False)
         transport.script = ScriptedTransport.answer
-        assert deliver(mailing.pk) == 16
+        assert deliver(mailing.pk) == 13
         assert set(Message.objects.values_list("attempts", flat=True)) == {1}
 
     def test_while_sending_is_blocked_a_delivery_is_not_even_begun(
@@ -408,25 +413,34 @@ class TestDelivering:
             assert deliver(mailing.pk) == 0
         assert not [each for each in queries.captured_queries if "lease" in each["sql"]]
 
+    @pytest.mark.usefixtures("own_clock")
     def test_a_rate_is_kept_and_costs_nobody_an_attempt(
-        self, mailing: "Mailing", add: Add, scripted: Scripted
+        self,
+        mailing: "Mailing",
+        add: Add,
+        scripted: Scripted,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        add(100)
+        """Time passes here only while the delivery sleeps."""
+        add(150)
         control.change(rate=40.0)
-        begun: list[datetime] = []
+        begun: list[float] = []
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            begun.extend([timezone.now()] * len(transport.open))
+            begun.extend([(timezone.now() - now).total_seconds()] * len(transport.open))
             return transport.answer()
 
         scripted(100, script)
-        number = deliver(mailing.pk)
-        seconds = (begun[-1] - begun[0]).total_seconds()
+        with time_machine.travel(now, tick=False) as clock:
+            monkeypatch.setattr("time.sleep", clock.shift)
+            number = deliver(mailing.pk)
         assert number == len(begun) > 40
-        assert number <= 1.05 * 40 * seconds + 2
+        for place, moment in enumerate(begun):
+            assert 0 <= round(moment - place / 40, 5) < MAX_SLOT_DELAY
         sent = Message.objects.filter(status="success")
         assert set(sent.values_list("attempts", flat=True)) == {1}
-        assert sent.count() + untouched() == 100
+        assert sent.count() + untouched() == 150
 
     def test_sending_goes_on_with_the_right_token(
         self,
