@@ -14,7 +14,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from mailing_manager_project.launcher.process import Program
+from mailing_manager_project.launcher.process import ManagedProcess, Program
 from mailing_manager_project.launcher.supervisor import Limits, Supervisor
 
 QUICK = Limits(stop=5, start=10, first_restart=0.01, deaths_at_start=100)
@@ -103,29 +103,47 @@ def test_a_signal_is_a_request_to_stop(number: int) -> None:
 
 
 def test_what_nohup_ignores_stays_ignored() -> None:
-    def send(run: Run) -> bool:
-        if run.said() == ["up"]:
-            os.kill(os.getpid(), signal.SIGHUP)
-        return "later" in run.said()
+    handlers: list[object] = []
 
-    slow = "import time; print('up', flush=True); time.sleep(0.5); print('later', flush=True);"
+    def hang_up(run: Run) -> bool:
+        os.kill(os.getpid(), signal.SIGHUP)
+        handlers.append(signal.getsignal(signal.SIGHUP))
+        return True
+
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert Run([program(slow + FOREVER)], until=send).code == 7
+        assert Run([program(FOREVER)], until=hang_up).code == 7
     finally:
         signal.signal(signal.SIGHUP, before)
+    assert handlers == [signal.SIG_IGN]
 
 
-def test_a_program_that_dies_is_started_again_each_time_later(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_program_that_dies_is_started_again_each_time_later() -> None:
     limits = Limits(first_restart=0.2, longest_restart=0.4, deaths_at_start=100)
     run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 4)
     first, second, third, fourth = run.times
     assert second - first >= 0.2
     assert third - second >= 0.4
-    assert 0.4 <= fourth - third < 0.8  # The longest wait.
-    assert "it ended with exit code 3 after 0 s; it is started again in 0 s." in caplog.text
+    assert fourth - third >= 0.4
+
+
+def test_the_wait_for_the_next_start_doubles_up_to_the_longest(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    start_in = ManagedProcess.start_in
+
+    def start_at_once(process: ManagedProcess, seconds: float) -> None:
+        waits.append(seconds)
+        start_in(process, 0)
+
+    monkeypatch.setattr(ManagedProcess, "start_in", start_at_once)
+    limits = Limits(first_restart=100, longest_restart=300, healthy=600, deaths_at_start=100)
+    Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 5)
+    assert waits[:4] == [100, 200, 300, 300]
+    assert re.search(
+        r"it ended with exit code 3 after \d+ s; it is started again in 100 s\.", caplog.text
+    )
 
 
 def test_the_log_names_the_signal_that_killed_a_program(caplog: pytest.LogCaptureFixture) -> None:
@@ -150,17 +168,26 @@ def test_a_program_that_dies_again_and_again_ends_everything(
     assert "it ended with exit code 3 after 0 s (death 3 in a row); giving up." in caplog.text
 
 
-def test_a_program_that_was_healthy_once_may_die_more_often(tmp_path: Path) -> None:
+def test_a_program_that_was_healthy_once_may_die_more_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
     sign = tmp_path / "sign"
     dying = f"""
 import os, time
 print('up', flush=True)
-if not os.path.exists({str(sign)!r}):
-    open({str(sign)!r}, 'w')
-    time.sleep(1)
+while not os.path.exists({str(sign)!r}): time.sleep(0.01)
 """
-    limits = Limits(first_restart=0.01, healthy=1, deaths_at_start=2, deaths=4)
-    run = Run([program(dying)], limits=limits, until=lambda run: False)
+
+    def let_half_a_minute_pass(run: Run) -> bool:
+        nonlocal now
+        now = 30.0
+        sign.touch()
+        return False
+
+    monkeypatch.setattr("mailing_manager_project.launcher.process.monotonic", lambda: now)
+    limits = Limits(first_restart=0, healthy=30, deaths_at_start=2, deaths=4)
+    run = Run([program(dying)], limits=limits, until=let_half_a_minute_pass)
     assert run.code == 1
     assert run.said() == ["up"] * 4
 
@@ -295,13 +322,16 @@ def test_one_that_waits_to_be_started_again_waits_no_longer(
 
 def test_a_program_that_is_not_run_cannot_be_replaced(caplog: pytest.LogCaptureFixture) -> None:
     def restart(run: Run) -> bool:
-        run.supervisor.restart("nobody")
-        return "later" in run.said()
+        if len(run.lines) == 2:  # Both run.
+            run.supervisor.restart("nobody")
+            run.supervisor.restart("other")
+        return len(run.lines) == 3
 
-    slow = "import time; print('up', flush=True); time.sleep(0.5); print('later', flush=True);"
-    run = Run([program(slow + "time.sleep(600)")], until=restart)
-    assert run.said() == ["up", "later"]
-    assert "started anew" not in caplog.text
+    programs = [program(FOREVER, name="it"), program(FOREVER, name="other")]
+    run = Run(programs, until=restart)
+    assert run.lines[-1] == ("other", "up")
+    assert "other runs but does nothing any more; it is started anew." in caplog.text
+    assert caplog.text.count("started anew") == 1
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "time.sleep(600)"])
@@ -336,7 +366,7 @@ def test_an_error_of_our_own_leaves_nothing_running() -> None:
 def test_programs_die_with_a_supervisor_that_is_killed() -> None:
     supervisor = """
 import sys
-from mailing_manager_project.launcher.process import Program
+from mailing_manager_project.launcher.process import ManagedProcess, Program
 from mailing_manager_project.launcher.supervisor import Supervisor
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 on_line = lambda name, line: print(line, flush=True)
