@@ -25,7 +25,7 @@ from messages_app import services as messages
 from messages_app.engine import bulk, recovery
 from messages_app.models import Attempt, Lease, Message, SendingControl
 from messages_app.sender import Answer, Failure
-from messages_app.tests.scenes import deliver
+from messages_app.tests.scenes import claim_ids, deliver
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
 from toolkit import clock
 
@@ -93,17 +93,7 @@ class World:
 
     def claim(self, mailing: Mailing, *, limit: int = 100) -> list[int]:
         """Lease what is due, as a delivery does; return the ids."""
-        now, mailing = clock.now(), Mailing.objects.get(pk=mailing.pk)
-        lease = Lease.objects.create(token=next(tokens), mailing=mailing, expires_at=now + MINUTE)
-        claimed, _ = bulk.claim(
-            mailing.snapshot(now),
-            limit=limit,
-            token=lease.token,
-            lease_until=lease.expires_at,
-            recheck_at=now + HOUR,
-            now=now,
-        )
-        return [message.id for message in claimed]
+        return claim_ids(mailing, clock.now(), token=next(tokens), limit=limit)
 
     def lose(self) -> None:
         """Take back what deliveries hold that did not come back."""

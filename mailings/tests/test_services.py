@@ -20,8 +20,9 @@ from mailings.models import Mailing
 from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
-from messages_app.models import Lease, Message, Withdrawal
+from messages_app.models import Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
+from messages_app.tests.scenes import claim_ids
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,7 @@ MakeMailing = Callable[..., Mailing]
 AtOnce = Callable[..., list[Any]]
 
 HOUR = timedelta(hours=1)
+claim = partial(claim_ids, lasts=2 * HOUR)
 OVER = (Mailing.Status.FINISHED, Mailing.Status.CANCELLED)
 
 
@@ -60,22 +62,6 @@ def edit(mailing: Mailing, now: datetime, **fields: Any) -> Mailing:
     for name, value in fields.items():
         setattr(mailing, name, value)
     return services.edit_mailing(mailing, now=now)
-
-
-def claim(mailing: Mailing, now: datetime, *, limit: int = 100) -> list[int]:
-    """Lease messages for two hours; return their ids."""
-    mailing.refresh_from_db()
-    lease_until = now + 2 * HOUR
-    Lease.objects.get_or_create(token=7, mailing=mailing, defaults={"expires_at": lease_until})
-    claimed, _ = bulk.claim(
-        mailing.snapshot(now),
-        limit=limit,
-        token=7,
-        lease_until=lease_until,
-        recheck_at=now + timedelta(minutes=10),
-        now=now,
-    )
-    return [message.id for message in claimed]
 
 
 def outcomes(mailing: Mailing) -> dict[str, int]:

@@ -33,6 +33,7 @@ from messages_app import services as messages
 from messages_app.engine import bulk, recovery
 from messages_app.engine.records import Outcome
 from messages_app.models import Lease, Message
+from messages_app.tests.scenes import claim_ids
 
 pytestmark = pytest.mark.django_db
 
@@ -335,18 +336,8 @@ class Account(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def claim(self, limit: int) -> None:
-        self.mailing.refresh_from_db()
-        token, lease_until = next(tokens), self.now + MINUTE
-        Lease.objects.create(token=token, mailing=self.mailing, expires_at=lease_until)
-        claimed, _ = bulk.claim(
-            self.mailing.snapshot(self.now),
-            limit=limit,
-            token=token,
-            lease_until=lease_until,
-            recheck_at=self.now + 10 * MINUTE,
-            now=self.now,
-        )
-        self.claims.append((token, [message.id for message in claimed]))
+        token = next(tokens)
+        self.claims.append((token, claim_ids(self.mailing, self.now, token=token, limit=limit)))
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks, status=st.sampled_from(["success", "fail", "pending"]), wait=waits)

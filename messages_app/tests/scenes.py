@@ -1,11 +1,73 @@
-"""What tests of the engine do as the tasks of the room above do it."""
+"""Scenes that tests of the engine begin with or come to: claimed messages, untouched ones."""
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from mailings.services import read_running
-from messages_app.engine import pump
+from messages_app.engine import bulk, pump
+from messages_app.engine.records import Claimed
+from messages_app.models import Lease, Message
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
+
+TOKEN = 7  # of the lease, unless a test names another
+MINUTE = timedelta(minutes=1)
 
 
 def deliver(mailing_id: int) -> int:
     """Deliver a mailing's due messages, as send_message does."""
     return pump.deliver(mailing_id, partial(read_running, mailing_id))
+
+
+def claim(
+    mailing: "Mailing", now: datetime, *, lasts: timedelta = MINUTE, **changes: Any
+) -> list[Claimed]:
+    """Claim what is due, as a delivery does that has just looked at the mailing.
+
+    `lasts` is how long its lease is; `changes` are other arguments of the claim, or of the
+    snapshot (`filters`), or a whole `snapshot` that was read before.
+    """
+    claimed, _ = claim_more(mailing, now, lasts=lasts, **changes)
+    return claimed
+
+
+def claim_ids(mailing: "Mailing", now: datetime, **changes: Any) -> list[int]:
+    """Claim what is due; return the messages' ids."""
+    return [message.id for message in claim(mailing, now, **changes)]
+
+
+def claim_more(
+    mailing: "Mailing", now: datetime, *, lasts: timedelta = MINUTE, **changes: Any
+) -> tuple[list[Claimed], bool]:
+    """Claim what is due; tell also whether more may be due."""
+    mailing.refresh_from_db()
+    token, lease_until = changes.get("token", TOKEN), now + lasts
+    Lease.objects.get_or_create(
+        token=token, defaults={"mailing": mailing, "expires_at": lease_until}
+    )
+    snapshot = changes.pop("snapshot", None) or mailing.snapshot(changes.get("now", now))
+    if filters := changes.pop("filters", None):
+        snapshot = replace(snapshot, filters=filters)
+    arguments = {
+        "limit": 100,
+        "token": token,
+        "lease_until": lease_until,
+        "recheck_at": now + 10 * MINUTE,
+        "now": now,
+    }
+    return bulk.claim(snapshot, **{**arguments, **changes})
+
+
+def untouched() -> int:
+    """Count the messages that are as good as never claimed."""
+    return Message.objects.filter(
+        status="pending",
+        attempts=0,
+        lease_token=None,
+        lease_until=None,
+        error_code="",
+        sent_at=None,
+    ).count()

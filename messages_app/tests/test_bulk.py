@@ -1,7 +1,6 @@
 """What the engine does to many messages at once: plan, claim, release, record."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Thread
@@ -16,7 +15,8 @@ from clients.services import delete_client
 from messages_app import services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.models import Attempt, Lease, Message
+from messages_app.models import Attempt, Message
+from messages_app.tests.scenes import claim, claim_more
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -48,30 +48,6 @@ def add(mailing: "Mailing", make_clients: MakeClients, now: datetime) -> "Add":
 
 
 Add = Callable[..., list[Message]]
-
-
-def claim(mailing: "Mailing", now: datetime, **changes: Any) -> list[Claimed]:
-    """Claim as a delivery does that has just looked at the mailing."""
-    return claim_more(mailing, now, **changes)[0]
-
-
-def claim_more(mailing: "Mailing", now: datetime, **changes: Any) -> tuple[list[Claimed], bool]:
-    """The same; tell also whether more may be due."""
-    mailing.refresh_from_db()
-    lease = {"mailing": mailing, "expires_at": now + MINUTE}
-    Lease.objects.get_or_create(token=changes.get("token", 7), defaults=lease)
-    snapshot = mailing.snapshot(changes.get("now", now))
-    if filters := changes.pop("filters", None):
-        snapshot = replace(snapshot, filters=filters)
-    snapshot = changes.pop("snapshot", snapshot)
-    arguments = {
-        "limit": 100,
-        "token": 7,
-        "lease_until": now + MINUTE,
-        "recheck_at": now + 10 * MINUTE,
-        "now": now,
-    }
-    return bulk.claim(snapshot, **{**arguments, **changes})
 
 
 def state(message: Message) -> dict[str, Any]:
@@ -133,7 +109,7 @@ class TestClaiming:
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         add(5)
-        strangers = {"filters": {"tag": "new"}}
+        strangers: dict[str, Any] = {"filters": {"tag": "new"}}
         assert claim_more(mailing, now, limit=2, **strangers) == ([], True)
         assert claim_more(mailing, now, limit=3, **strangers) == ([], True)
         assert claim_more(mailing, now, limit=3, **strangers) == ([], False)

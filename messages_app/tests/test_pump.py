@@ -15,11 +15,11 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.engine import bulk, claim_queue, pump, recovery
+from messages_app.engine import claim_queue, pump, recovery
 from messages_app.engine.pump import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
-from messages_app.tests.scenes import deliver
+from messages_app.tests.scenes import claim, deliver, untouched
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
 from tests.servers import free_port
@@ -36,18 +36,6 @@ MakeMailing = Callable[..., "Mailing"]
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 BACKENDS = ("curl.CurlTransport", "threads.RequestsTransport")
-
-
-def untouched() -> int:
-    """Count the messages that are as good as never claimed."""
-    return Message.objects.filter(
-        status="pending",
-        attempts=0,
-        lease_token=None,
-        lease_until=None,
-        error_code="",
-        sent_at=None,
-    ).count()
 
 
 def succeeded() -> int:
@@ -367,18 +355,7 @@ class TestLateAnswers:
         return script
 
     def claim_by_another(self, mailing: "Mailing") -> None:
-        now = timezone.now()
-        Lease.objects.create(token=1, mailing=mailing, expires_at=now + HOUR)
-        mailing.refresh_from_db()
-        claimed, _ = bulk.claim(
-            mailing.snapshot(now),
-            limit=100,
-            token=1,
-            lease_until=now + HOUR,
-            recheck_at=now + HOUR,
-            now=now + SECOND,
-        )
-        assert claimed
+        assert claim(mailing, timezone.now() + SECOND, token=1, lasts=HOUR)
 
     def test_a_success_is_saved_whoever_has_the_message_now(
         self,

@@ -18,6 +18,7 @@ from messages_app.engine import bulk, recovery
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
 from messages_app.tests.dying import running_delivery
+from messages_app.tests.scenes import TOKEN, claim, untouched
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -31,31 +32,6 @@ MakeMailing = Callable[..., "Mailing"]
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-TOKEN = 7
-
-
-def claim(mailing: "Mailing", now: datetime, token: int = TOKEN) -> list[Claimed]:
-    """Claim all that is due, as a delivery does; it has a minute."""
-    mailing.refresh_from_db()
-    Lease.objects.get_or_create(
-        token=token, defaults={"mailing": mailing, "expires_at": now + MINUTE}
-    )
-    claimed, _ = bulk.claim(
-        mailing.snapshot(now),
-        limit=100,
-        token=token,
-        lease_until=now + MINUTE,
-        recheck_at=now + HOUR,
-        now=now,
-    )
-    return claimed
-
-
-def untouched() -> int:
-    """Count the messages that are as good as never claimed."""
-    return Message.objects.filter(
-        status="pending", attempts=0, lease_token=None, lease_until=None, error_code=""
-    ).count()
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from messages_app.sending.control import (
     MAX_RETRY_AFTER,
     AnswerStreak,
 )
-from messages_app.tests.scenes import deliver
+from messages_app.tests.scenes import deliver, untouched
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import Sandbox
 
@@ -64,13 +64,6 @@ def update(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> b
 
 def is_open() -> bool:
     return SendingControl.objects.current().opened_at is not None
-
-
-def untouched() -> int:
-    """Count the messages that are as good as never claimed."""
-    return Message.objects.filter(
-        status="pending", attempts=0, lease_token=None, lease_until=None
-    ).count()
 
 
 class TestOpening:

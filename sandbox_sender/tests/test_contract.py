@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
@@ -16,12 +15,6 @@ from sandbox_sender.launch import RunningSandbox, run_sandbox
 PHONE = 79991234567
 BEARER = {"Authorization": "Bearer sandbox"}
 next_id = count(1).__next__
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[RunningSandbox]:
-    with run_sandbox() as running:
-        yield running
 
 
 def post(url: str, body: object, headers: dict[str, str] | None = None) -> requests.Response:

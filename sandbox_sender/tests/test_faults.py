@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from itertools import count
 
@@ -18,18 +18,6 @@ from sandbox_sender.launch import RunningSandbox, run_sandbox
 
 BEARER = {"Authorization": "Bearer sandbox"}
 next_id = count(1).__next__
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with run_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(running: RunningSandbox) -> Iterator[RunningSandbox]:
-    yield running
-    running.set_faults()
 
 
 def send(sandbox: RunningSandbox, timeout: float = 5, **changes: object) -> requests.Response:

@@ -20,18 +20,6 @@ OK = b'{"code": 0, "message": "OK"}'
 next_id = count(1).__next__
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningSandbox]:
-    with run_sandbox() as running:
-        yield running
-
-
-@pytest.fixture
-def sandbox(running: RunningSandbox) -> Iterator[RunningSandbox]:
-    yield running
-    running.set_faults()
-
-
 @contextmanager
 def connect(sandbox: RunningSandbox) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", sandbox.port), 5) as client:
