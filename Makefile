@@ -13,7 +13,9 @@ run: $(READY)
 demo: $(READY)
 	@$(PY) main.py --demo $(ARGS)
 
+# POSTGRES_BIN names the folder of the Postgres to test on; 'wheel' is the 18 that pip brings.
 test: $(READY_DEV)
+	@$(PY) -m tests.browser
 	@$(PY) -m pytest -n auto -m "not faults"
 	@echo "Once more on SQLite: everything that a database decides."
 	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app

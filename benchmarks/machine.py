@@ -5,7 +5,7 @@ import platform
 import subprocess
 from importlib.metadata import version
 
-from tests.servers import POSTGRES_BINARIES, redis_executable
+from tests.programs import postgres_folder, redis_executable
 
 PACKAGES = ("django", "celery", "kombu", "psycopg", "pycurl", "uvloop")
 
@@ -17,7 +17,7 @@ def describe() -> list[tuple[str, str]]:
         ("memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"),
         ("system", f"{platform.system()} {platform.release()}"),
         ("Python", platform.python_version()),
-        ("Postgres", _first_line(f"{POSTGRES_BINARIES}/postgres", "--version")),
+        ("Postgres", _first_line(str(postgres_folder() / "postgres"), "--version")),
         ("Redis", _first_line(redis_executable(), "--version")),
     ]
     return facts + [(name, version(name)) for name in PACKAGES]

@@ -7,15 +7,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from mailing_manager_project.launcher.executables import find_redis
+from tests.programs import (
+    give,
+    popen_as,
+    postgres_folder,
+    rabbitmq_executable,
+    redis_executable,
+    within_reach,
+)
 
-POSTGRES_BINARIES = "/usr/lib/postgresql/15/bin"
-RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POSTGRES_OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "100",
@@ -46,15 +51,22 @@ class PostgresServer:
         self._flags = " ".join([f"-c {n}={value}" for n, value in settings.items()])
         self._flags += f" -k {folder}"
         self._data, self._log = folder / "data", folder / "log"
-        _as_postgres("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
+        self._programs = within_reach(postgres_folder(), folder)
+        self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        _as_postgres("pg_ctl", "-D", self._data, "-o", self._flags, "-l", self._log, "-w", "start")
+        self._run("pg_ctl", "-D", self._data, "-o", self._flags, "-l", self._log, "-w", "start")
 
     def crash(self) -> None:
         """Stop it as a loss of power does: whatever is not on disk is gone."""
-        _as_postgres("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    def _run(self, program: str, *arguments: object) -> None:
+        """Run one of Postgres's own programs."""
+        command = [str(self._programs / program), *map(str, arguments)]
+        if code := popen_as("postgres", command, os.environ).wait():
+            raise subprocess.CalledProcessError(code, command)
 
 
 @contextmanager
@@ -149,13 +161,8 @@ class RabbitServer:
     """A RabbitMQ of our own, with an Erlang port mapper of its own."""
 
     def __init__(self, folder: Path) -> None:
-        """Choose ports.
-
-        Raises:
-            FileNotFoundError: there is no RabbitMQ.
-        """
-        if not RABBITMQ.exists():
-            raise FileNotFoundError(f"There is no {RABBITMQ}. Install the package rabbitmq-server.")
+        """Choose ports."""
+        self._command = [rabbitmq_executable()]
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._environment = {
@@ -175,7 +182,7 @@ class RabbitServer:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections; that takes some seconds."""
-        self._process = _popen_as("rabbitmq", [str(RABBITMQ)], self._environment)
+        self._process = popen_as("rabbitmq", self._command, self._environment)
         _wait_for_port(self.port, timeout=60)
 
     def kill(self) -> None:
@@ -188,7 +195,7 @@ class RabbitServer:
     def stop(self) -> None:
         """End it for good, with the port mapper."""
         self.kill()
-        _popen_as("rabbitmq", ["epmd", "-kill"], self._environment).wait()
+        popen_as("rabbitmq", ["epmd", "-kill"], self._environment).wait()
 
 
 @contextmanager
@@ -201,14 +208,6 @@ def running_rabbitmq() -> Iterator[RabbitServer]:
             yield server
         finally:
             server.stop()
-
-
-def redis_executable() -> str:
-    """Return a Redis server: the machine's, or the one that the requirements bring along."""
-    found = find_redis()
-    if not found:
-        raise FileNotFoundError("There is no redis-server on PATH. Install Redis.")
-    return found
 
 
 def _wait_for_port(port: int, timeout: float = 10) -> None:
@@ -224,40 +223,10 @@ def _wait_for_port(port: int, timeout: float = 10) -> None:
             return
 
 
-def _as_postgres(command: str, *arguments: object) -> None:
-    """Run one of Postgres's own commands; as root it has to be somebody else."""
-    binary = shutil.which(command, path=f"{POSTGRES_BINARIES}:{os.environ['PATH']}")
-    if not binary:
-        raise FileNotFoundError(
-            f"There is no {command} in {POSTGRES_BINARIES} or on PATH. Install Postgres 15."
-        )
-    process = _popen_as("postgres", [binary, *map(str, arguments)], os.environ)
-    if process.wait():
-        raise subprocess.CalledProcessError(process.returncode, process.args)
-
-
-def _popen_as(
-    user: str, command: Sequence[str], environment: Mapping[str, str]
-) -> "subprocess.Popen[bytes]":
-    """Start a server's program, which refuses to be root, in a process group of its own."""
-    is_root = os.geteuid() == 0
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        cwd="/",
-        env=environment,
-        user=user if is_root else None,
-        group=user if is_root else None,
-        start_new_session=True,
-    )
-
-
 @contextmanager
 def _folder(name: str) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"mailing-{name}-"))
-    if os.geteuid() == 0 and name != "redis":
-        shutil.chown(folder, name, name)
+    give(folder, name)
     try:
         yield folder
     finally:

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -6,15 +5,15 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as DjangoClient
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
 from messages_app.models import Message, SendingControl
+from tests.browser import running_chromium
 from toolkit import clock
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PHONE = {"width": 390, "height": 844}
 
 LIST = "/admin/mailings/mailing/"
@@ -39,15 +38,10 @@ MakeClients = Callable[..., list[Client]]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if not executable:
-        pytest.fail("The console is tested in a browser: install Chromium, so that it is on PATH.")
-    with pytest.MonkeyPatch.context() as environment, sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as environment, running_chromium() as browser:
         # Playwright keeps an event loop running in this thread, where the tests use the ORM.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
         yield browser
-        browser.close()
 
 
 @pytest.fixture

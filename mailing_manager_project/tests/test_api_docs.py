@@ -1,17 +1,15 @@
 """Swagger UI in a real browser, without any outside network."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
 from knox.models import AuthToken
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
-
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+from tests.browser import running_chromium
 
 
 @pytest.fixture
@@ -30,16 +28,12 @@ def complaints() -> list[str]:
 @pytest.fixture
 def page(live_server: LiveServer, token: str, complaints: list[str]) -> Iterator[Page]:
     """Open the docs in a page whose every step is watched."""
-    executable = shutil.which("chromium")
-    if not executable:
-        pytest.fail("The docs are tested in a browser: install Chromium, so that it is on PATH.")
 
     def note(is_wrong: object, what: object) -> None:
         if is_wrong:
             complaints.append(str(what))
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+    with running_chromium() as browser:
         page = browser.new_page()
         page.set_default_timeout(20_000)
         page.on("console", lambda line: note(line.type == "error", line.text))
@@ -48,7 +42,6 @@ def page(live_server: LiveServer, token: str, complaints: list[str]) -> Iterator
         page.on("request", lambda request: note(is_foreign(request.url, live_server), request.url))
         page.goto(f"{live_server.url}/api/v1/docs/")
         yield page
-        browser.close()
 
 
 def is_foreign(url: str, live_server: LiveServer) -> bool:

@@ -14,6 +14,7 @@ from tests.faults.installation import Figures, Site
 from tests.faults.report import Result, describe, write
 from tests.faults.sizes import SEED
 from tests.installation import Template
+from tests.programs import MissingProgram, rabbitmq_executable
 from tests.servers import Broker, PostgresServer, running_postgres, running_rabbitmq, running_redis
 
 BROKERS: dict[str, Callable[[], AbstractContextManager[Broker]]] = {
@@ -122,8 +123,14 @@ def pytest_terminal_summary(
         write(Path(path), results)
 
 
+@pytest.hookimpl(trylast=True)  # after those that are not run have been left out
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give scenarios the time they take."""
-    for item in items:
-        if item.get_closest_marker("faults"):
-            item.add_marker(pytest.mark.timeout(3600))
+    """Give scenarios the time they take, and refuse to begin without a RabbitMQ for theirs."""
+    scenarios = [item for item in items if item.get_closest_marker("faults")]
+    for item in scenarios:
+        item.add_marker(pytest.mark.timeout(3600))
+    if any("[rabbitmq]" in item.name for item in scenarios):
+        try:
+            rabbitmq_executable()
+        except MissingProgram as missing:
+            pytest.exit(str(missing), returncode=pytest.ExitCode.USAGE_ERROR)
