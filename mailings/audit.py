@@ -1,4 +1,4 @@
-"""Proof that the books are in order: every message accounted for, nothing sent that was not to be.
+"""Proof that every message is accounted for, and that nothing was sent that was not to be.
 
 Each check looks for what must not be; what it finds is listed by id. All look at one moment of
 the database, so that an audit may be made while mailings are being delivered.
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -33,7 +32,6 @@ from mailings.querysets import MailingQuerySet
 from messages_app.models import Attempt, ErrorCode, Lease, Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import counts
-from sandbox_sender.journal import JournalRecord, read_journal
 from toolkit import clock
 from toolkit.sending_hours import Window, next_opening
 
@@ -61,7 +59,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """An audit: the books' totals and every check's finding."""
+    """An audit: the totals, and what every check found."""
 
     at: datetime
     mailings: int
@@ -73,12 +71,12 @@ class Report:
     @property
     def is_good(self) -> bool:
         """Whether everything holds."""
-        return all(finding.is_good for finding in self.findings)
+        return all(each.is_good for each in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    """The mailings and messages that are looked at, and the moment."""
+class AuditScope:
+    """The mailings and messages that are checked, and the moment they are checked as of."""
 
     mailings: MailingQuerySet
     messages: MessageQuerySet
@@ -95,30 +93,32 @@ class Books:
         return Attempt.objects.filter(message__in=self.messages)
 
 
-def audit(*, mailing_id: int | None = None, journal: Path | None = None) -> Report:
-    """Look through the books of one mailing or of all, and at the sender's if there is a journal.
+Compare = Callable[[Report, AuditScope], None]
 
-    Raises:
-        FileNotFoundError, JournalError: the journal cannot be read.
+
+def audit(*, mailing_id: int | None = None, compare: Compare | None = None) -> Report:
+    """Check the messages of one mailing or of all, as of one moment.
+
+    `compare` adds findings of its own about the same moment (a comparison with the sender's
+    journal, for example).
     """
     with _one_moment():
-        books = _books(mailing_id)
-        totals = counts(books.messages.count_by_status())
-        report = Report(books.now, books.mailings.count(), totals)
+        scope = _scope(mailing_id)
+        totals = counts(scope.messages.count_by_status())
+        report = Report(scope.now, scope.mailings.count(), totals)
         report.findings = [
-            _finding(check.__name__, check.__doc__ or "", check(books)) for check in CHECKS
+            finding(check.__name__, check.__doc__ or "", check(scope)) for check in CHECKS
         ]
-        report.notes["unconfirmed"] = books.messages.unconfirmed().count()
-        if journal:
-            # Read after the moment: whatever the books say had been accepted by then is in it.
-            _compare(report, books, read_journal(journal), is_everything=mailing_id is None)
+        report.notes["unconfirmed"] = scope.messages.unconfirmed().count()
+        if compare:
+            compare(report, scope)
     return report
 
 
-def counts_add_up(books: Books) -> Iterator[int]:
+def counts_add_up(scope: AuditScope) -> Iterator[int]:
     """The final counts of a closed mailing are those of its messages, and none is pending."""
-    closed = books.mailings.closed()
-    counted = books.messages.filter(mailing__in=closed).count_by_mailing()
+    closed = scope.mailings.closed()
+    counted = scope.messages.filter(mailing__in=closed).count_by_mailing()
     for mailing in closed.iterator():
         real = counts(counted.get(mailing.pk, {}))
         if (real["pending"], real["success"], real["fail"]) != (
@@ -129,88 +129,88 @@ def counts_add_up(books: Books) -> Iterator[int]:
             yield mailing.pk
 
 
-def successes_were_accepted(books: Books) -> Iterable[int]:
+def successes_were_accepted(scope: AuditScope) -> Iterable[int]:
     """A success has a time and an accepted attempt: the first, or one that is in the log."""
     log = Attempt.objects.filter(message=OuterRef("pk"))
     accepted = Exists(log.filter(error_code=""))
     first = Q(attempts=1) & ~Exists(log)
-    return _ids(books.sent.exclude(Q(sent_at__isnull=False) & (first | accepted)))
+    return ids_of(scope.sent.exclude(Q(sent_at__isnull=False) & (first | accepted)))
 
 
-def failures_have_a_reason(books: Books) -> Iterable[int]:
+def failures_have_a_reason(scope: AuditScope) -> Iterable[int]:
     """A failed message says why, in a word that is known."""
-    failed = books.messages.filter(status=Status.FAIL)
-    return _ids(failed.exclude(error_code__in=ErrorCode.values))
+    failed = scope.messages.filter(status=Status.FAIL)
+    return ids_of(failed.exclude(error_code__in=ErrorCode.values))
 
 
-def doubts_are_named(books: Books) -> Iterable[int]:
+def doubts_are_named(scope: AuditScope) -> Iterable[int]:
     """What failed for good and may have arrived all the same is called unconfirmed."""
     doubts = Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True)
-    failed = books.messages.free().filter(status=Status.FAIL, next_attempt_at=None)
-    return _ids(failed.filter(Exists(doubts)).exclude(error_code=ErrorCode.UNCONFIRMED))
+    failed = scope.messages.free().filter(status=Status.FAIL, next_attempt_at=None)
+    return ids_of(failed.filter(Exists(doubts)).exclude(error_code=ErrorCode.UNCONFIRMED))
 
 
-def attempts_are_logged(books: Books) -> Iterable[int]:
+def attempts_are_logged(scope: AuditScope) -> Iterable[int]:
     """Every attempt is in the log, but for a success at the first."""
     log = Attempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
     number = Subquery(log.annotate(Count("pk")).values("pk__count"), IntegerField())
-    settled = books.messages.free().exclude(status=Status.SUCCESS, attempts=1)
-    return _ids(settled.annotate(logged=Coalesce(number, 0)).exclude(attempts=F("logged")))
+    settled = scope.messages.free().exclude(status=Status.SUCCESS, attempts=1)
+    return ids_of(settled.annotate(logged=Coalesce(number, 0)).exclude(attempts=F("logged")))
 
 
-def sent_in_time(books: Books) -> Iterable[int]:
+def sent_in_time(scope: AuditScope) -> Iterable[int]:
     """Nothing was sent before the start time, or later than the longest request after the stop."""
     late = F("last_moment") + timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT) + ANSWER_DELAY
     # A stop time in the past takes effect when it is set.
-    sent = books.sent.annotate(last_moment=Greatest("mailing__stop_time", "mailing__updated_at"))
+    sent = scope.sent.annotate(last_moment=Greatest("mailing__stop_time", "mailing__updated_at"))
     known = sent.exclude(Exists(_learned_late()))
-    return _ids(known.filter(Q(sent_at__lt=F("mailing__start_time")) | Q(sent_at__gt=late)))
+    return ids_of(known.filter(Q(sent_at__lt=F("mailing__start_time")) | Q(sent_at__gt=late)))
 
 
-def tried_in_time(books: Books) -> Iterable[int]:
+def tried_in_time(scope: AuditScope) -> Iterable[int]:
     """No attempt began before the start time or after the stop time."""
     mailing = "message__mailing__"
     late = Greatest(f"{mailing}stop_time", f"{mailing}updated_at") + ANSWER_DELAY
     early = Q(began_at__lt=F(f"{mailing}start_time"))
-    wrong = books.attempts.annotate(late=late).filter(early | Q(began_at__gt=F("late")))
+    wrong = scope.attempts.annotate(late=late).filter(early | Q(began_at__gt=F("late")))
     return wrong.order_by("message").values_list("message", flat=True).distinct().iterator()
 
 
-def sent_within_windows(books: Books) -> Iterator[int]:
+def sent_within_windows(scope: AuditScope) -> Iterator[int]:
     """With a window, nothing was sent outside it by the client's own clock."""
     slack = timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT) + ANSWER_DELAY
-    sent = books.sent.exclude(Exists(_learned_late()))
+    sent = scope.sent.exclude(Exists(_learned_late()))
     return _outside_windows(sent, "", "sent_at", slack)
 
 
-def tried_within_windows(books: Books) -> Iterable[int]:
+def tried_within_windows(scope: AuditScope) -> Iterable[int]:
     """With a window, no attempt began outside it by the client's own clock."""
-    attempts = books.attempts.exclude(began_at=None).order_by("message", "number")
+    attempts = scope.attempts.exclude(began_at=None).order_by("message", "number")
     outside = _outside_windows(attempts, "message__", "began_at", ANSWER_DELAY)
     return (pk for pk, _ in groupby(outside))
 
 
-def nothing_left_of_closed(books: Books) -> Iterable[int]:
+def nothing_left_of_closed(scope: AuditScope) -> Iterable[int]:
     """A mailing that is closed has no message that is to be sent or on its way."""
-    closed = books.messages.filter(mailing__in=books.mailings.closed())
-    return _ids(closed.unfinished() | closed.leased())
+    closed = scope.messages.filter(mailing__in=scope.mailings.closed())
+    return ids_of(closed.unfinished() | closed.leased())
 
 
-def everything_over_is_closed(books: Books) -> Iterable[int]:
+def everything_over_is_closed(scope: AuditScope) -> Iterable[int]:
     """A mailing that is over is closed within minutes."""
-    for_long = books.now - GRACE
+    for_long = scope.now - GRACE
     # It may have been cancelled, or its stop time set into the past, only now.
-    return _ids(books.mailings.to_finish(for_long).filter(updated_at__lte=for_long))
+    return ids_of(scope.mailings.to_finish(for_long).filter(updated_at__lte=for_long))
 
 
-def leases_end(books: Books) -> Iterable[int]:
+def leases_end(scope: AuditScope) -> Iterable[int]:
     """No delivery holds a message for longer than its lease, or without one."""
     leases = Lease.objects.filter(token=OuterRef("lease_token"))
-    held = books.messages.unfinished().leased()
-    return _ids(held.filter(Q(lease_until__lt=books.now - GRACE) | ~Exists(leases)))
+    held = scope.messages.unfinished().leased()
+    return ids_of(held.filter(Q(lease_until__lt=scope.now - GRACE) | ~Exists(leases)))
 
 
-CHECKS: tuple[Callable[[Books], Iterable[int]], ...] = (
+CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     counts_add_up,
     successes_were_accepted,
     failures_have_a_reason,
@@ -226,41 +226,11 @@ CHECKS: tuple[Callable[[Books], Iterable[int]], ...] = (
 )
 
 
-def _compare(report: Report, books: Books, journal: JournalRecord, *, is_everything: bool) -> None:
-    """Hold the sender's journal against the books, both ways."""
-    ours = set(_ids(books.messages))
-    sent = set(_ids(books.sent))
-    accepted = {pk for pk in journal.accepted if is_everything or pk in ours}
-    open_ones = set(_ids(books.messages.unfinished()))
-    held = set(_ids(books.messages.unconfirmed()))
-    twice = (pk for pk in accepted if journal.accepted[pk] > 1)
-    report.findings += [
-        _finding(
-            "journal_knows_successes", "Every success is in the sender's journal.", sent - accepted
-        ),
-        _finding(
-            "journal_knows_no_others",
-            "Every message that the sender accepted is ours, unless its mailing was deleted since.",
-            accepted - ours,
-        ),
-        _finding(
-            "accepted_is_success",
-            "What the sender accepted is a success, if it is not open or unconfirmed.",
-            (accepted & ours) - sent - open_ones - held,
-        ),
-        _finding("delivered_once", "The sender accepted nothing twice.", twice),
-    ]
-    report.notes["accepted"] = len(accepted)
-    report.notes["repeated"] = sum(journal.repeated[pk] for pk in accepted)
-    report.notes["accepted_and_open"] = len(accepted & open_ones)
-    report.notes["accepted_and_unconfirmed"] = len(accepted & held)
-
-
-def _books(mailing_id: int | None) -> Books:
+def _scope(mailing_id: int | None) -> AuditScope:
     mailings, messages = Mailing.objects.order_by("pk"), Message.objects.order_by("pk")
     if mailing_id is not None:
         mailings, messages = mailings.filter(pk=mailing_id), messages.filter(mailing=mailing_id)
-    return Books(mailings, messages, clock.now())
+    return AuditScope(mailings, messages, clock.now())
 
 
 def _learned_late() -> QuerySet[Attempt]:
@@ -291,11 +261,13 @@ def _outside_windows(
             yield pk
 
 
-def _ids(rows: QuerySet[Model]) -> Iterator[int]:
+def ids_of(rows: QuerySet[Model]) -> Iterator[int]:
+    """Return the ids of rows, a few at a time."""
     return rows.values_list("pk", flat=True).iterator()
 
 
-def _finding(name: str, rule: str, ids: Iterable[int]) -> Finding:
+def finding(name: str, rule: str, ids: Iterable[int]) -> Finding:
+    """Return what a check found: the ids that it yields are wrong."""
     ids = iter(ids)
     first = list(islice(ids, EXAMPLES))
     return Finding(name, rule, len(first) + sum(1 for _ in ids), first)
@@ -307,7 +279,7 @@ def _one_moment() -> Iterator[None]:
 
     Nobody who writes has to wait. On SQLite a transaction of Django's would keep all of them out.
     """
-    if connection.in_atomic_block:  # Whoever has a moment of their own gets the books of that.
+    if connection.in_atomic_block:  # Whoever has a moment of their own is answered as of that.
         yield
         return
     level = " ISOLATION LEVEL REPEATABLE READ, READ ONLY" if connection.vendor != "sqlite" else ""

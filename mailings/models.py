@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
 
-from mailings.filters import validate_filters
+from clients.audience import validate_filters
 from mailings.querysets import MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
 from toolkit.sending_hours import Window

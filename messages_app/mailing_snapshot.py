@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Exists
 
-from clients.querysets import Filters
+from clients.audience import Filters
 from toolkit.sending_hours import Window
 
 

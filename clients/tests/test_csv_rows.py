@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.csv_rows import ROW_LIMIT, CsvRows, Row
+from clients.imports.csv_rows import ROW_LIMIT, CsvRows, Row
 
 damaged_lines = st.one_of(
     st.text('ab,"\t; \0', max_size=20).map(str.encode),

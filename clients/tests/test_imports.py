@@ -12,9 +12,8 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clients import imports
-from clients.csv_rows import CsvRows
-from clients.imports import ImportResult, import_clients
+from clients.imports import ImportResult, import_clients, importing
+from clients.imports.csv_rows import CsvRows
 from clients.models import Client
 from mailing_manager_project.environment import BASE_DIR
 
@@ -115,7 +114,7 @@ def test_of_rows_with_the_same_number_the_last_one_wins_and_each_is_counted() ->
 
 
 def test_the_last_one_wins_across_batches_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "BATCH_SIZE", 1)
+    monkeypatch.setattr(importing, "BATCH_SIZE", 1)
     result, _ = import_text("phone_number,tag\n79991234567,a\n79991234567,b\n79991234567,b\n")
     assert result == ImportResult(created=1, updated=1, unchanged=1)
     assert stored() == {"79991234567": ("999", "b", "UTC")}
@@ -198,7 +197,7 @@ def test_a_file_with_only_a_header_imports_nothing() -> None:
 
 
 def test_progress_is_told_in_bytes_while_the_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "BATCH_SIZE", 500)
+    monkeypatch.setattr(importing, "BATCH_SIZE", 500)
     content = many_rows(5_000).encode()
     steps: list[int] = []
     import_clients(io.BytesIO(content), on_error=not_expected, on_progress=steps.append)
@@ -212,7 +211,7 @@ def test_progress_is_told_in_bytes_while_the_file_is_read(monkeypatch: pytest.Mo
 def test_an_import_that_is_cut_short_leaves_whole_batches_and_can_be_repeated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(imports, "BATCH_SIZE", 500)
+    monkeypatch.setattr(importing, "BATCH_SIZE", 500)
     content = many_rows(5_000).encode()
 
     class Torn(io.BytesIO):

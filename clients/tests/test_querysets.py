@@ -3,8 +3,8 @@
 import pytest
 from django.db.models import Q
 
+from clients.audience import Filters, matching
 from clients.models import Client
-from clients.querysets import Filters, matching
 
 pytestmark = pytest.mark.django_db
 

@@ -13,12 +13,12 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 
+from clients.audience import validate_filters
 from clients.models import Client
 from mailings import services
 from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
-from mailings.filters import validate_filters
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats
 from mailings.tasks import apply_on_commit

@@ -14,7 +14,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from mailings.filters import KEYS, validate_filters
+from clients.audience import KEYS, as_lists, validate_filters
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleForm
 
@@ -88,8 +88,7 @@ class MailingForm(ConsoleForm):
             (name, name) for name in sorted(time_zones.names())
         ]
         if self.instance.pk:
-            for key, value in self.instance.filters.items():
-                self.initial[key] = [value] if isinstance(value, str) else value
+            self.initial.update(as_lists(self.instance.filters))
             self.initial["version"] = self.instance.updated_at
 
     def clean(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A mailing in words: for whom it is, and what happens to it next."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.conf import settings
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
+from clients.audience import NAMES, Filters, as_lists
 from mailings.models import Mailing
 from mailings.stats import UNKNOWN_ZONE
 from toolkit.console.labels import format_minute, join_names, label
@@ -21,7 +21,6 @@ COLOURS = {
     Status.FINISHED: "",
     Status.CANCELLED: "danger",
 }
-NAMES = {"operator_code": "operator", "tag": "tag", "timezone": "zone"}
 
 
 def excerpt(text: str, length: int = 60) -> str:
@@ -29,12 +28,9 @@ def excerpt(text: str, length: int = 60) -> str:
     return Truncator(" ".join(text.split())).chars(length)
 
 
-def audience(filters: Mapping[str, str | Sequence[str]]) -> str:
+def audience(filters: Filters) -> str:
     """Return for whom a mailing is."""
-    parts = [
-        f"{NAMES[key]} {join_names([value] if isinstance(value, str) else list(value))}"
-        for key, value in filters.items()
-    ]
+    parts = [f"{NAMES[key]} {join_names(values)}" for key, values in as_lists(filters).items()]
     return " · ".join(parts) or "everyone"
 
 

@@ -5,20 +5,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from clients.tags import MAX_LENGTH
-from mailings.filters import KEYS, MAX_VALUES
-
-TEXT = {"type": "string", "maxLength": MAX_LENGTH}
-TEXTS = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": MAX_VALUES}
+from clients.audience import JSON_SCHEMA
 
 
-@extend_schema_field(
-    {
-        "type": "object",
-        "properties": {key: {"oneOf": [TEXT, TEXTS]} for key in KEYS},
-        "additionalProperties": False,
-    }
-)
+@extend_schema_field(JSON_SCHEMA)
 class FiltersField(serializers.JSONField):
     """A mailing's filters."""
 

@@ -6,9 +6,9 @@ from django.core.exceptions import ValidationError
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from clients.audience import validate_filters
 from mailings import services
 from mailings.api.fields import FiltersField
-from mailings.filters import validate_filters
 from mailings.models import Mailing
 from messages_app.api.serializers import CountsSerializer
 from toolkit import clock

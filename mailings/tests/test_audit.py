@@ -16,9 +16,10 @@ from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
+from mailing_manager_project.journal_audit import audit_with_journal
+from mailing_manager_project.management.commands.audit import Command
 from mailings import services
 from mailings.audit import CHECKS, Finding, Report, audit
-from mailings.management.commands.audit import Command
 from mailings.models import Mailing
 from messages_app import sender
 from messages_app import services as messages
@@ -677,7 +678,7 @@ class TestJournal:
     def test_what_was_accepted_is_what_we_call_a_success(self, world: World, journal: Path) -> None:
         mailings = [delivered(world), rejected(world), expired(world)]
         sent = ids_of(*mailings, status="success")
-        report = audit(journal=write(journal, sent, repeated=[sent[0], sent[0], sent[1]]))
+        report = audit_with_journal(write(journal, sent, repeated=[sent[0], sent[0], sent[1]]))
         assert wrong(report) == {}
         assert len(report.findings) == len(CHECKS) + 4
         assert report.notes == {
@@ -692,7 +693,7 @@ class TestJournal:
         self, world: World, journal: Path
     ) -> None:
         answers = [in_flight(world), paused(world), held(world)]
-        report = audit(journal=write(journal, ids_of(*answers)))
+        report = audit_with_journal(write(journal, ids_of(*answers)))
         assert wrong(report) == {}
         assert report.notes["accepted_and_open"] == 4
         assert report.notes["accepted_and_unconfirmed"] == 3
@@ -701,11 +702,13 @@ class TestJournal:
         self, world: World, journal: Path
     ) -> None:
         first, *others = ids_of(delivered(world))
-        assert wrong(audit(journal=write(journal, others))) == {"journal_knows_successes": [first]}
+        assert wrong(audit_with_journal(write(journal, others))) == {
+            "journal_knows_successes": [first]
+        }
 
     def test_an_id_that_we_do_not_know_is_found(self, world: World, journal: Path) -> None:
         sent = ids_of(delivered(world))
-        assert wrong(audit(journal=write(journal, [*sent, 10**9]))) == {
+        assert wrong(audit_with_journal(write(journal, [*sent, 10**9]))) == {
             "journal_knows_no_others": [10**9]
         }
 
@@ -716,13 +719,13 @@ class TestJournal:
         mailing = scene(world)
         failed, *_ = ids_of(mailing, status="fail")
         sent = ids_of(mailing, status="success")
-        assert wrong(audit(journal=write(journal, [*sent, failed]))) == {
+        assert wrong(audit_with_journal(write(journal, [*sent, failed]))) == {
             "accepted_is_success": [failed]
         }
 
     def test_a_message_that_was_delivered_twice_is_found(self, world: World, journal: Path) -> None:
         sent = ids_of(delivered(world))
-        assert wrong(audit(journal=write(journal, [*sent, sent[1]]))) == {
+        assert wrong(audit_with_journal(write(journal, [*sent, sent[1]]))) == {
             "delivered_once": [sent[1]]
         }
 
@@ -732,10 +735,10 @@ class TestJournal:
         mailing, other = delivered(world), delivered(world)
         sent, others = ids_of(mailing), ids_of(other)
         write(journal, [*sent, others[0], others[0], 10**9], repeated=others)
-        report = audit(mailing_id=mailing.pk, journal=journal)
+        report = audit_with_journal(journal, mailing_id=mailing.pk)
         assert wrong(report) == {}
         assert (report.notes["accepted"], report.notes["repeated"]) == (3, 0)
-        assert set(wrong(audit(journal=journal))) == {
+        assert set(wrong(audit_with_journal(journal))) == {
             "journal_knows_successes",
             "journal_knows_no_others",
             "delivered_once",
@@ -746,7 +749,7 @@ class TestJournal:
     ) -> None:
         sent = ids_of(delivered(world))
         write(journal, sent, tail=f"accepted\t{10**9}\t7999")
-        assert wrong(audit(journal=journal)) == {}
+        assert wrong(audit_with_journal(journal)) == {}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -776,7 +779,7 @@ class TestOneMoment:
             raise RuntimeError("on purpose")
 
         audit()
-        monkeypatch.setattr("mailings.audit._finding", fail)
+        monkeypatch.setattr("mailings.audit.finding", fail)
         with pytest.raises(RuntimeError):
             audit()
         world.make_mailing()

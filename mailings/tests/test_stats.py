@@ -26,7 +26,7 @@ from pytest_django import DjangoAssertNumQueries
 from clients.models import Client
 from clients.services import delete_client
 from mailings import services
-from mailings.audit import CHECKS, Books, everything_over_is_closed, leases_end, sent_in_time
+from mailings.audit import CHECKS, AuditScope, everything_over_is_closed, leases_end, sent_in_time
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
 from messages_app import services as messages
@@ -423,9 +423,9 @@ class Account(RuleBasedStateMachine):
     def the_books_are_in_order(self) -> None:
         """By all checks but those that need the clock of the machine."""
         mailings, sent = Mailing.objects.filter(pk=self.mailing.pk), Message.objects.order_by("pk")
-        books = Books(mailings, sent.filter(mailing__in=mailings), self.now)
+        scope = AuditScope(mailings, sent.filter(mailing__in=mailings), self.now)
         for check in set(CHECKS) - {sent_in_time, everything_over_is_closed, leases_end}:
-            assert not list(check(books)), check.__doc__
+            assert not list(check(scope)), check.__doc__
 
     @invariant()
     def a_closed_mailing_never_changes(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
-from clients.querysets import Filters, matching
+from clients.audience import Filters, matching
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, Message

@@ -1,13 +1,55 @@
-"""A mailing's filters: which clients it is for, and what may be written there."""
+"""The audience of a mailing: what its filters may say, and which clients they select.
+
+Filters are an object of known keys, each with a value or a list of values: values of one key are
+alternatives, keys add up, {} is everyone.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import Q
 
 from clients import tags
 from clients.tags import MAX_LENGTH
 from toolkit import time_zones
 
-KEYS = ("operator_code", "tag", "timezone")
-MAX_VALUES = 1000
+# Each key is a field of the client, and how it is called in a sentence.
+NAMES = {"operator_code": "operator", "tag": "tag", "timezone": "zone"}
+KEYS = tuple(NAMES)
+MAX_VALUES = 1000  # of one key
+
+Filters = Mapping[str, str | Sequence[str]]
+
+_TEXT = {"type": "string", "maxLength": MAX_LENGTH}
+_TEXTS = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MAX_VALUES}
+# Filters in OpenAPI.
+JSON_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {key: {"oneOf": [_TEXT, _TEXTS]} for key in KEYS},
+    "additionalProperties": False,
+}
+
+
+def matching(filters: Filters, prefix: str = "") -> Q:
+    """Return the condition that a client meets when a mailing's filters select it.
+
+    Values of one key are alternatives, keys add up, no keys select everyone. `prefix` is the
+    path to the client where the question is asked of something else ("client__").
+    """
+    # Never empty, because an empty condition vanishes from the other side of an "or".
+    condition = Q(**{f"{prefix}pk__isnull": False})
+    for field, value in filters.items():
+        values = [value] if isinstance(value, str) else value
+        condition &= Q(**{f"{prefix}{field}__in": values})
+    return condition
+
+
+def as_lists(filters: Filters) -> dict[str, list[str]]:
+    """Return filters with a list of values for each key."""
+    return {
+        key: [value] if isinstance(value, str) else list(value) for key, value in filters.items()
+    }
 
 
 def validate_filters(filters: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
+from mailing_manager_project.journal_audit import audit_with_journal
 from mailings.audit import Finding, Report, audit
 from mailings.models import Mailing
 from sandbox_sender.journal import JournalError
@@ -37,7 +38,10 @@ class Command(BaseCommand):
         try:
             if mailing is not None and not Mailing.objects.filter(pk=mailing).exists():
                 raise CommandError(f"There is no mailing {mailing}.", returncode=2)
-            report = audit(mailing_id=mailing, journal=options["journal"])
+            if journal := options["journal"]:
+                report = audit_with_journal(journal, mailing_id=mailing)
+            else:
+                report = audit(mailing_id=mailing)
         except DatabaseError as error:
             raise CommandError(f"The database does not answer. {error}", returncode=2) from None
         except (OSError, JournalError) as error:

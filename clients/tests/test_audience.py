@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clients.audience import KEYS, MAX_VALUES, validate_filters
 from clients.models import Client
 from clients.tags import MAX_LENGTH
-from mailings.filters import KEYS, MAX_VALUES, validate_filters
 from mailings.models import Mailing
 from messages_app.engine import planning
 from toolkit.sending_hours import Window

@@ -35,7 +35,7 @@ class CsvRows(Iterator[Row]):
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._bytes = _Counted(file)
+        self._bytes = ByteCounter(file)
         # Undecodable bytes pass as surrogates, so that they spoil their own row only. Lines end
         # the way of Unix, Windows or the old Mac.
         self._lines = _Lines(
@@ -64,7 +64,7 @@ class CsvRows(Iterator[Row]):
                 cells = [cell.strip() for cell in next(self._reader)]
             except (_UnreadableError, csv.Error) as error:
                 # Only the first line is given up: the next may be a good row.
-                self._lines.step_back()
+                self._lines.rewind_row()
                 return Row(line, [], _MISQUOTED if isinstance(error, csv.Error) else str(error))
             if any(cells):
                 return Row(line, cells)
@@ -99,7 +99,7 @@ class _Lines(Iterator[str]):
         self._row_size = 0
         return self._number + 1
 
-    def step_back(self) -> None:
+    def rewind_row(self) -> None:
         """Put back all lines of the row but its first."""
         put_back = self._row[1:]
         self._ahead.extendleft(reversed(put_back))
@@ -137,7 +137,7 @@ def _is_text(line: str) -> bool:
     return True
 
 
-class _Counted(io.RawIOBase):
+class ByteCounter(io.RawIOBase):
     """A file that knows how much of it was read, even where it cannot tell its position."""
 
     def __init__(self, file: BinaryIO) -> None:

@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from clients import phone_numbers
-from clients.csv_rows import CsvRows, Row
+from clients.imports.csv_rows import CsvRows, Row
 from clients.models import Client
 from toolkit import time_zones
 

@@ -1,0 +1,8 @@
+"""Importing clients from files: reading rows as people write them, and saving what is right.
+
+Files, rows and their problems; what a client may be is said by the model.
+"""
+
+from clients.imports.importing import ImportResult, import_clients
+
+__all__ = ["ImportResult", "import_clients"]

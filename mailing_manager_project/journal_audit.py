@@ -1,0 +1,48 @@
+"""The audit with the sandbox sender's journal: the one account that is not our own."""
+
+from functools import partial
+from pathlib import Path
+
+from mailings.audit import AuditScope, Report, audit, finding, ids_of
+from sandbox_sender.journal import read_journal
+
+
+def audit_with_journal(journal: Path, *, mailing_id: int | None = None) -> Report:
+    """Check the messages of one mailing or of all, also against what the sandbox accepted.
+
+    Raises:
+        FileNotFoundError, JournalError: the journal cannot be read.
+    """
+    return audit(mailing_id=mailing_id, compare=partial(_compare, journal, mailing_id is None))
+
+
+def _compare(path: Path, is_everything: bool, report: Report, scope: AuditScope) -> None:
+    """Compare both ways: what the sender accepted, and what we call a success."""
+    # Read after the moment: whatever was a success by then is in it.
+    journal = read_journal(path)
+    ours = set(ids_of(scope.messages))
+    sent = set(ids_of(scope.sent))
+    accepted = {pk for pk in journal.accepted if is_everything or pk in ours}
+    unfinished = set(ids_of(scope.messages.unfinished()))
+    unconfirmed = set(ids_of(scope.messages.unconfirmed()))
+    twice = (pk for pk in accepted if journal.accepted[pk] > 1)
+    report.findings += [
+        finding(
+            "journal_knows_successes", "Every success is in the sender's journal.", sent - accepted
+        ),
+        finding(
+            "journal_knows_no_others",
+            "Every message that the sender accepted is ours, unless its mailing was deleted since.",
+            accepted - ours,
+        ),
+        finding(
+            "accepted_is_success",
+            "What the sender accepted is a success, if it is not open or unconfirmed.",
+            (accepted & ours) - sent - unfinished - unconfirmed,
+        ),
+        finding("delivered_once", "The sender accepted nothing twice.", twice),
+    ]
+    report.notes["accepted"] = len(accepted)
+    report.notes["repeated"] = sum(journal.repeated[pk] for pk in accepted)
+    report.notes["accepted_and_open"] = len(accepted & unfinished)
+    report.notes["accepted_and_unconfirmed"] = len(accepted & unconfirmed)
