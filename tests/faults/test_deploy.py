@@ -20,24 +20,24 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     mailings, number = size(6, 20), size(3_000, 10_000)
     old = tmp_path / "old"
     _check_out(f"{_git(LAST_MIGRATION)}^", old)
-    site = build()
-    site.sandbox.set_faults(latency=0.02, jitter=0.01)
-    site.add_clients(number, groups=mailings)
-    site.start()
+    installation = build()
+    installation.sandbox.set_faults(latency=0.02, jitter=0.01)
+    installation.add_clients(number, groups=mailings)
+    installation.start()
     for name in WORKERS:
-        site.keeper.keep(site.keeper.program(name), f"old {name}", code=old)
-        site.keeper.end(name)
+        installation.keeper.keep(installation.keeper.program(name), f"old {name}", code=old)
+        installation.keeper.end(name)
     for mailing in range(mailings):
-        site.send_group(mailing, number // mailings)
+        installation.send_group(mailing, number // mailings)
         if mailing == mailings // 3:
             for name in WORKERS:
-                site.keeper.keep(site.keeper.program(name))
+                installation.keeper.keep(installation.keeper.program(name))
         if mailing == 2 * mailings // 3:
             for name in WORKERS:
-                site.keeper.end(f"old {name}")
-    site.figures["mailings"] = mailings
-    site.finish_sending(number)
-    assert site.figures["dropped"] == 0
+                installation.keeper.end(f"old {name}")
+    installation.figures["mailings"] = mailings
+    installation.finish_sending(number)
+    assert installation.figures["dropped"] == 0
 
 
 def _check_out(commit: str, folder: Path) -> None:

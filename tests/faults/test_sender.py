@@ -20,70 +20,70 @@ MISBEHAVIOURS: dict[str, dict[str, float]] = {
 def test_an_outage_of_the_sender_delays_and_loses_nothing(build: Build, fault: str) -> None:
     """The sender answers 503, or refuses connections, for many times the repeat timeout."""
     outage, number = size(15, 120), size(1_000, 10_000)
-    site = build()
-    site.sandbox.set_faults(latency=0.05)
-    site.add_clients(number)
-    site.start()
-    site.send_group(0, number // 2)
-    site.sandbox.set_faults(**{fault: True if fault == "outage" else 1})
-    before = site.sandbox.stats()["rejected"]
+    installation = build()
+    installation.sandbox.set_faults(latency=0.05)
+    installation.add_clients(number)
+    installation.start()
+    installation.send_group(0, number // 2)
+    installation.sandbox.set_faults(**{fault: True if fault == "outage" else 1})
+    before = installation.sandbox.stats()["rejected"]
     time.sleep(outage)
-    site.figures |= {
+    installation.figures |= {
         "outage, s": outage,
-        "refused meanwhile": site.sandbox.stats()["rejected"] - before,
+        "refused meanwhile": installation.sandbox.stats()["rejected"] - before,
     }
-    site.sandbox.set_faults()
-    site.finish_sending(number)
+    installation.sandbox.set_faults()
+    installation.finish_sending(number)
 
 
 @pytest.mark.parametrize("kind", MISBEHAVIOURS)
 def test_a_sender_that_misbehaves_gets_every_message_once(build: Build, kind: str) -> None:
     """A part of the requests hangs, is cut, or is answered with nonsense."""
     number = size(1_000, 10_000)
-    site = build()
-    site.sandbox.set_faults(latency=0.01, seed=1, **MISBEHAVIOURS[kind])
-    site.add_clients(number)
-    site.start(MESSAGE_SENDER_CONCURRENCY=50)
-    site.rest.create_mailing()
+    installation = build()
+    installation.sandbox.set_faults(latency=0.01, seed=1, **MISBEHAVIOURS[kind])
+    installation.add_clients(number)
+    installation.start(MESSAGE_SENDER_CONCURRENCY=50)
+    installation.rest.create_mailing()
     # To the last message it would take as many rounds as the dice want.
-    site.wait_for_sent(number * 19 // 20)
-    site.figures |= site.sandbox.stats()["faults"]
-    site.sandbox.set_faults()
-    site.finish_sending(number)
+    installation.wait_for_sent(number * 19 // 20)
+    installation.figures |= installation.sandbox.stats()["faults"]
+    installation.sandbox.set_faults()
+    installation.finish_sending(number)
 
 
 def test_nothing_is_sent_again_before_the_time_that_the_sender_names(build: Build) -> None:
     """429 to everything, with a Retry-After beyond the repeat timeout."""
     wait, number = size(20, 60), size(500, 5_000)
-    site = build()
-    site.sandbox.set_faults(throttled=1, retry_after=wait)
-    site.add_clients(number)
-    site.start()
-    site.rest.create_mailing()
-    site.wait_for(lambda: site.sandbox.stats()["rejected"] > 0)
+    installation = build()
+    installation.sandbox.set_faults(throttled=1, retry_after=wait)
+    installation.add_clients(number)
+    installation.start()
+    installation.rest.create_mailing()
+    installation.wait_for(lambda: installation.sandbox.stats()["rejected"] > 0)
     time.sleep(wait - 2)
-    rejected = site.sandbox.stats()["rejected"]
-    site.figures |= {"Retry-After, s": wait, "429s": rejected}
+    rejected = installation.sandbox.stats()["rejected"]
+    installation.figures |= {"Retry-After, s": wait, "429s": rejected}
     # Nobody was asked for twice, so there are no more refusals than messages.
     assert rejected <= number
-    site.sandbox.set_faults()
-    site.finish_sending(number)
+    installation.sandbox.set_faults()
+    installation.finish_sending(number)
 
 
 def test_a_token_put_right_sends_everything(build: Build) -> None:
     """The sender takes our token for wrong for a while; no message is to blame."""
     number = size(1_000, 10_000)
-    site = build()
-    site.sandbox.set_faults(latency=0.05)
-    site.add_clients(number)
-    site.start()
-    site.send_group(0, number // 2)
-    site.sandbox.set_faults(token_revoked=True)
-    site.wait_for(lambda: site.sandbox.stats()["statuses"].get("401", 0) > 0)
+    installation = build()
+    installation.sandbox.set_faults(latency=0.05)
+    installation.add_clients(number)
+    installation.start()
+    installation.send_group(0, number // 2)
+    installation.sandbox.set_faults(token_revoked=True)
+    installation.wait_for(lambda: installation.sandbox.stats()["statuses"].get("401", 0) > 0)
     time.sleep(size(5, 60))
-    refused = site.sandbox.stats()["statuses"]["401"]
-    site.figures["401s"] = refused
-    assert site.count("status = 'fail'") == 0
+    refused = installation.sandbox.stats()["statuses"]["401"]
+    installation.figures["401s"] = refused
+    assert installation.count("status = 'fail'") == 0
     assert refused < number / 4, "The breaker stayed shut."
-    site.sandbox.set_faults()
-    site.finish_sending(number)
+    installation.sandbox.set_faults()
+    installation.finish_sending(number)

@@ -20,12 +20,12 @@ def test_nobody_ever_finds_sqlite_locked(build: Build) -> None:
     """Four sending processes, the planner and four clients of the REST API write at once."""
     rounds, number = size(20, 100), size(8_000, 60_000)
     groups = WRITERS * rounds
-    site = build("sqlite")
-    site.add_clients(number, groups=groups)
-    site.start(senders=SENDERS)
+    installation = build("sqlite")
+    installation.add_clients(number, groups=groups)
+    installation.start(senders=SENDERS)
 
     def write(writer: int) -> list[requests.Response]:
-        api, dice = site.rest.another(), Random(f"{SEED} {writer}")
+        api, dice = installation.rest.another(), Random(f"{SEED} {writer}")
         return [
             answer
             for group in range(writer, groups, WRITERS)
@@ -34,11 +34,11 @@ def test_nobody_ever_finds_sqlite_locked(build: Build) -> None:
 
     with ThreadPoolExecutor(WRITERS) as pool:
         answers = [answer for each in pool.map(write, range(WRITERS)) for answer in each]
-    site.figures["REST writes"] = len(answers)
+    installation.figures["REST writes"] = len(answers)
     refusals = [f"{each.status_code} {each.text[:200]}" for each in answers if not each.ok]
     assert refusals == []
-    site.finish_sending(number)
-    assert "locked" not in site.log()
+    installation.finish_sending(number)
+    assert "locked" not in installation.log()
 
 
 def _write_a_round(api: RestApi, dice: Random, group: int) -> list[requests.Response]:

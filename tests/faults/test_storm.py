@@ -45,29 +45,29 @@ WHERE message.status = 'fail' AND mailing.status <> 'cancelled'
 def test_a_storm_passes_and_every_message_is_accounted_for(build: Build) -> None:
     """Kills, stops, crashes, cuts and orders of operators at random moments; then calm."""
     seconds, clients = size(60, 900), size(2_000, 10_000)
-    site = build()
-    site.sandbox.set_faults(latency=0.02, jitter=0.02)
-    site.add_clients(clients, groups=GROUPS)
-    site.start()
-    storm = _Storm(site)
+    installation = build()
+    installation.sandbox.set_faults(latency=0.02, jitter=0.02)
+    installation.add_clients(clients, groups=GROUPS)
+    installation.start()
+    storm = _Storm(installation)
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
         storm.strike()
-        time.sleep(site.dice.uniform(0.1, 2.0))
+        time.sleep(installation.dice.uniform(0.1, 2.0))
     storm.calm()
-    site.figures |= {"strikes": storm.strikes.total(), **storm.strikes}
-    site.wait_for(lambda: site.query(UNFINISHED) == [(0,)])
-    site.figures["messages"] = site.count()
-    assert site.query(GIVEN_UP) == []
-    site.check()
+    installation.figures |= {"strikes": storm.strikes.total(), **storm.strikes}
+    installation.wait_for(lambda: installation.query(UNFINISHED) == [(0,)])
+    installation.figures["messages"] = installation.count()
+    assert installation.query(GIVEN_UP) == []
+    installation.check()
 
 
 class _Storm:
     """What befalls an installation. Each strike is quick; what it began, another ends."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, installation: Site) -> None:
         self.strikes: Counter[str] = Counter()
-        self._site = site
+        self._installation = installation
         self._sleepers: list[psutil.Process] = []
         self._mailings: list[int] = []
         # A list may name a strike more than once: so much more often it comes.
@@ -88,75 +88,79 @@ class _Storm:
 
     def strike(self) -> None:
         """Let one thing happen, and end earlier stops."""
-        choice = self._site.dice.choice(self._choices)
+        choice = self._installation.dice.choice(self._choices)
         self.strikes[choice.__name__.replace("_", " ")] += 1
         choice()
 
     def calm(self) -> None:
         """Put everything right that does not put itself right."""
         self._wake()
-        self._site.sandbox.set_faults()
+        self._installation.sandbox.set_faults()
         for mailing in self._mailings:
-            self._site.wait_for(partial(self._order, mailing, "resume"))
+            self._installation.wait_for(partial(self._order, mailing, "resume"))
 
     def mailing_created(self) -> None:
-        group = self._site.dice.randrange(GROUPS)
+        group = self._installation.dice.randrange(GROUPS)
         with suppress(AssertionError, requests.ConnectionError):
-            self._site.rest.create_mailing(filters={"tag": f"group-{group}"})
+            self._installation.rest.create_mailing(filters={"tag": f"group-{group}"})
         # Also those whose answer was lost.
-        self._mailings = [pk for (pk,) in self._site.query("SELECT id FROM mailings_mailing")]
+        self._mailings = [
+            pk for (pk,) in self._installation.query("SELECT id FROM mailings_mailing")
+        ]
 
     def child_killed(self) -> None:
         self._wake()
-        self._site.kill_child(self._site.dice.choice(["messages", "mailings"]))
+        self._installation.kill_child(self._installation.dice.choice(["messages", "mailings"]))
 
     def worker_killed(self) -> None:
-        self._site.keeper.kill_tree(self._site.dice.choice(["messages", "mailings"]))
+        self._installation.keeper.kill_tree(
+            self._installation.dice.choice(["messages", "mailings"])
+        )
 
     def web_or_clock_killed(self) -> None:
-        self._site.keeper.kill_tree(self._site.dice.choice(["web", "beat"]))
+        self._installation.keeper.kill_tree(self._installation.dice.choice(["web", "beat"]))
 
     def process_stopped(self) -> None:
         self._wake()
-        if children := self._site.keeper.children("messages"):
-            sleeper = self._site.dice.choice(children)
+        if children := self._installation.keeper.children("messages"):
+            sleeper = self._installation.dice.choice(children)
             with suppress(psutil.NoSuchProcess):
                 sleeper.suspend()
                 self._sleepers.append(sleeper)
 
     def broker_killed(self) -> None:
-        self._site.kill_broker(self._site.dice.uniform(0, 3))
+        self._installation.kill_broker(self._installation.dice.uniform(0, 3))
 
     def broker_flushed(self) -> None:
-        self._site.flush_broker()
+        self._installation.flush_broker()
 
     def database_crashed(self) -> None:
-        self._site.crash_database(self._site.dice.uniform(0, 3))
+        self._installation.crash_database(self._installation.dice.uniform(0, 3))
 
     def sender_changed(self) -> None:
-        faults = self._site.dice.choice(SENDER_FAULTS)
-        self._site.sandbox.set_faults(latency=0.02, jitter=0.02, **faults)
+        faults = self._installation.dice.choice(SENDER_FAULTS)
+        self._installation.sandbox.set_faults(latency=0.02, jitter=0.02, **faults)
 
     def mailing_paused_or_resumed(self) -> None:
         if self._mailings:
-            verb = self._site.dice.choice(["pause", "resume"])
-            self._order(self._site.dice.choice(self._mailings), verb)
+            verb = self._installation.dice.choice(["pause", "resume"])
+            self._order(self._installation.dice.choice(self._mailings), verb)
 
     def mailing_cancelled(self) -> None:
         if self._mailings:
-            self._order(self._site.dice.choice(self._mailings), "cancel")
+            self._order(self._installation.dice.choice(self._mailings), "cancel")
 
     def tasks_repeated(self) -> None:
         for mailing in self._mailings[-5:]:
-            self._site.fire("start_mailing", mailing)
-            self._site.fire("send_message", mailing, queue="messages")
-        self._site.fire("start_mailing")
-        self._site.fire("finish_mailing")
+            self._installation.fire("start_mailing", mailing)
+            self._installation.fire("send_message", mailing, queue="messages")
+        self._installation.fire("start_mailing")
+        self._installation.fire("finish_mailing")
 
     def _order(self, mailing: int, verb: str) -> bool:
         """Give an order; tell whether it was understood: followed, or refused for good (409)."""
         with suppress(requests.ConnectionError):
-            answer = self._site.rest.request("POST", f"mailings/{mailing}/{verb}/")
+            answer = self._installation.rest.request("POST", f"mailings/{mailing}/{verb}/")
             return answer.status_code in (200, 409)
         return False
 
