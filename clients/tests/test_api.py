@@ -177,9 +177,9 @@ def test_what_is_not_told_in_a_patch_stays_as_it_is(api: APIClient) -> None:
 
 def test_what_is_read_only_may_be_sent_back_and_changes_nothing(api: APIClient) -> None:
     client = add(api).json()
-    told = {**client, "id": 5, "created_at": "2001-01-01T00:00:00Z", "updated_at": "never"}
+    payload = {**client, "id": 5, "created_at": "2001-01-01T00:00:00Z", "updated_at": "never"}
 
-    answer = api.put(f"{CLIENTS}{client['id']}/", told)
+    answer = api.put(f"{CLIENTS}{client['id']}/", payload)
 
     assert answer.status_code == 200
     assert answer.json() == {**client, "updated_at": answer.json()["updated_at"]}

@@ -114,11 +114,11 @@ def test_a_session_is_a_login_as_long_as_its_user_is_active(operator: User) -> N
 def test_a_session_changes_things_only_with_its_csrf_token(operator: User) -> None:
     browser = JsonClient(enforce_csrf_checks=True)
     browser.force_login(operator)
-    told = {"phone_number": "79991234567"}
+    payload = {"phone_number": "79991234567"}
     browser.cookies["csrftoken"] = "x" * 32
 
-    refused = browser.post(f"{API}clients/", told)
-    accepted = browser.post(f"{API}clients/", told, headers={"x-csrftoken": "x" * 32})
+    refused = browser.post(f"{API}clients/", payload)
+    accepted = browser.post(f"{API}clients/", payload, headers={"x-csrftoken": "x" * 32})
 
     assert refusal(refused) == (403, {None: "permission_denied"})
     assert accepted.status_code == 201

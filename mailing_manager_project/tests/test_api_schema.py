@@ -104,12 +104,12 @@ def test_every_error_has_an_example(operations: dict[str, dict[str, Any]]) -> No
 def test_lists_and_counts_tell_their_parameters(
     operations: dict[str, dict[str, Any]], path: str, parameters: set[str]
 ) -> None:
-    def told(path: str) -> set[str]:
+    def names(path: str) -> set[str]:
         return {parameter["name"] for parameter in operations[f"get {path}"]["parameters"]}
 
     pages = {"cursor", "page_size"}
-    assert told(path) == parameters | pages
-    assert told(f"{path}stats/") == parameters | (pages if path == "/mailings/" else set())
+    assert names(path) == parameters | pages
+    assert names(f"{path}stats/") == parameters | (pages if path == "/mailings/" else set())
 
 
 def test_everything_can_be_authorised_by_token_and_by_session(

@@ -22,7 +22,7 @@ from tests.servers import free_port
 from toolkit import publishing
 
 API = "/api/v1/"
-TOLD = {"phone_number": "79991234567"}
+PAYLOAD = {"phone_number": "79991234567"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -32,12 +32,12 @@ def test_whoever_is_second_with_a_number_is_told_to_try_again(
     create = ClientSerializer.create
 
     def create_late(serializer: ClientSerializer, validated_data: dict[str, Any]) -> Client:
-        Client.objects.create(**TOLD)
+        Client.objects.create(**PAYLOAD)
         return create(serializer, validated_data)
 
     monkeypatch.setattr(ClientSerializer, "create", create_late)
 
-    assert refusal(api.post(f"{API}clients/", TOLD)) == (409, {None: "conflict"})
+    assert refusal(api.post(f"{API}clients/", PAYLOAD)) == (409, {None: "conflict"})
     assert Client.objects.count() == 1
 
 
@@ -50,7 +50,7 @@ def test_of_many_who_save_one_number_at_once_one_succeeds(operator: User) -> Non
         api = JsonClient()
         api.force_authenticate(operator)
         barrier.wait()
-        statuses.append(api.post(f"{API}clients/", TOLD).status_code)
+        statuses.append(api.post(f"{API}clients/", PAYLOAD).status_code)
         connection.close()
 
     threads = [Thread(target=save) for _ in range(4)]
@@ -117,7 +117,7 @@ def no_database(
 def test_without_a_database_the_api_asks_for_patience(
     api: APIClient, method: str, path: str
 ) -> None:
-    answer = getattr(api, method)(f"{API}{path}", TOLD if path == "clients/" else {})
+    answer = getattr(api, method)(f"{API}{path}", PAYLOAD if path == "clients/" else {})
 
     assert refusal(answer) == (503, {None: "database_unavailable"})
 
@@ -191,7 +191,7 @@ def test_without_a_broker_all_is_saved_soon_and_the_log_says_what_waits(
     assert len(waiting) == 5
 
 
-def test_so_it_is_with_a_broker_that_takes_connections_and_says_nothing(
+def test_with_a_broker_that_says_nothing_all_is_saved_soon_too(
     write_all: Write, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

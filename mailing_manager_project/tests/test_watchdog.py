@@ -106,7 +106,7 @@ def test_whoever_shows_signs_of_life_is_left_alone(world: World, dog: Watchdog) 
     ("sign", "name"),
     [("beat", "beat"), ("start_mailing", "mailings"), ("send_message", "messages")],
 )
-def test_a_program_that_shows_none_is_started_anew_in_the_end(
+def test_a_program_that_shows_no_sign_of_life_is_started_anew_in_the_end(
     world: World, dog: Watchdog, sign: str, name: str
 ) -> None:
     world.show_signs(**{sign: STALE})
@@ -121,7 +121,9 @@ def test_a_slow_sender_makes_it_wait_longer_than_a_delivery_takes(settings: Sett
     assert stall_timeout() > lease_length() + timedelta(seconds=100)
 
 
-def test_so_is_one_that_never_showed_any(world: World, dog: Watchdog) -> None:
+def test_a_program_that_never_showed_a_sign_of_life_is_started_anew_too(
+    world: World, dog: Watchdog
+) -> None:
     assert world.watch(dog, LONG) == ["beat"]
     Heartbeat.objects.create(name="beat", at=clock.now())
     assert world.watch(dog, LONG) == ["mailings", "messages"]
@@ -188,7 +190,9 @@ def test_without_a_database_nobody_is_to_blame(
     assert world.watch(dog, LONG) == []
 
 
-def test_nor_when_its_connection_breaks(world: World, dog: Watchdog) -> None:
+def test_nobody_is_to_blame_when_the_connection_to_the_database_breaks(
+    world: World, dog: Watchdog
+) -> None:
     def fail(*arguments: Any) -> Any:
         raise InterfaceError("The connection is closed.")
 
@@ -206,13 +210,13 @@ def test_an_operator_may_switch_a_tick_off(world: World, dog: Watchdog, task: st
 
 
 @pytest.mark.parametrize("task", TICKS)
-def test_or_delete_it(world: World, dog: Watchdog, task: str) -> None:
+def test_an_operator_may_delete_a_tick(world: World, dog: Watchdog, task: str) -> None:
     PeriodicTask.objects.filter(name=task).delete()
     world.show_signs(**{task: STALE})
     assert world.watch(dog, LONG) == []
 
 
-def test_or_have_it_less_often(world: World, dog: Watchdog) -> None:
+def test_an_operator_may_have_a_tick_less_often(world: World, dog: Watchdog) -> None:
     rare = IntervalSchedule.objects.create(every=5, period="minutes")
     PeriodicTask.objects.filter(name="start_mailing").update(interval=rare)
     hourly = CrontabSchedule.objects.create(minute="0")
@@ -221,7 +225,7 @@ def test_or_have_it_less_often(world: World, dog: Watchdog) -> None:
     assert world.watch(dog, LONG) == []
 
 
-def test_or_give_it_another_name(world: World, dog: Watchdog) -> None:
+def test_an_operator_may_give_a_tick_another_name(world: World, dog: Watchdog) -> None:
     PeriodicTask.objects.filter(name="send_message").update(name="every five seconds")
     world.show_signs(send_message=STALE)
     assert world.watch(dog, LONG) == ["messages"]

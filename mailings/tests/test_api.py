@@ -20,21 +20,23 @@ OVER = ("finished", "cancelled")
 
 
 @pytest.fixture
-def told(now: datetime) -> dict[str, Any]:
-    """Return what is told of a new mailing."""
+def payload(now: datetime) -> dict[str, Any]:
+    """Return what a new mailing is created from."""
     return {"start_time": iso(now + HOUR), "stop_time": iso(now + 2 * HOUR), "text": "Hello"}
 
 
-def test_a_mailing_has_exactly_the_documented_fields(api: APIClient, told: dict[str, Any]) -> None:
+def test_a_mailing_has_exactly_the_documented_fields(
+    api: APIClient, payload: dict[str, Any]
+) -> None:
     filters = {"operator_code": ["999", "926"], "tag": "vip"}
 
-    answer = api.post(MAILINGS, {**told, "filters": filters})
+    answer = api.post(MAILINGS, {**payload, "filters": filters})
 
     mailing = Mailing.objects.get()
     assert answer.status_code == 201
     assert answer.json() == {
         "id": mailing.pk,
-        **told,
+        **payload,
         "window_start": None,
         "window_end": None,
         "filters": filters,
@@ -46,23 +48,23 @@ def test_a_mailing_has_exactly_the_documented_fields(api: APIClient, told: dict[
     assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
 
 
-def test_a_mailing_without_filters_is_for_everyone(api: APIClient, told: dict[str, Any]) -> None:
-    assert api.post(MAILINGS, told).json()["filters"] == {}
+def test_a_mailing_without_filters_is_for_everyone(api: APIClient, payload: dict[str, Any]) -> None:
+    assert api.post(MAILINGS, payload).json()["filters"] == {}
 
 
 def test_a_misspelt_filters_is_refused_instead_of_sending_to_everyone(
-    api: APIClient, told: dict[str, Any]
+    api: APIClient, payload: dict[str, Any]
 ) -> None:
-    answer = api.post(MAILINGS, {**told, "filter": {"tag": "vip"}})
+    answer = api.post(MAILINGS, {**payload, "filter": {"tag": "vip"}})
 
     assert refusal(answer) == (400, {"filter": "unknown_field"})
     assert not Mailing.objects.exists()
 
 
 def test_a_status_is_never_set_from_outside(
-    api: APIClient, told: dict[str, Any], make_mailing: Callable[..., Mailing]
+    api: APIClient, payload: dict[str, Any], make_mailing: Callable[..., Mailing]
 ) -> None:
-    created = api.post(MAILINGS, {**told, "status": "finished"}).json()
+    created = api.post(MAILINGS, {**payload, "status": "finished"}).json()
     mailing = make_mailing(status="paused")
     patched = api.patch(f"{MAILINGS}{mailing.pk}/", {"status": "running"}).json()
 
@@ -70,14 +72,14 @@ def test_a_status_is_never_set_from_outside(
 
 
 def test_a_replaced_mailing_has_no_filters_left_that_were_not_told(
-    api: APIClient, told: dict[str, Any], make_mailing: Callable[..., Mailing], now: datetime
+    api: APIClient, payload: dict[str, Any], make_mailing: Callable[..., Mailing], now: datetime
 ) -> None:
     mailing = make_mailing(filters={"tag": "vip"}, status="scheduled", start_time=now + HOUR / 2)
 
-    answer = api.put(f"{MAILINGS}{mailing.pk}/", told)
+    answer = api.put(f"{MAILINGS}{mailing.pk}/", payload)
 
     assert answer.status_code == 200
-    assert {**answer.json(), **told, "filters": {}} == answer.json()
+    assert {**answer.json(), **payload, "filters": {}} == answer.json()
 
 
 def test_one_end_of_a_window_can_be_moved_alone(
@@ -93,14 +95,14 @@ def test_one_end_of_a_window_can_be_moved_alone(
 
 
 def test_a_window_stays_in_a_change_of_something_else_and_goes_in_a_replacement(
-    api: APIClient, make_mailing: Callable[..., Mailing], told: dict[str, Any], now: datetime
+    api: APIClient, make_mailing: Callable[..., Mailing], payload: dict[str, Any], now: datetime
 ) -> None:
     mailing = make_mailing(
         window_start="09:00", window_end="21:00", status="scheduled", start_time=now + HOUR / 2
     )
 
     patched = api.patch(f"{MAILINGS}{mailing.pk}/", {"text": "New"}).json()
-    replaced = api.put(f"{MAILINGS}{mailing.pk}/", told).json()
+    replaced = api.put(f"{MAILINGS}{mailing.pk}/", payload).json()
 
     assert (patched["window_start"], patched["window_end"]) == ("09:00:00", "21:00:00")
     assert (replaced["window_start"], replaced["window_end"]) == (None, None)
@@ -128,13 +130,13 @@ def test_an_edit_of_a_running_mailing_applies_to_what_is_not_sent_yet(
 def test_a_mailing_that_is_over_cannot_be_edited(
     api: APIClient,
     make_mailing: Callable[..., Mailing],
-    told: dict[str, Any],
+    payload: dict[str, Any],
     status: str,
     method: str,
 ) -> None:
     mailing = make_mailing(status=status)
 
-    answer = getattr(api, method)(f"{MAILINGS}{mailing.pk}/", {**told, "text": "New"})
+    answer = getattr(api, method)(f"{MAILINGS}{mailing.pk}/", {**payload, "text": "New"})
 
     assert refusal(answer) == (409, {None: f"mailing_{status}"})
     mailing.refresh_from_db()
@@ -208,9 +210,9 @@ def test_what_is_over_cannot_be_paused_resumed_or_cancelled(
 
 
 def test_a_mailing_paused_before_its_start_waits_again_when_it_is_resumed(
-    api: APIClient, told: dict[str, Any]
+    api: APIClient, payload: dict[str, Any]
 ) -> None:
-    pk = api.post(MAILINGS, told).json()["id"]
+    pk = api.post(MAILINGS, payload).json()["id"]
 
     api.post(f"{MAILINGS}{pk}/pause/")
 

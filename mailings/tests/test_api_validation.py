@@ -12,7 +12,11 @@ from tests.rest import iso, refusal
 
 MAILINGS = "/api/v1/mailings/"
 HOUR = timedelta(hours=1)
-TOLD = {"start_time": "2130-01-31T09:00:00Z", "stop_time": "2131-01-31T09:00:00Z", "text": "Hello"}
+PAYLOAD = {
+    "start_time": "2130-01-31T09:00:00Z",
+    "stop_time": "2131-01-31T09:00:00Z",
+    "text": "Hello",
+}
 MB5 = 5_000_000  # characters
 
 
@@ -44,27 +48,27 @@ MB5 = 5_000_000  # characters
 def test_a_time_is_a_moment_with_its_offset_from_utc(
     api: APIClient, field: str, junk: Any, code: str
 ) -> None:
-    assert refusal(api.post(MAILINGS, {**TOLD, field: junk})) == (400, {field: code})
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, field: junk})) == (400, {field: code})
 
 
 def test_any_offset_from_utc_is_fine(api: APIClient) -> None:
-    answer = api.post(MAILINGS, {**TOLD, "start_time": "2130-01-31T12:00:00+03:00"})
+    answer = api.post(MAILINGS, {**PAYLOAD, "start_time": "2130-01-31T12:00:00+03:00"})
 
-    assert answer.json()["start_time"] == TOLD["start_time"]
+    assert answer.json()["start_time"] == PAYLOAD["start_time"]
 
 
 def test_a_mailing_may_last_from_the_first_year_to_the_last(api: APIClient) -> None:
     always = {"start_time": "0001-01-01T00:00:00Z", "stop_time": "9999-12-31T23:59:59.999999Z"}
 
-    answer = api.post(MAILINGS, {**TOLD, **always})
+    answer = api.post(MAILINGS, {**PAYLOAD, **always})
 
     assert answer.status_code == 201
     assert {**answer.json(), **always} == api.get(f"{MAILINGS}{answer.json()['id']}/").json()
 
 
-@pytest.mark.parametrize("stop_time", [TOLD["start_time"], "2129-01-31T09:00:00Z"])
+@pytest.mark.parametrize("stop_time", [PAYLOAD["start_time"], "2129-01-31T09:00:00Z"])
 def test_a_mailing_stops_after_it_starts(api: APIClient, stop_time: str) -> None:
-    answer = api.post(MAILINGS, {**TOLD, "stop_time": stop_time})
+    answer = api.post(MAILINGS, {**PAYLOAD, "stop_time": stop_time})
 
     assert refusal(answer) == (400, {"stop_time": "stop_before_start"})
 
@@ -72,7 +76,10 @@ def test_a_mailing_stops_after_it_starts(api: APIClient, stop_time: str) -> None
 def test_a_new_mailing_stops_in_the_future(api: APIClient, now: datetime) -> None:
     past = {"start_time": iso(now - 2 * HOUR), "stop_time": iso(now - HOUR)}
 
-    assert refusal(api.post(MAILINGS, {**TOLD, **past})) == (400, {"stop_time": "stop_in_the_past"})
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, **past})) == (
+        400,
+        {"stop_time": "stop_in_the_past"},
+    )
 
 
 def test_neither_time_can_be_moved_past_the_other_alone(
@@ -105,9 +112,9 @@ def test_a_started_mailing_can_be_replaced_with_its_start_sent_back(
     api: APIClient, make_mailing: Callable[..., Mailing]
 ) -> None:
     mailing = make_mailing()
-    told = api.get(f"{MAILINGS}{mailing.pk}/").json()
+    shown = api.get(f"{MAILINGS}{mailing.pk}/").json()
 
-    answer = api.put(f"{MAILINGS}{mailing.pk}/", {**told, "text": "New"})
+    answer = api.put(f"{MAILINGS}{mailing.pk}/", {**shown, "text": "New"})
 
     assert answer.status_code == 200
     assert answer.json()["text"] == "New"
@@ -128,7 +135,7 @@ def test_a_window_s_ends_are_local_times_without_an_offset(
 ) -> None:
     window = {"window_start": "10:00", "window_end": "21:00", field: junk}
 
-    assert refusal(api.post(MAILINGS, {**TOLD, **window})) == (400, {field: "invalid"})
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, **window})) == (400, {field: "invalid"})
 
 
 @pytest.mark.parametrize(
@@ -143,11 +150,11 @@ def test_a_window_s_ends_are_local_times_without_an_offset(
 def test_a_window_answers_as_it_can_be_sent_back(
     api: APIClient, start: str | None, end: str | None, answered: tuple[str | None, str | None]
 ) -> None:
-    told = api.post(MAILINGS, {**TOLD, "window_start": start, "window_end": end}).json()
+    created = api.post(MAILINGS, {**PAYLOAD, "window_start": start, "window_end": end}).json()
 
-    again = api.put(f"{MAILINGS}{told['id']}/", told).json()
+    again = api.put(f"{MAILINGS}{created['id']}/", created).json()
 
-    for answer in (told, again):
+    for answer in (created, again):
         assert (answer["window_start"], answer["window_end"]) == answered
 
 
@@ -163,7 +170,7 @@ def test_a_window_answers_as_it_can_be_sent_back(
 def test_half_a_window_and_one_that_is_never_open_are_refused(
     api: APIClient, window: dict[str, Any], errors: dict[str, str]
 ) -> None:
-    assert refusal(api.post(MAILINGS, {**TOLD, **window})) == (400, errors)
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, **window})) == (400, errors)
     assert not Mailing.objects.exists()
 
 
@@ -206,12 +213,12 @@ def test_one_end_of_a_window_cannot_be_changed_into_nonsense_alone(
     ],
 )
 def test_a_text_is_something_to_read(api: APIClient, junk: Any, code: str) -> None:
-    assert refusal(api.post(MAILINGS, {**TOLD, "text": junk})) == (400, {"text": code})
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, "text": junk})) == (400, {"text": code})
 
 
 @pytest.mark.parametrize("text", ["x" * 4096, "Привет 👋", "100 % {sure} %s \\u0000"])
 def test_a_text_is_stored_as_it_is_written(api: APIClient, text: str) -> None:
-    assert api.post(MAILINGS, {**TOLD, "text": text}).json()["text"] == text
+    assert api.post(MAILINGS, {**PAYLOAD, "text": text}).json()["text"] == text
 
 
 @pytest.mark.parametrize(
@@ -225,7 +232,7 @@ def test_a_text_is_stored_as_it_is_written(api: APIClient, text: str) -> None:
     ],
 )
 def test_filters_are_stored_as_they_are_written(api: APIClient, filters: Any) -> None:
-    assert api.post(MAILINGS, {**TOLD, "filters": filters}).json()["filters"] == filters
+    assert api.post(MAILINGS, {**PAYLOAD, "filters": filters}).json()["filters"] == filters
 
 
 @pytest.mark.parametrize(
@@ -245,13 +252,13 @@ def test_filters_are_stored_as_they_are_written(api: APIClient, filters: Any) ->
     ],
 )
 def test_filters_are_known_keys_with_a_text_or_texts_each(api: APIClient, junk: Any) -> None:
-    answer = api.post(MAILINGS, {**TOLD, "filters": junk})
+    answer = api.post(MAILINGS, {**PAYLOAD, "filters": junk})
 
     assert refusal(answer) == (400, {"filters": "invalid_filters"})
 
 
 def test_filters_are_not_null(api: APIClient) -> None:
-    assert refusal(api.post(MAILINGS, {**TOLD, "filters": None})) == (400, {"filters": "null"})
+    assert refusal(api.post(MAILINGS, {**PAYLOAD, "filters": None})) == (400, {"filters": "null"})
 
 
 @pytest.mark.parametrize(
@@ -259,7 +266,7 @@ def test_filters_are_not_null(api: APIClient) -> None:
     [({"tags": "vip"}, "'tags'"), ({"timezone": "America"}, "'America'"), ({"tag": []}, "'tag'")],
 )
 def test_the_refusal_of_filters_names_the_key(api: APIClient, junk: Any, named: str) -> None:
-    (error,) = api.post(MAILINGS, {**TOLD, "filters": junk}).json()["errors"]
+    (error,) = api.post(MAILINGS, {**PAYLOAD, "filters": junk}).json()["errors"]
 
     assert named in error["detail"]
 

@@ -404,13 +404,15 @@ def wrong(report: Report) -> dict[str, list[int]]:
 
 class TestGoodBooks:
     @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-    def test_nothing_is_wrong(self, world: World, scene: Callable[[World], Mailing]) -> None:
+    def test_nothing_is_wrong_in_a_scene_by_itself(
+        self, world: World, scene: Callable[[World], Mailing]
+    ) -> None:
         mailing = scene(world)
         assert outcomes(mailing) == SCENES[scene]
         assert wrong(audit()) == {}
         assert wrong(audit(mailing_id=mailing.pk)) == {}
 
-    def test_nor_in_all_of_them_together(self, world: World) -> None:
+    def test_nothing_is_wrong_in_all_scenes_together(self, world: World) -> None:
         for scene in SCENES:
             scene(world)
         report = audit()
@@ -587,7 +589,7 @@ class TestWrongBooks:
     def test_every_check_is_tested(self) -> None:
         assert list(WRONGS) == [check.__name__ for check in CHECKS]
 
-    def test_of_many_the_first_are_named(self, world: World) -> None:
+    def test_of_many_wrongs_the_first_are_named(self, world: World) -> None:
         mailing = world.plan(12)
         world.deliver(mailing)
         Message.objects.filter(mailing=mailing).update(sent_at=None)
@@ -729,7 +731,7 @@ class TestJournal:
             "delivered_once": [sent[1]]
         }
 
-    def test_of_one_mailing_the_others_lines_are_passed_over(
+    def test_an_audit_of_one_mailing_passes_over_the_lines_of_others(
         self, world: World, journal: Path
     ) -> None:
         mailing, other = delivered(world), delivered(world)
@@ -823,7 +825,7 @@ class TestCommand:
         (line,) = [each for each in out.getvalue().splitlines() if each.startswith("WRONG")]
         assert line.endswith(f" Not so for 1: {pk}.")
 
-    def test_that_there_are_more_is_said(self) -> None:
+    def test_that_there_are_more_wrongs_is_said(self) -> None:
         finding = Finding("it", "It is so.", 12345, [1, 2, 3])
         assert Command(no_color=True)._line(finding) == (
             "WRONG  It is so. Not so for 12,345: 1, 2, 3, …."
@@ -854,16 +856,18 @@ class TestCommand:
     def test_a_mailing_that_is_not_there_cannot_be_checked(self, number: int) -> None:
         assert refusal("--mailing", number) == (2, f"There is no mailing {number}.")
 
-    def test_nor_can_a_journal_that_is_not_there(self, journal: Path) -> None:
+    def test_a_journal_that_is_not_there_cannot_be_compared(self, journal: Path) -> None:
         code, words = refusal("--journal", journal)
         assert (code, str(journal) in words) == (2, True)
         assert words.startswith("The journal cannot be read.")
 
-    def test_nor_one_that_is_a_folder(self, tmp_path: Path) -> None:
+    def test_a_journal_that_is_a_folder_cannot_be_compared(self, tmp_path: Path) -> None:
         assert refusal("--journal", tmp_path)[0] == 2
 
     @pytest.mark.parametrize("content", ["Dear diary\n", "accepted\tx\t7999\t1\n", "\n", "\0\n"])
-    def test_nor_one_that_is_something_else(self, journal: Path, content: str) -> None:
+    def test_a_journal_that_is_something_else_cannot_be_compared(
+        self, journal: Path, content: str
+    ) -> None:
         journal.write_text(content)
         code, words = refusal("--journal", journal)
         assert code == 2

@@ -227,7 +227,7 @@ class TestRing:
         assert queued() == [("send_message", mailing.pk, lane) for lane in (0, 1, 2)]
 
     @pytest.mark.django_db(transaction=True)
-    def test_so_do_ten_rings_at_once(
+    def test_ten_rings_at_once_queue_one_task_a_process(
         self, mailing: "Mailing", queued: Queued, at_once: AtOnce
     ) -> None:
         at_once(*[partial(ring, mailing.pk)] * 10)
@@ -293,14 +293,16 @@ class TestTick:
         assert queued() == []
 
     @pytest.mark.parametrize("status", ["scheduled", "paused", "finished", "cancelled"])
-    def test_not_for_a_mailing_that_does_not_run(
+    def test_it_does_not_ring_for_a_mailing_that_does_not_run(
         self, mailing: "Mailing", queued: Queued, status: str
     ) -> None:
         type(mailing).objects.update(status=status)
         send_message()
         assert queued() == []
 
-    def test_not_while_sending_is_blocked(self, mailing: "Mailing", queued: Queued) -> None:
+    def test_it_does_not_ring_while_sending_is_blocked(
+        self, mailing: "Mailing", queued: Queued
+    ) -> None:
         control.change(is_paused=True)
         send_message()
         assert (queued(), lanes()) == ([], [])

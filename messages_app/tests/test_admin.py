@@ -63,7 +63,7 @@ def found(browser: Browser, query: str) -> set[int]:
 
 
 class TestAdding:
-    def test_a_client_by_hand_sends_at_once(
+    def test_adding_a_client_by_hand_sends_at_once(
         self,
         admin_client: Browser,
         make_clients: MakeClients,
@@ -82,7 +82,7 @@ class TestAdding:
         assert message.phone_number == client.phone_number
         assert ("send_message", mailing.pk, 0) in queued()
 
-    def test_the_same_client_twice_is_refused(
+    def test_adding_the_same_client_twice_is_refused(
         self, admin_client: Browser, make_message: MakeMessage
     ) -> None:
         message = make_message()
@@ -91,7 +91,7 @@ class TestAdding:
         )
         assert "This client already has a message of this mailing." in page.content.decode()
 
-    def test_to_a_mailing_whose_time_is_over_is_refused_in_words(
+    def test_adding_to_a_mailing_whose_time_is_over_is_refused_in_words(
         self,
         admin_client: Browser,
         make_clients: MakeClients,
@@ -292,7 +292,7 @@ class TestPage:
         assert Message.objects.get().status == Status.PENDING
 
     @pytest.mark.parametrize(
-        ("fields", "told"),
+        ("fields", "words"),
         [
             ({}, "Not sent yet. It is due at 2030-01-01 00:00:00 UTC."),
             ({"leased": 1}, "On its way to the sender."),
@@ -306,13 +306,13 @@ class TestPage:
         ],
     )
     def test_says_what_became_of_it_and_what_comes_next(
-        self, fields: dict[str, Any], told: str
+        self, fields: dict[str, Any], words: str
     ) -> None:
         at = datetime.fromisoformat("2030-01-01T00:00:00Z")
         leased = fields.pop("leased", None)
         until = leased and at + timedelta(seconds=leased)
         message = Message(**{"next_attempt_at": at, "sent_at": at, "lease_until": until, **fields})
-        assert describe(message, at) == told
+        assert describe(message, at) == words
 
 
 class TestRights:

@@ -85,7 +85,7 @@ class TestLog:
         message = make_message(status="success", next_attempt_at=None, attempts=1)
         assert "Outcome" not in page_of(admin_client, message)
 
-    def test_of_hundreds_of_attempts_shows_the_last(
+    def test_the_log_of_hundreds_of_attempts_shows_the_last(
         self, admin_client: Browser, make_message: Make
     ) -> None:
         message = make_message(attempts=ATTEMPTS_SHOWN + 1)
@@ -189,7 +189,7 @@ class TestErrorCodeFilter:
 
 class TestInWords:
     @pytest.mark.parametrize(
-        ("code", "told"),
+        ("code", "words"),
         [
             ("unconfirmed", "Nobody knows whether it arrived, so it is not sent again by itself."),
             ("expired", "Never sent: the stop time came first."),
@@ -201,10 +201,10 @@ class TestInWords:
         ],
     )
     def test_the_end_of_a_message_says_why_and_what_can_be_done(
-        self, code: str, told: str, now: datetime
+        self, code: str, words: str, now: datetime
     ) -> None:
         assert describe(Message(status="fail", error_code=code, error="Busy."), now).startswith(
-            told
+            words
         )
 
     def test_a_message_that_is_repeated_may_have_arrived(self, now: datetime) -> None:

@@ -38,7 +38,7 @@ def opened() -> SendingControl:
     return SendingControl.objects.get()
 
 
-def told(browser: Browser, address: str) -> str:
+def html_of(browser: Browser, address: str) -> str:
     response = browser.get(address)
     assert response.status_code == 200
     return response.content.decode()
@@ -59,7 +59,7 @@ class TestPage:
     def test_is_the_only_one(self, admin_client: Browser) -> None:
         assert admin_client.get(f"{ROOM}add/").status_code == 403
         assert admin_client.post(f"{ROOM}1/delete/", {"post": "yes"}).status_code == 403
-        assert "Delete" not in told(admin_client, PAGE)
+        assert "Delete" not in html_of(admin_client, PAGE)
         assert SendingControl.objects.count() == 1
 
     def test_sets_pause_and_rate_lets_go_out_what_may_and_remembers_who_did_it(
@@ -99,24 +99,24 @@ class TestPage:
         assert not SendingControl.objects.get().is_paused
 
     def test_says_how_fast_messages_go_out(self, admin_client: Browser, settings: Settings) -> None:
-        assert "go out as fast as the sender takes them" in told(admin_client, PAGE)
+        assert "go out as fast as the sender takes them" in html_of(admin_client, PAGE)
         settings.MESSAGE_SENDER_RATE = 20
         SendingControl.objects.update(rate=50)
-        assert "go out at most 20 a second" in told(admin_client, PAGE)
+        assert "go out at most 20 a second" in html_of(admin_client, PAGE)
 
     def test_leads_to_the_unconfirmed_messages_where_they_wait_for_a_decision(
         self, admin_client: Browser, settings: Settings
     ) -> None:
         link = "message/?status__exact=fail&amp;error_code=unconfirmed"
-        assert link not in told(admin_client, PAGE)
+        assert link not in html_of(admin_client, PAGE)
         settings.MESSAGE_SENDER_IDEMPOTENT = False
-        assert link in told(admin_client, PAGE)
+        assert link in html_of(admin_client, PAGE)
 
     def test_keeps_its_panel_up_to_date(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
-        assert 'hx-get="/admin/messages_app/sendingcontrol/panel/"' in told(admin_client, PAGE)
-        panel = told(admin_client, f"{ROOM}panel/")
+        assert 'hx-get="/admin/messages_app/sendingcontrol/panel/"' in html_of(admin_client, PAGE)
+        panel = html_of(admin_client, f"{ROOM}panel/")
         assert "20 failed attempts in a row." in panel
         assert f"The next try is at {opened.probe_at:%Y-%m-%d %H:%M:%S} UTC." in panel
         assert "<html" not in panel
@@ -126,9 +126,9 @@ class TestTryingTheSender:
     def test_is_a_button_while_the_breaker_is_open(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
-        assert "Try the sender now" in told(admin_client, PAGE)
+        assert "Try the sender now" in html_of(admin_client, PAGE)
         SendingControl.objects.update(opened_at=None, probe_at=None)
-        assert "Try the sender now" not in told(admin_client, PAGE)
+        assert "Try the sender now" not in html_of(admin_client, PAGE)
 
     def test_brings_the_next_probe_forward(
         self,
@@ -162,16 +162,16 @@ class TestBanner:
     def test_says_on_every_page_that_sending_is_paused(
         self, address: str, admin_client: Browser
     ) -> None:
-        assert 'role="alert"' not in told(admin_client, address)
+        assert 'role="alert"' not in html_of(admin_client, address)
         SendingControl.objects.update(is_paused=True)
-        page = told(admin_client, address)
+        page = html_of(admin_client, address)
         assert PAUSED in page
         assert f'href="{PAGE}"' in page
 
     def test_says_why_the_sender_is_left_in_peace_and_until_when(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
-        page = told(admin_client, "/admin/")
+        page = html_of(admin_client, "/admin/")
         assert f"no messages since {opened.opened_at:%Y-%m-%d %H:%M:%S} UTC." in page
         assert f"The next try is at {opened.probe_at:%Y-%m-%d %H:%M:%S} UTC." in page
         assert "The reason: HTTP 503: down" in page
@@ -180,24 +180,24 @@ class TestBanner:
         now = clock.now()
         Heartbeat.objects.create(name="beat", at=now - 2 * MINUTE)
         Heartbeat.objects.create(name="send_message", at=now - 4.5 * MINUTE)
-        page = told(admin_client, "/admin/clients/client/")
+        page = html_of(admin_client, "/admin/clients/client/")
         assert "Sending has shown no sign of life for 4 minutes." in page
         assert "The clock has shown" not in page
 
     def test_is_said_once_on_the_page_of_the_sender(self, admin_client: Browser) -> None:
         SendingControl.objects.update(is_paused=True)
-        assert told(admin_client, PAGE).count(PAUSED) == 1
+        assert html_of(admin_client, PAGE).count(PAUSED) == 1
 
     def test_leads_only_those_to_the_sender_who_may_see_it(self, client: Browser) -> None:
         SendingControl.objects.update(is_paused=True)
-        page = told(operator(client, "view_mailing"), "/admin/")
+        page = html_of(operator(client, "view_mailing"), "/admin/")
         assert PAUSED in page
         assert PAGE not in page
 
     def test_is_not_for_whom_it_does_not_concern(self, client: Browser) -> None:
         SendingControl.objects.update(is_paused=True)
-        assert PAUSED not in told(client, "/admin/login/")
-        assert PAUSED not in told(operator(client, "view_user"), "/admin/")
+        assert PAUSED not in html_of(client, "/admin/login/")
+        assert PAUSED not in html_of(operator(client, "view_user"), "/admin/")
 
 
 class TestSignsOfLife:
@@ -208,7 +208,7 @@ class TestSignsOfLife:
         now = clock.now()
         Heartbeat.objects.create(name="beat", at=now)
         Heartbeat.objects.create(name="send_message", at=now - 3.5 * MINUTE)
-        page = told(admin_client, address)
+        page = html_of(admin_client, address)
         assert re.search(r"alive \d+ s ago", page)
         assert "no sign of life yet" in page
         assert "no sign of life for 3 minutes" in page
@@ -225,7 +225,7 @@ class TestRights:
         self, client: Browser, opened: SendingControl
     ) -> None:
         browser = operator(client, "view_sendingcontrol")
-        page = told(browser, PAGE)
+        page = html_of(browser, PAGE)
         assert "HTTP 503: down" in page
         assert "Try the sender now" not in page
         assert 'name="_save"' not in page

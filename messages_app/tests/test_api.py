@@ -27,16 +27,16 @@ MakeClients = Callable[..., list[Client]]
 def test_a_message_has_exactly_the_documented_fields(
     api: APIClient, make_mailing: MakeMailing, make_clients: MakeClients
 ) -> None:
-    told = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk}
+    payload = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk}
 
-    answer = api.post(MESSAGES, told)
+    answer = api.post(MESSAGES, payload)
 
     message = Message.objects.get()
     assert message.next_attempt_at
     assert answer.status_code == 201
     assert answer.json() == {
         "id": message.pk,
-        **told,
+        **payload,
         "status": "pending",
         "created_at": iso(message.created_at),
         "sent_at": None,
@@ -65,11 +65,11 @@ def test_a_client_added_by_hand_gets_the_message_whatever_the_filters_say(
 def test_a_status_is_never_set_from_outside(
     api: APIClient, make_mailing: MakeMailing, make_clients: MakeClients, make_message: Make
 ) -> None:
-    told = {"status": "success", "attempts": 5, "error": "x", "sent_at": "2030-01-01T00:00:00Z"}
+    payload = {"status": "success", "attempts": 5, "error": "x", "sent_at": "2030-01-01T00:00:00Z"}
     created = api.post(
-        MESSAGES, {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk, **told}
+        MESSAGES, {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk, **payload}
     ).json()
-    patched = api.patch(f"{MESSAGES}{make_message().pk}/", told).json()
+    patched = api.patch(f"{MESSAGES}{make_message().pk}/", payload).json()
 
     for message in (created, patched):
         assert message["status"] == "pending"
@@ -78,9 +78,9 @@ def test_a_status_is_never_set_from_outside(
 
 def test_a_client_has_one_message_of_a_mailing(api: APIClient, make_message: Make) -> None:
     message = make_message()
-    told = {"mailing": message.mailing_id, "client": message.client_id}
+    payload = {"mailing": message.mailing_id, "client": message.client_id}
 
-    assert refusal(api.post(MESSAGES, told)) == (400, {"non_field_errors": "unique"})
+    assert refusal(api.post(MESSAGES, payload)) == (400, {"non_field_errors": "unique"})
 
 
 @pytest.mark.parametrize("field", ["mailing", "client"])
@@ -100,9 +100,9 @@ def test_an_id_is_the_whole_number_of_something_that_exists(
     junk: Any,
     code: str,
 ) -> None:
-    told = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk, field: junk}
+    payload = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk, field: junk}
 
-    assert refusal(api.post(MESSAGES, told)) == (400, {field: code})
+    assert refusal(api.post(MESSAGES, payload)) == (400, {field: code})
     assert not Message.objects.exists()
 
 
@@ -120,10 +120,10 @@ def test_a_message_whose_client_was_deleted_needs_another_to_be_moved(
     api: APIClient, make_message: Make, make_mailing: MakeMailing, make_clients: MakeClients
 ) -> None:
     path = f"{MESSAGES}{make_message(client=None).pk}/"
-    told = {"mailing": make_mailing().pk}
+    payload = {"mailing": make_mailing().pk}
 
-    assert refusal(api.patch(path, told)) == (400, {"client": "required"})
-    assert api.patch(path, {**told, "client": make_clients(1)[0].pk}).status_code == 200
+    assert refusal(api.patch(path, payload)) == (400, {"client": "required"})
+    assert api.patch(path, {**payload, "client": make_clients(1)[0].pk}).status_code == 200
 
 
 def test_a_message_cannot_be_moved_to_a_client_who_has_one_of_the_mailing(
@@ -141,13 +141,13 @@ def test_a_withdrawn_message_is_not_planned_again_until_its_client_is_added_by_h
     api: APIClient, make_message: Make, now: datetime
 ) -> None:
     message = make_message()
-    told = {"mailing": message.mailing_id, "client": message.client_id}
+    payload = {"mailing": message.mailing_id, "client": message.client_id}
 
     assert api.delete(f"{MESSAGES}{message.pk}/").status_code == 204
     mailings.plan_chunk(message.mailing_id, now=now)
     assert not Message.objects.exists()
 
-    assert api.post(MESSAGES, told).status_code == 201
+    assert api.post(MESSAGES, payload).status_code == 201
 
 
 def test_the_client_a_message_was_moved_from_is_not_planned_again(
@@ -167,7 +167,7 @@ def test_a_mailing_deleted_by_somebody_else_meanwhile_is_a_conflict(
     make_clients: MakeClients,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk}
+    payload = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk}
     add = services.add_message
 
     def add_late(**fields: Any) -> Message:
@@ -176,4 +176,4 @@ def test_a_mailing_deleted_by_somebody_else_meanwhile_is_a_conflict(
 
     monkeypatch.setattr(services, "add_message", add_late)
 
-    assert refusal(api.post(MESSAGES, told)) == (409, {None: "conflict"})
+    assert refusal(api.post(MESSAGES, payload)) == (409, {None: "conflict"})

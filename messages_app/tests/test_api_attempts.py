@@ -37,7 +37,7 @@ def confirm(api: APIClient, message: Message) -> Any:
 
 
 class TestAttempts:
-    def test_are_listed_in_order_with_when_how_long_and_what_came_of_them(
+    def test_attempts_are_listed_in_order_with_when_how_long_and_what_came_of_them(
         self, api: APIClient, make_message: Make, now: datetime
     ) -> None:
         message = make_message(status="success", next_attempt_at=None, attempts=2)
@@ -72,14 +72,18 @@ class TestAttempts:
             ],
         }
 
-    def test_of_other_messages_are_left_out(self, api: APIClient, make_message: Make) -> None:
+    def test_attempts_of_other_messages_are_left_out(
+        self, api: APIClient, make_message: Make
+    ) -> None:
         log(make_message(), 1)
 
         answer = api.get(f"{MESSAGES}{make_message().pk}/attempts/")
 
         assert answer.json()["results"] == []
 
-    def test_come_in_pages_forth_and_back(self, api: APIClient, make_message: Make) -> None:
+    def test_attempts_come_in_pages_forth_and_back(
+        self, api: APIClient, make_message: Make
+    ) -> None:
         message = make_message(status="fail", attempts=300)
         for number in range(1, 301):
             log(message, number)
@@ -97,7 +101,7 @@ class TestAttempts:
     @pytest.mark.parametrize(
         ("query", "name"), [("page_size=0", "page_size"), ("cursor=x", "cursor")]
     )
-    def test_are_not_listed_by_a_page_that_is_none(
+    def test_attempts_are_not_listed_by_a_page_that_is_none(
         self, api: APIClient, make_message: Make, query: str, name: str
     ) -> None:
         answer = api.get(f"{MESSAGES}{make_message().pk}/attempts/?{query}")
@@ -105,7 +109,7 @@ class TestAttempts:
         status, reasons = refusal(answer)
         assert (status, list(reasons)) == (400, [name])
 
-    def test_of_a_message_that_is_none_are_not_found(self, api: APIClient) -> None:
+    def test_attempts_of_a_message_that_is_none_are_not_found(self, api: APIClient) -> None:
         assert refusal(api.get(f"{MESSAGES}1/attempts/")) == (404, {None: "not_found"})
 
     def test_cannot_be_written(self, api: APIClient, make_message: Make) -> None:
@@ -172,7 +176,7 @@ class TestConfirming:
 
 
 class TestReasons:
-    def test_are_one_documented_vocabulary_of_messages_and_attempts(
+    def test_reasons_are_one_documented_vocabulary_of_messages_and_attempts(
         self, document: dict[str, Any]
     ) -> None:
         schemas = document["components"]["schemas"]
@@ -186,13 +190,15 @@ class TestReasons:
             assert f"`{code}` - {code.label}" in reasons["description"]
 
     @pytest.mark.parametrize("path", ["", "stats/"])
-    def test_are_listed_with_the_filter(self, document: dict[str, Any], path: str) -> None:
+    def test_reasons_are_listed_with_the_filter(self, document: dict[str, Any], path: str) -> None:
         parameters = document["paths"][f"{MESSAGES}{path}"]["get"]["parameters"]
         [filter_] = [each for each in parameters if each["name"] == "error_code"]
 
         assert set(filter_["schema"]["enum"]) == set(ErrorCode.values)
 
-    def test_that_are_none_are_refused_by_naming_those_that_there_are(self, api: APIClient) -> None:
+    def test_reasons_that_are_none_are_refused_by_naming_those_that_there_are(
+        self, api: APIClient
+    ) -> None:
         answer = api.get(f"{MESSAGES}?error_code=timeout")
 
         assert refusal(answer) == (400, {"error_code": "invalid_choice"})

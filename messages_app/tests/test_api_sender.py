@@ -82,9 +82,9 @@ class TestLooking:
         settings.MESSAGE_SENDER_RATE = setting
         SendingControl.objects.update(rate=rate)
 
-        told = api.get(SENDER).json()
+        shown = api.get(SENDER).json()
 
-        assert (told["rate"], told["rate_limit"]) == (rate, limit)
+        assert (shown["rate"], shown["rate_limit"]) == (rate, limit)
 
     def test_tells_whether_the_sender_drops_repeats(
         self, api: APIClient, settings: Settings
@@ -108,18 +108,18 @@ class TestLooking:
 
 class TestSetting:
     @pytest.mark.parametrize(
-        "told", [{"is_paused": True}, {"rate": 0.01}, {"rate": 1_000_000}, {"rate": 12.5}, {}]
+        "payload", [{"is_paused": True}, {"rate": 0.01}, {"rate": 1_000_000}, {"rate": 12.5}, {}]
     )
     def test_changes_what_is_told_and_nothing_else(
-        self, api: APIClient, told: dict[str, Any]
+        self, api: APIClient, payload: dict[str, Any]
     ) -> None:
         before = api.get(SENDER).json()
 
-        answer = api.patch(SENDER, told)
+        answer = api.patch(SENDER, payload)
 
-        limit = {"rate_limit": told.get("rate")}
+        limit = {"rate_limit": payload.get("rate")}
         assert answer.status_code == 200
-        assert answer.json() == {**before, **told, **limit}
+        assert answer.json() == {**before, **payload, **limit}
         assert api.get(SENDER).json() == answer.json()
 
     def test_takes_back_pause_and_rate(self, api: APIClient) -> None:
@@ -129,20 +129,20 @@ class TestSetting:
 
         assert (row().is_paused, row().rate) == (False, None)
 
-    @pytest.mark.parametrize("told", [{"is_paused": False}, {"rate": 100}])
+    @pytest.mark.parametrize("payload", [{"is_paused": False}, {"rate": 100}])
     def test_lets_go_out_at_once_what_may(
         self,
         api: APIClient,
         queued: Queued,
         django_capture_on_commit_callbacks: Any,
-        told: dict[str, Any],
+        payload: dict[str, Any],
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
-            api.patch(SENDER, told)
+            api.patch(SENDER, payload)
 
         assert queued() == [("send_message",)]
 
-    def test_of_a_higher_rate_does_not_wait_for_what_a_low_one_has_booked(
+    def test_a_higher_rate_does_not_wait_for_what_a_low_one_has_booked(
         self, api: APIClient
     ) -> None:
         SendingControl.objects.update(rate=0.01, next_slot_at=clock.now() + 100 * SECOND)
@@ -151,7 +151,7 @@ class TestSetting:
 
         assert row().next_slot_at is None
 
-    def test_of_a_pause_leaves_the_breaker_as_it_is(
+    def test_a_pause_leaves_the_breaker_as_it_is(
         self, api: APIClient, opened: dict[str, datetime]
     ) -> None:
         api.patch(SENDER, {"is_paused": True})
@@ -192,9 +192,9 @@ class TestSetting:
     def test_leaves_what_is_read_only_when_it_is_sent_back(
         self, api: APIClient, opened: dict[str, datetime]
     ) -> None:
-        told = api.get(SENDER).json()
+        shown = api.get(SENDER).json()
 
-        assert api.patch(SENDER, {**told, "breaker": CLOSED}).status_code == 200
+        assert api.patch(SENDER, {**shown, "breaker": CLOSED}).status_code == 200
         assert row().opened_at == opened["opened_at"]
 
     @pytest.mark.parametrize("method", ["put", "post", "delete"])

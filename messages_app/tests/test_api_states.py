@@ -47,11 +47,11 @@ def test_nothing_is_done_to_the_messages_of_a_mailing_that_is_over(
     over = {"stop_time": now} if status == "past its stop" else {"status": status}
     mailing = make_mailing(**over)
     message = make_message(mailing=mailing, status="fail")
-    told = {"mailing": mailing.pk, "client": make_clients(1)[0].pk}
+    payload = {"mailing": mailing.pk, "client": make_clients(1)[0].pk}
     path = f"{MESSAGES}{message.pk}/"
     deeds: dict[str, Callable[[], Any]] = {
-        "create": lambda: api.post(MESSAGES, told),
-        "replace": lambda: api.put(path, told),
+        "create": lambda: api.post(MESSAGES, payload),
+        "replace": lambda: api.put(path, payload),
         "move": lambda: api.patch(path, {"mailing": make_mailing().pk}),
         "withdraw": lambda: api.delete(path),
         "resend": lambda: api.post(f"{path}resend/"),
@@ -67,12 +67,12 @@ def test_a_message_that_was_never_tried_can_go_to_another_client(
 ) -> None:
     message = make_message()
     (client,) = make_clients(1)
-    told = {"mailing": message.mailing_id, "client": client.pk}
+    payload = {"mailing": message.mailing_id, "client": client.pk}
 
-    answer = getattr(api, method)(f"{MESSAGES}{message.pk}/", told)
+    answer = getattr(api, method)(f"{MESSAGES}{message.pk}/", payload)
 
     assert answer.status_code == 200
-    assert {**answer.json(), **told} == answer.json()
+    assert {**answer.json(), **payload} == answer.json()
     message.refresh_from_db()
     assert message.phone_number == client.phone_number
 

@@ -603,7 +603,7 @@ class TestRecording:
         row = leased[0].attempt_log.get()
         assert (row.number, row.error_code) == (1, "rejected")
 
-    def test_but_not_when_another_delivery_has_the_message(
+    def test_a_late_answer_is_not_taken_when_another_delivery_has_the_message(
         self, mailing: "Mailing", leased: list[Message], now: datetime
     ) -> None:
         lost = [

@@ -52,63 +52,65 @@ def _ten_at_once(settings: Settings, world: Traveller) -> None:
 
 
 def begin(mailing: "Mailing", *, lasts: float = 60) -> ClaimQueue:
-    """Return the intake of a delivery whose requests may begin for so many seconds."""
+    """Return the queue of a delivery whose requests may begin for so many seconds."""
     lease = Lease.objects.create(token=7, mailing=mailing, expires_at=timezone.now() + MINUTE)
     return ClaimQueue(
         lease, partial(read_running, mailing.pk), Clock(), end=timezone.now().timestamp() + lasts
     )
 
 
-def claim(its: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
+def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
     """Claim; return how many are waiting."""
-    its.claim(answered=answered, is_idle=is_idle)
-    return len(its)
+    queue.claim(answered=answered, is_idle=is_idle)
+    return len(queue)
 
 
-def taken(its: ClaimQueue, number: int = 1000) -> list[int]:
-    return [waiting.message.id for waiting in its.take(number)]
+def taken(queue: ClaimQueue, number: int = 1000) -> list[int]:
+    return [waiting.message.id for waiting in queue.take(number)]
 
 
 class TestClaiming:
-    def test_at_first_as_many_as_can_be_open(self, mailing: "Mailing", add: Add) -> None:
+    def test_at_first_as_many_are_claimed_as_can_be_open(
+        self, mailing: "Mailing", add: Add
+    ) -> None:
         add(25)
-        its = begin(mailing)
-        assert claim(its) == 10
-        assert its.is_open
+        queue = begin(mailing)
+        assert claim(queue) == 10
+        assert queue.is_open
 
-    def test_then_about_a_seconds_worth(
+    def test_later_about_a_seconds_worth_is_claimed(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         add(45)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         world.shift(SECOND)
-        assert claim(its, answered=30) == 10 + 30
+        assert claim(queue, answered=30) == 10 + 30
 
-    def test_but_never_more_than_two_thousand(
+    def test_never_more_than_two_thousand_are_claimed_at_once(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         add(2_001)
-        its = begin(mailing)
+        queue = begin(mailing)
         world.shift(SECOND)
-        assert claim(its, answered=3_000) == 2_000
-        assert its.is_open
+        assert claim(queue, answered=3_000) == 2_000
+        assert queue.is_open
 
     def test_it_ends_when_nothing_more_is_due(self, mailing: "Mailing", add: Add) -> None:
         add(3)
-        its = begin(mailing)
-        assert claim(its) == 3
-        assert not its.is_open
+        queue = begin(mailing)
+        assert claim(queue) == 3
+        assert not queue.is_open
 
     def test_it_ends_when_other_mailings_have_their_turn(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         add(30)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         world.shift(claim_queue.CLAIM_TIME_BOX)
-        assert claim(its) == 10
-        assert not its.is_open
+        assert claim(queue) == 10
+        assert not queue.is_open
 
     @pytest.mark.parametrize("status", ["paused", "cancelled", "finished"])
     def test_it_ends_when_the_mailing_does_not_run_any_more(
@@ -116,70 +118,72 @@ class TestClaiming:
     ) -> None:
         add(3)
         type(mailing).objects.update(status=status)
-        its = begin(mailing)
-        assert claim(its) == 0
-        assert not its.is_open
+        queue = begin(mailing)
+        assert claim(queue) == 0
+        assert not queue.is_open
 
     def test_it_ends_when_the_lease_was_taken_back(self, mailing: "Mailing", add: Add) -> None:
         add(30)
-        its = begin(mailing)
+        queue = begin(mailing)
         Lease.objects.all().delete()
-        assert claim(its) == 0
-        assert not its.is_open
+        assert claim(queue) == 0
+        assert not queue.is_open
         assert Message.objects.filter(attempts=0).count() == 30
 
 
 class TestTaking:
-    def test_no_more_than_wanted_and_each_once(self, mailing: "Mailing", add: Add) -> None:
+    def test_no_more_are_taken_than_wanted_and_each_once(
+        self, mailing: "Mailing", add: Add
+    ) -> None:
         messages = add(5)
-        its = begin(mailing)
-        claim(its)
-        ids = [*taken(its, 2), *taken(its, 0), *taken(its, 9)]
+        queue = begin(mailing)
+        claim(queue)
+        ids = [*taken(queue, 2), *taken(queue, 0), *taken(queue, 9)]
         assert sorted(ids) == [message.pk for message in messages]
-        assert len(its) == 0
+        assert len(queue) == 0
 
     def test_what_its_lease_would_not_cover_is_given_back(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
         messages = add(3)
-        its = begin(mailing, lasts=1)
-        claim(its)
+        queue = begin(mailing, lasts=1)
+        claim(queue)
         world.shift(SECOND)
-        assert taken(its) == []
-        assert sorted(its.late) == [message.pk for message in messages]
+        assert taken(queue) == []
+        assert sorted(queue.late) == [message.pk for message in messages]
 
     def test_nothing_begins_at_the_stop_time(
         self, make_mailing: MakeMailing, add: Add, world: Traveller, now: datetime
     ) -> None:
         mailing = make_mailing(stop_time=now + SECOND)
         add(2, mailing=mailing)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         world.shift(0.999)
-        assert len(taken(its, 1)) == 1
+        assert len(taken(queue, 1)) == 1
         world.shift(0.001)
-        assert taken(its, 1) == []
-        assert len(its.late) == 1
+        assert taken(queue, 1) == []
+        assert len(queue.late) == 1
 
     def test_what_waits_when_it_stops_is_given_back(self, mailing: "Mailing", add: Add) -> None:
         add(15)
-        its = begin(mailing)
-        claim(its)
-        begun = taken(its, 4)
-        its.stop()
-        assert (len(its), its.is_open, len(begun), len(its.late)) == (0, False, 4, 6)
+        queue = begin(mailing)
+        claim(queue)
+        begun = taken(queue, 4)
+        queue.stop()
+        assert (len(queue), queue.is_open, len(begun), len(queue.late)) == (0, False, 4, 6)
         leased = Message.objects.leased().values_list("pk", flat=True)
-        assert {*begun, *its.late} == set(leased)
+        assert {*begun, *queue.late} == set(leased)
 
 
 class TestSendingControl:
     def test_a_pause_has_everything_given_back(self, mailing: "Mailing", add: Add) -> None:
         add(15)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         control.change(is_paused=True)
-        assert claim(its) == 0
-        assert (len(its.late), its.is_open) == (10, False)
+        assert claim(queue) == 0
+        assert (len(queue.late), queue.is_open) == (10, False)
 
     @pytest.mark.parametrize("is_idle", [True, False])
     def test_an_open_breaker_lets_one_message_through_when_nothing_is_in_flight(
@@ -187,9 +191,9 @@ class TestSendingControl:
     ) -> None:
         add(15)
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
-        its = begin(mailing)
-        assert claim(its, is_idle=is_idle) == (1 if is_idle else 0)
-        assert (its.is_probe, its.is_open) == (is_idle, False)
+        queue = begin(mailing)
+        assert claim(queue, is_idle=is_idle) == (1 if is_idle else 0)
+        assert (queue.is_probe, queue.is_open) == (is_idle, False)
 
     def test_only_one_of_two_deliveries_tries_the_sender(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -206,23 +210,23 @@ class TestSendingControl:
     ) -> None:
         add(15)
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
-        its = begin(mailing)
-        claim(its)
-        taken(its)
+        queue = begin(mailing)
+        claim(queue)
+        taken(queue)
         SendingControl.objects.update(opened_at=None, probe_at=None)
-        its.go_on()
-        assert (its.is_probe, its.is_open, claim(its)) == (False, True, 10)
+        queue.go_on()
+        assert (queue.is_probe, queue.is_open, claim(queue)) == (False, True, 10)
 
     def test_after_a_good_probe_it_ends_if_its_time_is_over(
         self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
     ) -> None:
         add(15)
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         world.shift(claim_queue.CLAIM_TIME_BOX)
-        its.go_on()
-        assert not its.is_open
+        queue.go_on()
+        assert not queue.is_open
 
 
 class TestRate:
@@ -231,11 +235,11 @@ class TestRate:
     ) -> None:
         add(15)
         control.change(rate=20.0)
-        its = begin(mailing)
-        assert claim(its) == 20 * RATE_BATCH_SECONDS
+        queue = begin(mailing)
+        assert claim(queue) == 20 * RATE_BATCH_SECONDS
         pace = []
         for _ in range(21):
-            pace.append(len(taken(its)))
+            pace.append(len(taken(queue)))
             world.shift(0.01)
         assert pace == [1, 0, 0, 0, 0] * 4 + [1]
 
@@ -244,19 +248,19 @@ class TestRate:
     ) -> None:
         add(15)
         control.change(rate=20.0)
-        its = begin(mailing)
-        claim(its)
+        queue = begin(mailing)
+        claim(queue)
         world.shift(0.05 + MAX_SLOT_DELAY + 0.001)
-        assert taken(its) == []
-        assert len(its.late) == 2
+        assert taken(queue) == []
+        assert len(queue.late) == 2
         world.shift(0.01)
-        assert len(taken(its)) == 1
+        assert len(taken(queue)) == 1
 
     def test_at_a_low_rate_it_is_one_at_a_time(self, mailing: "Mailing", add: Add) -> None:
         add(15)
         control.change(rate=0.5)
-        its = begin(mailing)
-        assert claim(its) == 1
+        queue = begin(mailing)
+        assert claim(queue) == 1
 
     def test_nothing_is_claimed_while_the_next_moments_are_given_away(
         self, mailing: "Mailing", add: Add, world: Traveller, now: datetime
@@ -264,25 +268,25 @@ class TestRate:
         add(15)
         control.change(rate=1.0)
         control.reserve_slots(2, now=now)
-        its = begin(mailing)
-        assert claim(its) == 0
-        assert its.is_open
+        queue = begin(mailing)
+        assert claim(queue) == 0
+        assert queue.is_open
         world.shift(SECOND)
-        assert claim(its) == 1
-        assert taken(its) == []
+        assert claim(queue) == 1
+        assert taken(queue) == []
         world.shift(SECOND)
-        assert len(taken(its)) == 1
+        assert len(taken(queue)) == 1
 
     def test_idle_time_ends_when_there_is_something_to_do(
         self, mailing: "Mailing", add: Add
     ) -> None:
         add(15)
         control.change(rate=50.0)
-        its = begin(mailing)
-        claim(its)
-        taken(its, 1)
-        assert its.idle_time() == pytest.approx(1 / 50)
-        taken(its)
+        queue = begin(mailing)
+        claim(queue)
+        taken(queue, 1)
+        assert queue.idle_time() == pytest.approx(1 / 50)
+        taken(queue)
 
 
 class TestWindow:
@@ -297,9 +301,9 @@ class TestWindow:
         (moscow,) = add(1, timezone="Europe/Moscow")  # 15:00
         (tokyo,) = add(1, timezone="Asia/Tokyo")  # 21:00
         (chicago,) = add(1, timezone="America/Chicago")  # 6:00
-        its = begin(mailing)
-        claim(its)
-        assert taken(its) == [moscow.pk]
+        queue = begin(mailing)
+        claim(queue)
+        assert taken(queue) == [moscow.pk]
         for message, due_at in ((tokyo, now + 12 * HOUR), (chicago, now + 3 * HOUR)):
             message.refresh_from_db()
             assert (message.next_attempt_at, message.attempts) == (due_at, 0)
@@ -326,11 +330,11 @@ class TestWindow:
         (helsinki,) = add(1, timezone="Europe/Helsinki")  # 14:00
         (dubai,) = add(1, timezone="Asia/Dubai")  # 16:00
         world.shift(2 * HOUR - SECOND)
-        its = begin(mailing)
-        assert claim(its) == 2
+        queue = begin(mailing)
+        assert claim(queue) == 2
         world.shift(SECOND)
-        assert taken(its) == [helsinki.pk]
-        assert its.late == [dubai.pk]
+        assert taken(queue) == [helsinki.pk]
+        assert queue.late == [dubai.pk]
 
     def test_they_are_sent_when_it_opens(
         self, mailing: "Mailing", add: Add, scripted: Scripted, world: Traveller

@@ -412,7 +412,7 @@ class TestLateAnswers:
         assert message.lease_until
         assert list(message.attempt_log.values_list("number", "error_code")) == [(1, "unconfirmed")]
 
-    def test_nothing_more_is_claimed(
+    def test_nothing_more_is_claimed_under_a_lease_that_was_taken_back(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(4)

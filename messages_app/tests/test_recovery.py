@@ -56,7 +56,7 @@ def lost(mailing: "Mailing", add: Add, now: datetime) -> Message:
 
 
 class TestTakingBack:
-    def test_not_before_the_lease_has_expired(
+    def test_nothing_is_taken_back_before_the_lease_has_expired(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         add(2)
@@ -206,14 +206,14 @@ class TestPuttingBack:
         assert (message.error_code, message.error) == ("throttled", "Slowly.")
 
     @pytest.mark.usefixtures("hold_mode")
-    def test_not_once_the_mailing_is_closed(
+    def test_nothing_is_put_back_once_the_mailing_is_closed(
         self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
         finish_mailing(cancel_mailing(mailing).pk, now=now)
         recovery.undo_reclaim([lost.pk], lease, now=now)
         assert Message.objects.unconfirmed().get() == lost
 
-    def test_not_what_somebody_has_claimed_since(
+    def test_nothing_is_put_back_that_somebody_has_claimed_since(
         self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
         claim(mailing, now + MINUTE, token=8)
@@ -221,7 +221,7 @@ class TestPuttingBack:
         lost.refresh_from_db()
         assert (lost.lease_token, lost.attempts) == (8, 2)
 
-    def test_not_where_the_mailing_is_gone(
+    def test_nothing_is_put_back_where_the_mailing_is_gone(
         self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
     ) -> None:
         (message,) = add(1)
@@ -446,8 +446,8 @@ class TestSettling:
         outcome = Outcome(failed, "fail", next_attempt_at=now + HOUR, error_code="throttled")
         bulk.record([outcome], token=TOKEN)
         before = list(Message.objects.order_by("pk").values())
-        told = {"id": failed, "status": "fail", "error_code": "rejected"}
-        die(begun=[sent, failed], sent=[sent], outcomes=[told])
+        refused = {"id": failed, "status": "fail", "error_code": "rejected"}
+        die(begun=[sent, failed], sent=[sent], outcomes=[refused])
         recovery.replay_orphans(now=now)
         assert list(Message.objects.order_by("pk").values()) == before
         assert Attempt.objects.get().error_code == "throttled"

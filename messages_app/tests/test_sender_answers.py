@@ -207,9 +207,9 @@ def test_only_an_object_whose_code_is_the_number_zero_is_acceptance(value: objec
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500, 503])
 def test_what_a_second_post_is_told_is_unclear_for_the_first(status: int) -> None:
-    told_once = Answer(1, status)
-    told = classify(told_once._replace(is_repeated=True))
-    assert told == classify(told_once)._replace(is_unclear=True)
+    answer = Answer(1, status)
+    verdict = classify(answer._replace(is_repeated=True))
+    assert verdict == classify(answer)._replace(is_unclear=True)
 
 
 def test_a_second_post_that_finds_nobody_is_unclear_for_the_first() -> None:

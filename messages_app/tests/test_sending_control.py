@@ -94,7 +94,7 @@ class TestOpening:
         assert not is_open()
 
     @pytest.mark.parametrize("good", [GOOD, REJECTED])
-    def test_so_it_does_when_another_worker_hears_it(
+    def test_an_answer_that_another_worker_hears_ends_the_run(
         self, now: datetime, good: dict[str, Any]
     ) -> None:
         update(*[BAD] * (FAILURES_TO_OPEN - 1), now=now)
@@ -162,10 +162,10 @@ class TestProbing:
         assert [self.take(moment) for moment in moments] == [True, False, True]
 
     @pytest.mark.django_db(transaction=True)
-    def test_of_ten_at_once_one_takes_it(self, now: datetime, at_once: AtOnce) -> None:
+    def test_of_ten_at_once_one_takes_the_probe(self, now: datetime, at_once: AtOnce) -> None:
         assert sorted(at_once(*[partial(self.take, now + FIRST)] * 10)) == [False] * 9 + [True]
 
-    def test_a_closed_breaker_has_none(self, now: datetime) -> None:
+    def test_a_closed_breaker_has_no_probe(self, now: datetime) -> None:
         update(GOOD, now=now, is_probe=True)
         assert not self.take(now + HOUR)
 
@@ -173,7 +173,7 @@ class TestProbing:
         control.change(is_paused=True)
         assert not self.take(now + HOUR)
 
-    def test_each_failed_one_doubles_the_wait_up_to_a_minute(self, now: datetime) -> None:
+    def test_each_failed_probe_doubles_the_wait_up_to_a_minute(self, now: datetime) -> None:
         waits = []
         for _ in range(7):
             assert not update(BAD, now=now, is_probe=True)

@@ -269,7 +269,7 @@ class TestResending:
         assert refused(partial(services.resend_message, failed, now=now)) == "message_in_flight"
 
     @pytest.mark.parametrize("status", ["scheduled", "paused"])
-    def test_not_while_the_mailing_does_not_run(
+    def test_nothing_is_sent_again_while_the_mailing_does_not_run(
         self, mailing: "Mailing", failed: Message, now: datetime, status: str
     ) -> None:
         type(mailing).objects.update(status=status)
@@ -277,7 +277,7 @@ class TestResending:
         assert refused(resend) == "mailing_not_running"
 
     @pytest.mark.parametrize("how", OVER)
-    def test_not_once_the_mailing_is_over(
+    def test_nothing_is_sent_again_once_the_mailing_is_over(
         self, mailing: "Mailing", failed: Message, now: datetime, how: str
     ) -> None:
         end(mailing, how)

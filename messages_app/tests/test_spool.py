@@ -196,7 +196,7 @@ class TestLiveOnes:
             process.wait()
             assert only_story().unanswered == {1}
 
-    def test_so_it_is_by_its_own_process(self, folder: Path) -> None:
+    def test_a_deliverys_own_process_leaves_its_file_alone(self, folder: Path) -> None:
         spool = Spool(7, 3)
         assert list(orphans()) == []
         spool.remove()

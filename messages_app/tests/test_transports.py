@@ -265,7 +265,7 @@ class TestExchange:
 
 
 class TestConnections:
-    def test_they_are_kept_alive(self, backend: type[Transport], script: Script) -> None:
+    def test_connections_are_kept_alive(self, backend: type[Transport], script: Script) -> None:
         server = script(http())
         transport = connect(backend, server.url)
         for _ in range(20):
@@ -504,7 +504,7 @@ class TestAnswers:
 class TestRetryAfter:
     @pytest.mark.parametrize("fault", ["throttled", "unavailable"])
     @pytest.mark.parametrize("as_date", [False, True])
-    def test_it_is_read_in_both_forms(
+    def test_retry_after_is_read_in_both_forms(
         self, backend: type[Transport], sandbox: Sandbox, fault: str, as_date: bool
     ) -> None:
         sandbox.set_faults(
@@ -555,7 +555,9 @@ class TestRetryAfter:
         assert answer.status == 503
         assert low <= answer.retry_after <= high
 
-    def test_without_one_it_is_zero(self, backend: type[Transport], sandbox: Sandbox) -> None:
+    def test_without_a_retry_after_the_wait_is_zero(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
         sandbox.set_faults(unavailable=1)
         assert send_one(backend, sandbox.api_url).retry_after == 0
 

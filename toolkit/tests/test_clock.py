@@ -54,17 +54,17 @@ class TestClock:
         self, ticks: list[float], times: list[datetime]
     ) -> None:
         noon = times[0]
-        its = Clock()
-        assert its.now() == noon
+        local_clock = Clock()
+        assert local_clock.now() == noon
         ticks[0] += 1.5
-        assert its.now() == noon + timedelta(seconds=1.5)
+        assert local_clock.now() == noon + timedelta(seconds=1.5)
         assert times == []
 
     @pytest.mark.django_db
     def test_it_is_never_ahead_of_the_database(self) -> None:
-        its = Clock()
+        local_clock = Clock()
         for _ in range(20):
-            assert its.now() <= clock.now()
+            assert local_clock.now() <= clock.now()
 
 
 def test_ticks_do_not_follow_the_clock_on_the_wall() -> None:

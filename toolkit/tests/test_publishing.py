@@ -116,7 +116,7 @@ def test_a_broker_that_says_nothing_is_waited_for_once_and_only_for_a_moment(
     ]
 
 
-def test_when_it_answers_again_publishing_works_again(redis: RedisServer) -> None:
+def test_when_the_broker_answers_again_publishing_works_again(redis: RedisServer) -> None:
     assert publish("send_message", 1)
     redis.freeze()
     assert not publish("send_message", 2)
@@ -126,7 +126,7 @@ def test_when_it_answers_again_publishing_works_again(redis: RedisServer) -> Non
     assert publish("send_message", 4)
 
 
-def test_so_it_does_when_it_was_killed_meanwhile(redis: RedisServer) -> None:
+def test_when_the_broker_was_killed_meanwhile_publishing_works_again(redis: RedisServer) -> None:
     assert publish("send_message", 1)
     redis.kill()
     assert not publish("send_message", 2)
