@@ -18,6 +18,10 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep those whose messages may still change."""
         return self.filter(success_count=None)
 
+    def not_over(self) -> "MailingQuerySet":
+        """Keep those that messages can still be added to."""
+        return self.open().exclude(status="cancelled")
+
     def closed(self) -> "MailingQuerySet":
         """Keep those whose every message has had its last word."""
         return self.exclude(success_count=None)

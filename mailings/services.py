@@ -17,7 +17,13 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Doorbell, ErrorCode, Message
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction
-EDITABLE = ("start_time", "stop_time", "window_start", "window_end", "text", "filters")
+# What an operator writes. Derived, because a new field that were forgotten here would not be
+# saved, and the answer would show it all the same.
+EDITABLE = tuple(
+    field.name
+    for field in Mailing._meta.concrete_fields
+    if field.editable and not field.auto_created
+)
 
 Status = Mailing.Status
 

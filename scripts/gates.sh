@@ -18,6 +18,7 @@ say "mypy: types"
 
 say "import-linter: rooms and floors"
 "$bin/lint-imports" --no-logo
+"$bin/python" scripts/rooms.py
 
 say "bandit: security"
 "$bin/bandit" --quiet --recursive --configfile pyproject.toml .

@@ -9,7 +9,9 @@ from rest_framework.test import APIClient
 
 from clients.models import Client
 from mailings import services
+from mailings.api.serializers import MailingSerializer
 from mailings.models import Mailing
+from mailings.services import EDITABLE
 from messages_app.models import Message
 from tests.rest import iso, refusal
 
@@ -271,3 +273,8 @@ def test_a_mailing_deleted_by_somebody_else_meanwhile_is_a_conflict(
     answer = api.post(f"{MAILINGS}{mailing.pk}/pause/")
 
     assert refusal(answer) == (409, {None: "conflict"})
+
+
+def test_whatever_rest_lets_one_write_an_edit_saves() -> None:
+    fields = MailingSerializer().fields.items()
+    assert {name for name, field in fields if not field.read_only} == set(EDITABLE)

@@ -35,7 +35,10 @@ ATTEMPTS_SHOWN = 100
 
 
 class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only in its stubs
-    """A mailing to pick by what it says."""
+    """A mailing to pick by what it says, among those that a message can be added to."""
+
+    def __init__(self, queryset: Any, **kwargs: Any) -> None:
+        super().__init__(queryset.not_over(), **kwargs)
 
     def label_from_instance(self, obj: Any) -> str:
         """Return the beginning of the text along with the id."""
@@ -118,15 +121,14 @@ class MessageAdmin(ConsoleAdmin):
     @admin.display(description="mailing")
     def mailing_link(self, message: Message) -> SafeString:
         """Lead to the mailing."""
-        mailing = Message._meta.get_field("mailing").related_model
-        return link_to(mailing, message.mailing_id, f"Mailing {message.mailing_id}")
+        return link_to("mailings_mailing", message.mailing_id, f"Mailing {message.mailing_id}")
 
     @admin.display(description="client")
     def client_link(self, message: Message) -> str:
         """Lead to the client."""
         if not message.client:
             return "deleted"
-        return link_to(Client, message.client_id, f"Client {message.client_id}")
+        return link_to("clients_client", message.client_id, f"Client {message.client_id}")
 
     @admin.display(description="status")
     def state(self, message: Message) -> SafeString:
@@ -173,8 +175,6 @@ class MessageAdmin(ConsoleAdmin):
     ) -> Field | None:
         """Offer the mailings that a message can still be added to."""
         if db_field.name == "mailing":
-            mailings: Any = db_field.remote_field.model  # a room above, so without its types
-            kwargs["queryset"] = mailings.objects.open().exclude(status="cancelled")
             kwargs["form_class"] = MailingField
         field: Field | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field

@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -38,7 +37,7 @@ def label(text: str, colour: str) -> SafeString:
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
-def link_to(model: type[Model], pk: object, text: str) -> SafeString:
-    """Return a link to the page of another room's object."""
-    name = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-    return format_html('<a href="{}" class="text-link">{}</a>', reverse(name, args=[pk]), text)
+def link_to(model: str, pk: object, text: str) -> SafeString:
+    """Return a link to the page of an object; `model` is such as "clients_client"."""
+    address = reverse(f"admin:{model}_change", args=[pk])
+    return format_html('<a href="{}" class="text-link">{}</a>', address, text)

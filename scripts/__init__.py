@@ -1,0 +1,1 @@
+"""Gates that no library has; scripts/gates.sh runs them all."""
