@@ -1,5 +1,9 @@
-"""New code beside old on one database, as during a deploy."""
+"""New code beside old on one database, as during a deploy.
 
+The old code is that before the last migration, or of FAULTS_OLD_COMMIT.
+"""
+
+import os
 import subprocess
 from pathlib import Path
 
@@ -16,10 +20,10 @@ WORKERS = ("mailings", "messages")
 
 
 def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path) -> None:
-    """Let workers of the code before the last migration send alone, then beside ours, then ours."""
+    """Let workers of the old code send alone, then beside ours, then ours alone."""
     mailings, number = size(6, 20), size(3_000, 10_000)
     old = tmp_path / "old"
-    _check_out(f"{_git(LAST_MIGRATION)}^", old)
+    _check_out(os.environ.get("FAULTS_OLD_COMMIT") or f"{_git(LAST_MIGRATION)}^", old)
     installation = build()
     installation.sandbox.set_faults(latency=0.02, jitter=0.01)
     installation.add_clients(number, groups=mailings)
