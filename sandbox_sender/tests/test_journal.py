@@ -172,15 +172,18 @@ def test_a_full_disk_stops_the_sandbox_before_it_answers(
     import resource
 
     sandbox = RunningSandbox("--journal", str(path))
-    send(sandbox, 1)
+    # So many that the limit leaves room for the complaint: it is also that of stderr, a file here.
+    numbers = range(1, 11)
+    for number in numbers:
+        send(sandbox, number)
     size = path.stat().st_size
     resource.prlimit(sandbox.process.pid, resource.RLIMIT_FSIZE, (size + 5, size + 5))
     with pytest.raises(requests.ConnectionError):
-        send(sandbox, 2)
+        send(sandbox, 11)
     assert sandbox.wait() == 1
-    # The limit is also that of its stderr, a file here: the rest of the line may be missing.
-    assert "Sandbox sender: The journal cannot be written" in capfd.readouterr().err
-    assert count_events(path) == ({1: 1}, {})
+    complaint = "Sandbox sender: The journal cannot be written: [Errno 27] File too large.\n"
+    assert capfd.readouterr().err == complaint
+    assert count_events(path) == (dict.fromkeys(numbers, 1), {})
 
 
 def test_with_fsync_the_disk_is_waited_for_before_anyone_is_told(
