@@ -1,8 +1,9 @@
-"""The environment, and the folder of this installation's own files. Imports no Django."""
+"""The environment, and the folder of this installation's own files. Needs no settings."""
 
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -18,3 +19,59 @@ BROKER_FILE = VAR_DIR / "broker_url"
 
 class SetupError(Exception):
     """The program cannot start here; the text is one line that says why and what to do."""
+
+
+def read_positive(name: str, default: int) -> int:
+    """Return a whole number from 1 upwards; zero would mean that nothing is ever sent.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip() or str(default)
+    if not (raw.isascii() and raw.isdecimal() and 0 < int(raw) < 10**9):
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a whole number from 1 upwards.")
+    return int(raw)
+
+
+def read_flag(name: str, *, default: bool) -> bool:
+    """Return yes or no.
+
+    Raises:
+        ImproperlyConfigured: the variable holds what might be a slip of the pen.
+    """
+    raw = env.str(name, default="").strip().lower() or str(default).lower()
+    if raw not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write True or False.")
+    return raw in ("true", "1", "yes", "on")
+
+
+def read_rate(name: str) -> float | None:
+    """Return a number a second, from 0.01 to a million; None, where it is empty, for no limit.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip()
+    try:
+        rate = float(raw) if raw else None
+    except ValueError:
+        rate = 0.0
+    if rate is None or 0.01 <= rate <= 1e6:
+        return rate
+    raise ImproperlyConfigured(
+        f"{name} is {raw[:40]!r}. Write messages a second, from 0.01 to 1000000, or nothing."
+    )
+
+
+def read_address(name: str, default: str) -> str:
+    """Return an HTTP address.
+
+    Raises:
+        ImproperlyConfigured: the variable holds one without a scheme, or of another.
+    """
+    address: str = env.str(name, default="") or default
+    if not address.startswith(("https://", "http://")):
+        raise ImproperlyConfigured(
+            f"{name} is {address[:80]!r}. Begin it with https:// or http://."
+        )
+    return address

@@ -6,7 +6,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
-from mailing_manager_project.environment import BASE_DIR, BROKER_FILE, VAR_DIR, env
+from mailing_manager_project.environment import (
+    BASE_DIR,
+    BROKER_FILE,
+    VAR_DIR,
+    env,
+    read_address,
+    read_flag,
+    read_positive,
+    read_rate,
+)
 
 # Security
 
@@ -191,60 +200,19 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 # Sending
 
-
-def _positive(name: str, default: int) -> int:
-    """Return a whole number from the environment; zero would mean that nothing is ever sent."""
-    raw = env.str(name, default="").strip() or str(default)
-    if not (raw.isascii() and raw.isdecimal() and 0 < int(raw) < 10**9):
-        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a whole number from 1 upwards.")
-    return int(raw)
-
-
-def _flag(name: str, *, default: bool) -> bool:
-    """Return yes or no from the environment; what might be a slip of the pen is refused."""
-    raw = env.str(name, default="").strip().lower() or str(default).lower()
-    if raw not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
-        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write True or False.")
-    return raw in ("true", "1", "yes", "on")
-
-
-def _rate(name: str) -> float | None:
-    """Return a number a second from the environment; None, where it is empty, for no limit."""
-    raw = env.str(name, default="").strip()
-    try:
-        rate = float(raw) if raw else None
-    except ValueError:
-        rate = 0.0
-    if rate is None or 0.01 <= rate <= 1e6:
-        return rate
-    raise ImproperlyConfigured(
-        f"{name} is {raw[:40]!r}. Write messages a second, from 0.01 to 1000000, or nothing."
-    )
-
-
-def _address(name: str, default: str) -> str:
-    """Return an HTTP address from the environment."""
-    address: str = env.str(name, default="") or default
-    if not address.startswith(("https://", "http://")):
-        raise ImproperlyConfigured(
-            f"{name} is {address[:80]!r}. Begin it with https:// or http://."
-        )
-    return address
-
-
-MAILING_REPEAT_TIMEOUT = timedelta(seconds=_positive("MAILING_REPEAT_TIMEOUT", 600))
-MESSAGE_SENDER_URL = _address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
+MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
+MESSAGE_SENDER_URL = read_address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
 MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
 MESSAGE_SENDER_BACKEND = env.str(
     "MESSAGE_SENDER_BACKEND", default="messages_app.sender.transports.curl.CurlTransport"
 )
-MESSAGE_SENDER_CONCURRENCY = _positive("MESSAGE_SENDER_CONCURRENCY", 100)
-MESSAGE_SENDER_PROCESSES = _positive("MESSAGE_SENDER_PROCESSES", 2)
-MESSAGE_SENDER_TIMEOUT = _positive("MESSAGE_SENDER_TIMEOUT", 10)
-MESSAGE_SENDER_RATE = _rate("MESSAGE_SENDER_RATE")
+MESSAGE_SENDER_CONCURRENCY = read_positive("MESSAGE_SENDER_CONCURRENCY", 100)
+MESSAGE_SENDER_PROCESSES = read_positive("MESSAGE_SENDER_PROCESSES", 2)
+MESSAGE_SENDER_TIMEOUT = read_positive("MESSAGE_SENDER_TIMEOUT", 10)
+MESSAGE_SENDER_RATE = read_rate("MESSAGE_SENDER_RATE")
 # What deliveries note down until the database has it; it must outlive the process.
 SPOOL_DIR = VAR_DIR / "spool"
-MESSAGE_SENDER_IDEMPOTENT = _flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
+MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # REST
 

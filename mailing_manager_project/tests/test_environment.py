@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mailing_manager_project import settings
+from mailing_manager_project.environment import read_address, read_flag, read_positive, read_rate
 
 NAME = "SETTING_OF_THE_TEST"
 
@@ -24,7 +24,7 @@ def test_a_rate_is_a_number_a_second_or_nothing(
     written: str, meant: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NAME, written)
-    assert settings._rate(NAME) == meant
+    assert read_rate(NAME) == meant
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_rate_is_a_number_a_second_or_nothing(
 def test_any_other_rate_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, written)
     with pytest.raises(ImproperlyConfigured) as refusal:
-        settings._rate(NAME)
+        read_rate(NAME)
     assert str(refusal.value).startswith(f"{NAME} is {written!r}. Write messages a second")
 
 
@@ -51,14 +51,14 @@ def test_a_flag_is_yes_or_no(
     written: str, meant: bool | None, default: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NAME, written)
-    assert settings._flag(NAME, default=default) is (default if meant is None else meant)
+    assert read_flag(NAME, default=default) is (default if meant is None else meant)
 
 
 @pytest.mark.parametrize("written", ["flase", "2", "-", "none", "ja"])
 def test_a_slip_of_the_pen_is_no_flag(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, written)
     with pytest.raises(ImproperlyConfigured) as refusal:
-        settings._flag(NAME, default=True)
+        read_flag(NAME, default=True)
     assert str(refusal.value) == f"{NAME} is {written!r}. Write True or False."
 
 
@@ -67,12 +67,33 @@ def test_a_positive_number_is_whole(
     written: str, meant: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(NAME, written)
-    assert settings._positive(NAME, 10) == meant
+    assert read_positive(NAME, 10) == meant
 
 
 @pytest.mark.parametrize("written", ["0", "-1", "1.5", "١", "ten", "9" * 30])
 def test_any_other_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, written)
     with pytest.raises(ImproperlyConfigured) as refusal:
-        settings._positive(NAME, 10)
+        read_positive(NAME, 10)
     assert f"{NAME} is {written!r}. Write a whole number" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("", "https://sender.example/v1"),
+        ("http://127.0.0.1:8025/v1", "http://127.0.0.1:8025/v1"),
+        ("https://other.example", "https://other.example"),
+    ],
+)
+def test_an_address_is_http(written: str, meant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_address(NAME, "https://sender.example/v1") == meant
+
+
+@pytest.mark.parametrize("written", ["sender.example", "ftp://sender.example", "//sender.example"])
+def test_any_other_address_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read_address(NAME, "https://sender.example/v1")
+    assert str(refusal.value) == f"{NAME} is {written!r}. Begin it with https:// or http://."
