@@ -1,23 +1,35 @@
 """The REST API when others are faster, and when database or broker are away."""
 
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from threading import Barrier, Thread
 from time import monotonic
 from typing import Any
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from django.db.models import Model
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from clients.api.serializers import ClientSerializer
 from clients.models import Client
 from mailing_manager_project.celery import app
 from mailings.models import Mailing
-from messages_app.models import Message
-from tests.rest import JsonClient, iso, refusal
+from messages_app.api.serializers import MessageSerializer
+from messages_app.models import Message, SendingControl
+from tests.rest import Answer, JsonClient, iso, refusal
 from tests.servers import free_port
 from toolkit import publishing
 
@@ -202,3 +214,132 @@ def test_with_a_broker_that_says_nothing_all_is_saved_soon_too(
     # What still waits for it ends with it, and is in nobody's way afterwards.
     for publication in list(publishing._hanging):
         assert publication.exception(timeout=20)
+
+
+@pytest.fixture
+def saving(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """Return a function that adds a client while something else happens in the service."""
+
+    def save(event: Callable[[], Any], to: str = "clients/") -> Answer:
+        def do(*arguments: Any, **named: Any) -> Any:
+            event()
+
+        monkeypatch.setattr(ClientSerializer, "create", do)
+        monkeypatch.setattr(MessageSerializer, "create", do)
+        client, mailing = Client.objects.create(phone_number="79990000001"), a_mailing()
+        body = {"client": client.pk, "mailing": mailing.pk} if to == "messages/" else PAYLOAD
+        answer: Answer = api.post(f"{API}{to}", body)
+        return answer
+
+    return save
+
+
+def a_mailing() -> Mailing:
+    now = timezone.now()
+    return Mailing.objects.create(start_time=now, stop_time=now + timedelta(hours=1), text="Hello")
+
+
+def errors_in(log: pytest.LogCaptureFixture) -> list[type[BaseException] | None]:
+    """Return the exceptions whose tracebacks were logged as errors."""
+    errors = [record for record in log.records if record.levelname == "ERROR"]
+    return [record.exc_info[0] if record.exc_info else None for record in errors]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "race",
+    [
+        lambda: Client.objects.create(phone_number="79990000001"),
+        lambda: Client.objects.create(pk=Client.objects.get().pk, phone_number="79990000002"),
+        lambda: Message.objects.create(mailing=a_mailing(), client_id=0),
+    ],
+    ids=["unique", "primary key", "foreign key"],
+)
+def test_what_only_another_writer_can_have_made_wrong_is_a_conflict_and_no_event(
+    race: Callable[[], Any], saving: Callable[..., Answer], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refusal(saving(race)) == (409, {None: "conflict"})
+    assert errors_in(caplog) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: Client.objects.update(tag=None),
+        lambda: Message.objects.create(mailing=a_mailing(), attempts=-1),
+    ],
+    ids=["not null", "check"],
+)
+def test_what_was_wrong_from_the_beginning_is_our_fault_and_in_the_log(
+    mistake: Callable[[], Any], saving: Callable[..., Answer], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refusal(saving(mistake)) == (500, {None: "error"})
+    assert errors_in(caplog) == [IntegrityError]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("to", "model"),
+    [("clients/", Client), ("messages/", Message), ("messages/", Mailing), ("messages/", Client)],
+)
+def test_a_row_of_the_request_that_vanished_is_a_conflict_and_no_event(
+    to: str,
+    model: type[Model],
+    saving: Callable[..., Answer],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer = saving(lambda: model._default_manager.get(pk=0), to)
+    assert refusal(answer) == (409, {None: "conflict"})
+    assert errors_in(caplog) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("model", [Mailing, Message, SendingControl])
+def test_a_row_that_nobody_asked_for_is_missed_by_our_fault(
+    model: type[Model], saving: Callable[..., Answer], caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = saving(lambda: model._default_manager.get(pk=0))
+    assert refusal(answer) == (500, {None: "error"})
+    assert [error.__qualname__ for error in errors_in(caplog) if error] == [
+        f"{model.__name__}.DoesNotExist"
+    ]
+
+
+@pytest.mark.django_db
+def test_without_the_row_that_a_migration_made_nothing_is_held_back(api: APIClient) -> None:
+    SendingControl.objects.all().delete()
+    answer = api.get(f"{API}sender/")
+    assert (answer.status_code, answer.json()["is_paused"]) == (200, False)
+
+
+def busy_sqlite() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorname = "SQLITE_BUSY"
+    return error
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [psycopg.errors.DeadlockDetected(), psycopg.errors.QueryCanceled(), busy_sqlite()],
+    ids=["deadlock", "cancelled", "SQLite"],
+)
+def test_a_database_that_is_busy_is_not_said_to_be_away(api: APIClient, cause: Exception) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise OperationalError("Not now.") from cause
+
+    with connection.execute_wrapper(fail):
+        answer = api.get(f"{API}clients/")
+
+    assert refusal(answer) == (503, {None: "database_busy"})
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_so_it_is_with_a_statement_that_took_too_long(saving: Callable[..., Answer]) -> None:
+    def wait() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 10")
+            cursor.execute("SELECT pg_sleep(10)")
+
+    assert refusal(saving(wait)) == (503, {None: "database_busy"})

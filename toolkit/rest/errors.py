@@ -1,4 +1,14 @@
-"""One error format, and which refusal is which status."""
+"""One error format, and which refusal is which status.
+
+A service that refuses raises ValidationError, and how it raises it decides the status: with a
+dictionary of fields it is 400, for what was written there is wrong; with a sentence and a code it
+is 409, for the request is well-formed and the state of things forbids it now.
+
+What nobody refused is 409 only where somebody else was faster: see `is_race` and `is_vanished`.
+Anything else that a view or a service lets out is our own fault: 500, and a traceback in the log.
+"""
+
+from typing import Any
 
 from django.core.exceptions import (
     ObjectDoesNotExist,
@@ -6,11 +16,19 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.http.request import UnreadablePostError
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, status
 from rest_framework.serializers import as_serializer_error
+
+# How Postgres (sqlstate) and SQLite (sqlite_errorname) name what is looked for here.
+UNIQUE_OR_FOREIGN_KEY = {
+    "23503", "23505",
+    "SQLITE_CONSTRAINT_FOREIGNKEY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE",
+}  # fmt: skip
+# Deadlocked, cancelled, not to be put in order with others, not locked in time.
+BUSY = {"40P01", "57014", "40001", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
 
 
 class Conflict(exceptions.APIException):
@@ -37,6 +55,13 @@ class Unavailable(exceptions.APIException):
     default_code = "database_unavailable"
 
 
+class Busy(Unavailable):
+    """503: the database is there, and had to give up this request for another one."""
+
+    default_detail = "The database was busy with something else. Try again in a moment."
+    default_code = "database_busy"
+
+
 class ErrorHandler(ExceptionHandler):
     """Turn what the rooms raise into the one error format."""
 
@@ -45,8 +70,12 @@ class ErrorHandler(ExceptionHandler):
         match exc:
             case ValidationError():
                 return _refusal(exc)
-            case IntegrityError() | ObjectDoesNotExist():  # Somebody else was faster.
+            case IntegrityError() if is_race(exc):
                 return Conflict()
+            case ObjectDoesNotExist() if is_vanished(exc, self.context["view"]):
+                return Conflict()
+            case OperationalError() if _reason(exc) in BUSY:
+                return Busy()
             case OperationalError() | InterfaceError():
                 return Unavailable()
             case RequestDataTooBig():
@@ -55,6 +84,36 @@ class ErrorHandler(ExceptionHandler):
             case DataError() | SuspiciousOperation() | UnreadablePostError():
                 return exceptions.ParseError("The request cannot be read. Nothing was done.")
         return super().convert_known_exceptions(exc)
+
+
+def is_race(error: IntegrityError) -> bool:
+    """Tell whether somebody else was faster.
+
+    A unique value or a reference was looked at before it was written, so only another writer can
+    have made it wrong since. A NULL or a value that a CHECK forbids was ours from the beginning.
+    """
+    return _reason(error) in UNIQUE_OR_FOREIGN_KEY
+
+
+def is_vanished(error: ObjectDoesNotExist, view: Any) -> bool:
+    """Tell whether a row went away between the look at it and the lock on it.
+
+    Views answer 404 for what they do not find, and serializers 400; so when a service finds no
+    row of the view's own model, or of one that this refers to, somebody has just deleted it. Rows
+    of other models nobody has looked for, and that one is missing is a mistake of ours.
+    """
+    queryset = getattr(view, "queryset", None)  # Not every view has one.
+    if queryset is None:
+        return False
+    referred = [field.related_model for field in queryset.model._meta.fields]
+    models = [queryset.model, *filter(None, referred)]
+    return isinstance(error, tuple(model.DoesNotExist for model in models))
+
+
+def _reason(error: DatabaseError) -> str:
+    """Return the database's own name for what went wrong; nothing where it gave none."""
+    cause = error.__cause__
+    return str(getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", ""))
 
 
 def _refusal(error: ValidationError) -> exceptions.APIException:
