@@ -49,8 +49,6 @@ def choose_broker() -> Iterator[Broker]:
     """
     BROKER_FILE.unlink(missing_ok=True)  # A leftover of a run that was killed.
     if url := env.str("CELERY_BROKER_URL", default=""):
-        if url.startswith("filesystem:"):
-            _make_queue_folder()
         if fault := _find_fault(url):
             raise SetupError(
                 f"The broker at {_without_password(url)} does not answer: {fault} Start it, "
@@ -72,16 +70,10 @@ def choose_broker() -> Iterator[Broker]:
 def _our_own() -> Iterator[Broker]:
     executable = find_redis() if hasattr(socket, "AF_UNIX") else None
     if not executable:
-        _make_queue_folder()
         yield Broker(FILES)
         return
     with _socket_folder() as folder:
         yield _redis(executable, folder / "redis.sock")
-
-
-def _make_queue_folder() -> None:
-    # Queues in files do not make it; settings say where they look for it.
-    (VAR_DIR / "queue").mkdir(exist_ok=True)
 
 
 def _redis(executable: str, socket_file: Path) -> Broker:

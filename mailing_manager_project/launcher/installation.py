@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import connection, connections
 
 from mailing_manager_project.environment import VAR_DIR, SetupError, env
+from mailing_manager_project.folders import explain_unwritable, make_folder
 
 ADMIN = "admin"
 PORTS_TO_TRY = 100
@@ -32,9 +33,8 @@ def hold_folder() -> Iterator[None]:
     Raises:
         SetupError: it cannot be written to, or another main.py runs on it.
     """
-    with _explained():
-        # Phone numbers and keys are in it.
-        VAR_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(VAR_DIR)
+    with explain_unwritable(VAR_DIR):
         lock = (VAR_DIR / "main.lock").open("a+")
     with lock:
         if not locks.lock(lock, locks.LOCK_EX | locks.LOCK_NB):
@@ -57,7 +57,10 @@ def make_secret_key() -> None:
     key_file = VAR_DIR / "secret_key"
     if env.str("SECRET_KEY", default="") or key_file.exists():
         return
-    with _explained(), tempfile.NamedTemporaryFile("w", dir=VAR_DIR, delete=False) as file:
+    with (
+        explain_unwritable(VAR_DIR),
+        tempfile.NamedTemporaryFile("w", dir=VAR_DIR, delete=False) as file,
+    ):
         # Temporary files are ours alone (0600); put in place whole, or not at all.
         file.write(secrets.token_urlsafe(50))
     Path(file.name).replace(key_file)
@@ -130,18 +133,6 @@ def make_first_account() -> str:
     password = secrets.token_urlsafe(12)
     users.create_superuser(ADMIN, password=password)
     return password
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say in one line what could not be written."""
-    try:
-        yield
-    except OSError as error:
-        raise SetupError(
-            f"{error.filename or VAR_DIR} cannot be written: {error.strerror}. Give this user "
-            "the right to, or choose another folder by the environment variable VAR_DIR."
-        ) from None
 
 
 def _holder(lock_file: str) -> str:

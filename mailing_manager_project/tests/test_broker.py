@@ -120,5 +120,4 @@ def test_without_any_redis_queues_are_files(folder: Path, monkeypatch: pytest.Mo
     with choose_broker() as chosen:
         assert chosen == Broker("filesystem://localhost")
         assert chosen.answers()
-        assert (folder / "queue").is_dir()
         assert (folder / "broker_url").read_text() == "filesystem://localhost"
