@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from benchmarks.stage import CONCURRENCY, SENDING_PROCESSES, Stage, stage, workers
+from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, environment, workers
 from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
@@ -28,14 +28,14 @@ class Row(NamedTuple):
 
 def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Compare the engine on Postgres with the bare limit: no latency, everything on one machine."""
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         bare, engine = [], []
         with installation.running(workers()):
             _warm_up(installation, number)
             for _ in range(repeats):
                 bare.append(_bare(installation, number))
-                engine.append(installation.act("deliver", number=number)["per_second"])
+                engine.append(installation.run("deliver", number=number)["per_second"])
     yield Row("bare limit: the same libcurl loop, no database", median(bare), "messages/s")
     yield Row("engine on Postgres, planning included", median(engine), "messages/s", "≥ 5,000")
     yield Row("engine / bare limit", _ratio(engine, bare), "%", "≥ 40 %")
@@ -44,13 +44,13 @@ def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
 def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
     """Compare the engine with arithmetic when the sender takes 50 ms."""
     limit = SENDING_PROCESSES * CONCURRENCY / LATENCY
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         with installation.running(workers()):
             _warm_up(installation, number)
             installation.sandbox.set_faults(latency=LATENCY)
             rates = [
-                installation.act("deliver", number=number)["sending_per_second"]
+                installation.run("deliver", number=number)["sending_per_second"]
                 for _ in range(repeats)
             ]
     yield Row("arithmetic limit at 50 ms, 2 × 100 open requests", limit, "messages/s")
@@ -60,22 +60,22 @@ def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
 
 def sqlite(repeats: int, number: int = 50_000) -> Iterator[Row]:
     """Measure the engine on SQLite: a first run's installation."""
-    with stage("sqlite") as installation:
-        installation.act("add_clients", number=number)
+    with environment("sqlite") as installation:
+        installation.run("add_clients", number=number)
         with installation.running(workers()):
             _warm_up(installation, number)
             rates = [
-                installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+                installation.run("deliver", number=number)["per_second"] for _ in range(repeats)
             ]
     yield Row("engine on SQLite, planning included", median(rates), "messages/s", "≥ 4,000")
 
 
 def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
     """Compare the engine with the usual design, with as many worker processes."""
-    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "benchmarks.usual"]
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "benchmarks.baseline"]
     command += ["worker", "-Q", "usual", "-c", str(SENDING_PROCESSES), "-l", "error"]
-    with stage() as installation:
-        installation.act("add_clients", number=50 * number)
+    with environment() as installation:
+        installation.run("add_clients", number=50 * number)
         for wait in (0.0, LATENCY):
             installation.sandbox.set_faults(latency=wait)
             theirs, ours = [], []
@@ -83,8 +83,8 @@ def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
                 _warm_up(installation, 50 * number)
                 for _ in range(repeats):
                     share = number if not wait else number // 8
-                    theirs.append(installation.act("deliver_as_usual", number=share)["per_second"])
-                    ours.append(installation.act("deliver", number=50 * number)["per_second"])
+                    theirs.append(installation.run("deliver_as_usual", number=share)["per_second"])
+                    ours.append(installation.run("deliver", number=50 * number)["per_second"])
             at = f"at {wait * 1000:.0f} ms"
             yield Row(f"the usual design {at}: a task a message", median(theirs), "messages/s")
             yield Row(f"engine / the usual design {at}", _ratio(ours, theirs) / 100, "×", "≥ 50")
@@ -92,25 +92,25 @@ def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
 
 def processes(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Deliver with one, two and four sending processes; the machine has as many cores as it has."""
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         for count in (1, 2, 4):
             env = {"MESSAGE_SENDER_PROCESSES": str(count)}
             with installation.running(workers(count), **env):
                 _warm_up(installation, number)
                 rates = [
-                    installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+                    installation.run("deliver", number=number)["per_second"] for _ in range(repeats)
                 ]
             yield Row(f"engine with {count} sending processes", median(rates), "messages/s")
 
 
 def fairness(repeats: int, mailings: int = 1_000) -> Iterator[Row]:
     """Start a thousand small mailings at once."""
-    with stage() as installation:
-        installation.act("add_clients", number=20 * mailings, tags=mailings)
+    with environment() as installation:
+        installation.run("add_clients", number=20 * mailings, tags=mailings)
         with installation.running(workers()):
             _warm_up(installation, 20 * mailings)
-            runs = [installation.act("deliver_small", mailings=mailings) for _ in range(repeats)]
+            runs = [installation.run("deliver_small", mailings=mailings) for _ in range(repeats)]
     what = f"{mailings:,} mailings at once: time to the first message of each"
     yield Row(f"{what}: p50", median(run["p50_ms"] for run in runs), "ms")
     yield Row(f"{what}: p95", median(run["p95_ms"] for run in runs), "ms")
@@ -118,19 +118,19 @@ def fairness(repeats: int, mailings: int = 1_000) -> Iterator[Row]:
 
 def history(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Deliver while the database holds more and more of what was sent before."""
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         rates = []
         with installation.running(workers()):
             _warm_up(installation, number)
             for mailings in (0, 10, 90):
                 if mailings:
-                    installation.act("add_history", mailings=mailings, clients=number, running=0)
+                    installation.run("add_history", mailings=mailings, clients=number, running=0)
                 runs = [
-                    installation.act("deliver", number=number)["per_second"] for _ in range(repeats)
+                    installation.run("deliver", number=number)["per_second"] for _ in range(repeats)
                 ]
                 rates.append(median(runs))
-                total = installation.act("count_messages")["messages"]
+                total = installation.run("count_messages")["messages"]
                 yield Row(
                     f"engine with {total / 1e6:.1f} million messages", rates[-1], "messages/s"
                 )
@@ -147,8 +147,8 @@ def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
             "messages", processes=SENDING_PROCESSES
         ),
     }
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         with installation.running(each.command for each in commands.values()) as running:
             for _ in range(repeats):
                 _warm_up(installation, number)
@@ -158,18 +158,18 @@ def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
 
 def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Measure what a message costs, and work out what a hundred million a day would."""
-    with stage() as installation:
-        installation.act("add_clients", number=number)
+    with environment() as installation:
+        installation.run("add_clients", number=number)
         with installation.running(workers()) as (planner, sender):
             _warm_up(installation, number)
-            before = installation.act("look_at_postgres")
+            before = installation.run("look_at_postgres")
             pids = {"planning": planner.pid, "sending": sender.pid, "Postgres": before["pid"]}
             seconds = {part: -_processor_seconds(pid) for part, pid in pids.items()}
             for _ in range(repeats):
-                installation.act("deliver", number=number)
+                installation.run("deliver", number=number)
             for part, pid in pids.items():
                 seconds[part] += _processor_seconds(pid)
-            after = installation.act("look_at_postgres")
+            after = installation.run("look_at_postgres")
     messages = repeats * number
     micros = {part: spent / messages * 1e6 for part, spent in seconds.items()}
     wal, disk = ((after[name] - before[name]) / messages for name in ("wal", "disk"))
@@ -188,9 +188,9 @@ def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
 def partitions(repeats: int, mailings: int = 50, clients: int = 100_000) -> Iterator[Row]:
     """Simulate partitions by mailing: what five million old messages do to a new mailing."""
     del repeats  # Each step is a hundred thousand repeats.
-    with stage() as installation:
-        installation.act("add_clients", number=clients)
-        found = installation.act("compare_partitions", mailings=mailings, clients=clients)
+    with environment() as installation:
+        installation.run("add_clients", number=clients)
+        found = installation.run("compare_partitions", mailings=mailings, clients=clients)
     for step, spent in found["plain"].items():
         yield Row(f"{step} a message: one table", spent, "µs")
         yield Row(f"{step} a message: {mailings} partitions", found["parted"][step], "µs")
@@ -198,9 +198,9 @@ def partitions(repeats: int, mailings: int = 50, clients: int = 100_000) -> Iter
 
 def planning(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
     """Plan a mailing to a million clients."""
-    with stage() as installation:
-        installation.act("add_clients", number=number)
-        runs = [installation.act("plan", number=number) for _ in range(repeats)]
+    with environment() as installation:
+        installation.run("add_clients", number=number)
+        runs = [installation.run("plan", number=number) for _ in range(repeats)]
     yield Row("planning a million messages", median(r["per_second"] for r in runs), "messages/s")
     grown = max(run["megabytes_grown"] for run in runs)
     yield Row("growth of the planner's memory meanwhile", grown, "MB", "flat")
@@ -220,10 +220,10 @@ def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterat
         "messages/ of a client": "/api/v1/messages/?client=7",
         "clients/ by beginning of number": "/api/v1/clients/?phone_number=790000001",
     }
-    with stage() as installation:
-        installation.act("add_clients", number=clients)
-        installation.act("add_history", mailings=mailings, clients=clients, running=10)
-        found = installation.act("read", paths=list(paths.values()), repeats=20 * repeats)
+    with environment() as installation:
+        installation.run("add_clients", number=clients)
+        installation.run("add_history", mailings=mailings, clients=clients, running=10)
+        found = installation.run("read", paths=list(paths.values()), repeats=20 * repeats)
     for name, path in paths.items():
         queries = found[path]["queries"]
         yield Row(f"GET {name}: p50 ({queries} queries)", found[path]["p50_ms"], "ms")
@@ -234,11 +234,11 @@ def reaction(repeats: int) -> Iterator[Row]:
     """Measure from the POST of a due mailing to its first message at the sender."""
     port = free_port()
     web = programs.web(programs.LOCALHOST, port)
-    with stage() as installation:
-        installation.act("add_clients", number=1_000)
+    with environment() as installation:
+        installation.run("add_clients", number=1_000)
         with installation.running([web.command, *workers()]):
             _warm_up(installation, 1_000)
-            found = installation.act(
+            found = installation.run(
                 "wait_for_first",
                 number=10 * repeats,
                 url=f"http://{programs.LOCALHOST}:{port}",
@@ -268,19 +268,19 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
 }
 
 
-def _bare(installation: Stage, number: int) -> float:
+def _bare(installation: Environment, number: int) -> float:
     """Post from as many processes as the engine has, and add up their rates."""
     share = number // SENDING_PROCESSES
     with ThreadPoolExecutor(SENDING_PROCESSES) as pool:
         runs: list[dict[str, Any]] = list(
-            pool.map(lambda _: installation.act("post", number=share), range(SENDING_PROCESSES))
+            pool.map(lambda _: installation.run("post", number=share), range(SENDING_PROCESSES))
         )
     return sum(share / float(run["seconds"]) for run in runs)
 
 
-def _warm_up(installation: Stage, number: int) -> None:
+def _warm_up(installation: Environment, number: int) -> None:
     """Let workers start and connect; the first delivery is not measured."""
-    installation.act("deliver", number=number)
+    installation.run("deliver", number=number)
 
 
 def _megabytes(pid: int) -> float:

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError as BrokerError
 AWAY = (None, "08", "57")
 
 
-class Line(logging.Formatter):
+class ServerAwayFormatter(logging.Formatter):
     """A line for each event. That a server is away is said without a traceback.
 
     Where the program was when it noticed helps nobody, and an outage brings hundreds of them.

@@ -302,7 +302,7 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "mailing_manager_project.log_lines.Line"}},
+    "formatters": {"line": {"()": "mailing_manager_project.log_lines.ServerAwayFormatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
     # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.

@@ -31,7 +31,7 @@ from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
 from messages_app.models import Attempt, ErrorCode, Lease, Message
 from messages_app.querysets import MessageQuerySet
-from messages_app.stats import counts
+from messages_app.stats import complete_counts
 from toolkit import clock
 from toolkit.sending_hours import Window, next_opening
 
@@ -104,7 +104,7 @@ def audit(*, mailing_id: int | None = None, compare: Compare | None = None) -> R
     """
     with _one_moment():
         scope = _scope(mailing_id)
-        totals = counts(scope.messages.count_by_status())
+        totals = complete_counts(scope.messages.count_by_status())
         report = Report(scope.now, scope.mailings.count(), totals)
         report.findings = [
             finding(check.__name__, check.__doc__ or "", check(scope)) for check in CHECKS
@@ -120,7 +120,7 @@ def counts_add_up(scope: AuditScope) -> Iterator[int]:
     closed = scope.mailings.closed()
     counted = scope.messages.filter(mailing__in=closed).count_by_mailing()
     for mailing in closed.iterator():
-        real = counts(counted.get(mailing.pk, {}))
+        real = complete_counts(counted.get(mailing.pk, {}))
         if (real["pending"], real["success"], real["fail"]) != (
             0,
             mailing.success_count,
@@ -146,7 +146,7 @@ def failures_have_a_reason(scope: AuditScope) -> Iterable[int]:
 def doubts_are_named(scope: AuditScope) -> Iterable[int]:
     """What failed for good and may have arrived all the same is called unconfirmed."""
     doubts = Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True)
-    failed = scope.messages.free().filter(status=Status.FAIL, next_attempt_at=None)
+    failed = scope.messages.unleased().filter(status=Status.FAIL, next_attempt_at=None)
     return ids_of(failed.filter(Exists(doubts)).exclude(error_code=ErrorCode.UNCONFIRMED))
 
 
@@ -154,7 +154,7 @@ def attempts_are_logged(scope: AuditScope) -> Iterable[int]:
     """Every attempt is in the log, but for a success at the first."""
     log = Attempt.objects.filter(message=OuterRef("pk")).order_by().values("message")
     number = Subquery(log.annotate(Count("pk")).values("pk__count"), IntegerField())
-    settled = scope.messages.free().exclude(status=Status.SUCCESS, attempts=1)
+    settled = scope.messages.unleased().exclude(status=Status.SUCCESS, attempts=1)
     return ids_of(settled.annotate(logged=Coalesce(number, 0)).exclude(attempts=F("logged")))
 
 
@@ -200,7 +200,7 @@ def everything_over_is_closed(scope: AuditScope) -> Iterable[int]:
     """A mailing that is over is closed within minutes."""
     for_long = scope.now - GRACE
     # It may have been cancelled, or its stop time set into the past, only now.
-    return ids_of(scope.mailings.to_finish(for_long).filter(updated_at__lte=for_long))
+    return ids_of(scope.mailings.to_close(for_long).filter(updated_at__lte=for_long))
 
 
 def leases_end(scope: AuditScope) -> Iterable[int]:

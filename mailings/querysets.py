@@ -39,7 +39,7 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         stale = Q(last_run_time=None) | Q(last_run_time__lte=now - settings.MAILING_REPEAT_TIMEOUT)
         return self.running(now).filter(stale)
 
-    def to_finish(self, now: datetime) -> "MailingQuerySet":
+    def to_close(self, now: datetime) -> "MailingQuerySet":
         """Keep those that are over but not yet closed: past their stop time, or cancelled."""
         over = Q(stop_time__lte=now, status__in=("scheduled", "running", "paused"))
         return self.open().filter(over | Q(status="cancelled"))

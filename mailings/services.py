@@ -10,7 +10,7 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
 from mailings.models import Mailing
-from mailings.stats import count_by_timezone, in_all
+from mailings.stats import count_by_timezone, totals_of
 from messages_app import services as messages
 from messages_app.engine import planning, recovery
 from messages_app.mailing_snapshot import MailingSnapshot
@@ -192,7 +192,7 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
 
 def finish_mailing(mailing_id: int, *, now: datetime) -> None:
     """Fail what a mailing that is over left unsent, and close it once nothing is in flight."""
-    mailing = Mailing.objects.filter(pk=mailing_id).to_finish(now).first()
+    mailing = Mailing.objects.filter(pk=mailing_id).to_close(now).first()
     if not mailing:
         return
     recovery.reclaim_leaseless(mailing_id, now=now)
@@ -205,14 +205,14 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
 def _close(mailing_id: int, now: datetime) -> None:
     """Write the final counts, if they are final; the mailing then never changes again."""
     with transaction.atomic():
-        over = Mailing.objects.filter(pk=mailing_id).to_finish(now)
+        over = Mailing.objects.filter(pk=mailing_id).to_close(now)
         # Looked at again under the lock: it may have been extended or deleted meanwhile.
         mailing = over.select_for_update(no_key=True).first()
         sent = Message.objects.filter(mailing=mailing_id)
         if not mailing or sent.unfinished().exists():
             return
         mailing.timezone_counts = count_by_timezone(sent)
-        counts = in_all(mailing.timezone_counts)
+        counts = totals_of(mailing.timezone_counts)
         mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
         if mailing.status != Status.CANCELLED:
             mailing.status = Status.FINISHED

@@ -8,7 +8,7 @@ from django.db.models.functions import Cast, Coalesce
 
 from mailings.models import Mailing
 from messages_app.models import Message
-from messages_app.stats import counts
+from messages_app.stats import complete_counts
 
 ByTimezone = Mapping[str, Mapping[str, int]]  # messages by the client's zone and by status
 
@@ -33,8 +33,8 @@ def timezone_stats(mailing: Mailing) -> dict[str, object]:
         zones = count_by_timezone(Message.objects.filter(mailing=mailing))
     by_size = sorted(zones.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     return {
-        **_stats(mailing, in_all(zones)),
-        "timezones": {zone: counts(by_status) for zone, by_status in by_size},
+        **_stats(mailing, totals_of(zones)),
+        "timezones": {zone: complete_counts(by_status) for zone, by_status in by_size},
     }
 
 
@@ -49,12 +49,12 @@ def count_by_timezone(messages: QuerySet[Message]) -> dict[str, dict[str, int]]:
     return zones
 
 
-def in_all(zones: ByTimezone) -> dict[str, int]:
+def totals_of(zones: ByTimezone) -> dict[str, int]:
     """Return the counts of all time zones together."""
     by_status: Counter[str] = Counter()
     for of_zone in zones.values():
         by_status.update(of_zone)
-    return counts(by_status)
+    return complete_counts(by_status)
 
 
 def totals() -> dict[str, int]:
@@ -76,7 +76,7 @@ def totals() -> dict[str, int]:
     by_status: Counter[str] = Counter()
     for status, number in rows:
         by_status[status] += number
-    return counts(by_status)
+    return complete_counts(by_status)
 
 
 def _stats(mailing: Mailing, counted: Mapping[str, int]) -> dict[str, object]:
@@ -86,11 +86,11 @@ def _stats(mailing: Mailing, counted: Mapping[str, int]) -> dict[str, object]:
         "start_time": mailing.start_time,
         "stop_time": mailing.stop_time,
         "last_run_time": mailing.last_run_time,
-        "stats": _final(mailing) or counts(counted),
+        "stats": _final(mailing) or complete_counts(counted),
     }
 
 
 def _final(mailing: Mailing) -> dict[str, int] | None:
     if mailing.success_count is None or mailing.fail_count is None:
         return None
-    return counts({"success": mailing.success_count, "fail": mailing.fail_count})
+    return complete_counts({"success": mailing.success_count, "fail": mailing.fail_count})

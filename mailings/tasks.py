@@ -62,7 +62,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
     with tolerate_database_outage("Closing"):
         now = clock.now()
         if mailing_id is None:
-            for pk in Mailing.objects.to_finish(now).values_list("pk", flat=True):
+            for pk in Mailing.objects.to_close(now).values_list("pk", flat=True):
                 publish("finish_mailing", pk)
         else:
             services.finish_mailing(mailing_id, now=now)

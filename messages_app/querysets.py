@@ -28,7 +28,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
     def due(self, now: datetime) -> "MessageQuerySet":
         """Keep those whose next attempt may be made now."""
-        return self.free().filter(next_attempt_at__lte=now)
+        return self.unleased().filter(next_attempt_at__lte=now)
 
     def count_up_to(self, limit: int) -> int:
         """Count unfinished messages of one mailing; look at no more of its queue than needed."""
@@ -41,7 +41,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
             queue = self.order_by("mailing_id", "next_attempt_at").select_for_update()
             return list(queue.values_list("pk", flat=True)[:limit])
 
-    def free(self) -> "MessageQuerySet":
+    def unleased(self) -> "MessageQuerySet":
         """Keep those that no delivery holds."""
         return self.filter(lease_until=None)
 

@@ -131,13 +131,13 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
 
 def requeue_deferred(*, mailing_id: int, now: datetime) -> int:
     """Bring forward what was put off untried, because the mailing may allow it now."""
-    untried = Message.objects.free().filter(mailing=mailing_id, attempts=0)
+    untried = Message.objects.unleased().filter(mailing=mailing_id, attempts=0)
     return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
 
 
 def requeue_failed(*, mailing_id: int, now: datetime) -> int:
     """Make due again what had no time left for another attempt, because now it has."""
-    failed = Message.objects.free().filter(mailing=mailing_id, status=Message.Status.FAIL)
+    failed = Message.objects.unleased().filter(mailing=mailing_id, status=Message.Status.FAIL)
     codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
     left = failed.filter(next_attempt_at=None, error_code__in=codes)
     return left.update_in_chunks(next_attempt_at=now)
@@ -145,7 +145,7 @@ def requeue_failed(*, mailing_id: int, now: datetime) -> int:
 
 def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
     """Fail what a mailing that is over leaves unsent, except what is still in flight."""
-    unsent = Message.objects.filter(mailing=mailing.id).free().unfinished()
+    unsent = Message.objects.filter(mailing=mailing.id).unleased().unfinished()
     final = _final(mailing, error_code)
     is_more = True
     while is_more:

@@ -7,10 +7,13 @@ from django.db.models import Count, QuerySet
 from messages_app.models import Message
 
 
-def counts(by_status: Mapping[str, int]) -> dict[str, int]:
+def complete_counts(by_status: Mapping[str, int]) -> dict[str, int]:
     """Return messages by status, zeros included, and their total."""
     known = {status: by_status.get(status, 0) for status in Message.Status.values}
     return {**known, "total": sum(known.values())}
+
+
+counts = complete_counts  # its former name, by which the launcher's demo calls it
 
 
 def message_stats(messages: QuerySet[Message]) -> dict[str, object]:
@@ -22,4 +25,4 @@ def message_stats(messages: QuerySet[Message]) -> dict[str, object]:
         by_status[status] = by_status.get(status, 0) + number
         if status == Message.Status.FAIL:
             error_codes[error_code] = number
-    return {**counts(by_status), "error_codes": error_codes}
+    return {**complete_counts(by_status), "error_codes": error_codes}

@@ -11,14 +11,14 @@ from celery.beat import SchedulingError
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-from mailing_manager_project.log_lines import Line
+from mailing_manager_project.log_lines import ServerAwayFormatter
 
 
 def line(message: str, error: Exception | None = None) -> str:
     """Return what is written of an event, without the time."""
     exc_info = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("room", logging.ERROR, "", 0, message, (), exc_info)
-    return Line().format(record).partition(" ERROR ")[2]
+    return ServerAwayFormatter().format(record).partition(" ERROR ")[2]
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:

@@ -20,7 +20,7 @@ def phrases(now: datetime) -> set[str]:
     """Return the phrases that the only mailing there is answers to."""
     return {
         name
-        for name in ("to_start", "running", "to_plan", "to_finish")
+        for name in ("to_start", "running", "to_plan", "to_close")
         if getattr(Mailing.objects, name)(now).exists()
     }
 
@@ -28,10 +28,10 @@ def phrases(now: datetime) -> set[str]:
 @pytest.mark.parametrize(
     ("status", "before", "at_start", "at_last", "at_stop"),
     [
-        ("scheduled", set(), {"to_start"}, {"to_start"}, {"to_finish"}),
-        ("running", set(), {"running", "to_plan"}, {"running", "to_plan"}, {"to_finish"}),
-        ("paused", set(), set(), set(), {"to_finish"}),
-        ("cancelled", {"to_finish"}, {"to_finish"}, {"to_finish"}, {"to_finish"}),
+        ("scheduled", set(), {"to_start"}, {"to_start"}, {"to_close"}),
+        ("running", set(), {"running", "to_plan"}, {"running", "to_plan"}, {"to_close"}),
+        ("paused", set(), set(), set(), {"to_close"}),
+        ("cancelled", {"to_close"}, {"to_close"}, {"to_close"}, {"to_close"}),
         ("finished", set(), set(), set(), set()),
     ],
 )

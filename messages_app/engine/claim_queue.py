@@ -51,10 +51,10 @@ class ClaimQueue:
     ) -> None:
         """Claim under a lease; no request may begin after `end`, on the monotonic clock."""
         self._read_mailing = read_mailing
-        self.is_open = True  # and may claim more
+        self.may_claim = True
         self.is_probe = False  # The breaker is open, and lets this one message through.
         self.failures = 0  # in a row, when it was last looked at
-        self.late: list[int] = []  # to be given back
+        self.to_release: list[int] = []  # claimed messages that are not to be handed over
         self._lease = lease
         self._clock = clock
         self._end = end
@@ -65,33 +65,33 @@ class ClaimQueue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take(self, number: int) -> list[ReadyMessage]:
+    def pop_ready(self, number: int) -> list[ReadyMessage]:
         """Return at most so many messages whose requests are to begin now."""
         now = monotonic()
-        taken: list[ReadyMessage] = []
-        while self._waiting and len(taken) < number and self._waiting[0].begin_at <= now:
+        ready: list[ReadyMessage] = []
+        while self._waiting and len(ready) < number and self._waiting[0].begin_at <= now:
             waiting = self._waiting.popleft()
             if now < waiting.begin_before:
-                taken.append(waiting)
+                ready.append(waiting)
             else:
-                self.late.append(waiting.message.id)
-        return taken
+                self.to_release.append(waiting.message.id)
+        return ready
 
     def idle_time(self) -> float:
         """Return the seconds until there is something to do here, but not many."""
         due_at = self._waiting[0].begin_at if self._waiting else self._look_at
         return min(LOOK_DELAY, max(0.001, due_at - monotonic()))
 
-    def stop(self) -> None:
+    def drain(self) -> None:
         """Claim no more, and have given back what is not handed over yet."""
-        self.is_open = False
-        self.late += [waiting.message.id for waiting in self._waiting]
+        self.may_claim = False
+        self.to_release += [waiting.message.id for waiting in self._waiting]
         self._waiting.clear()
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Claim again after a probe that went well, unless the time is over."""
         self.is_probe = False
-        self.is_open = monotonic() - self._began_at < CLAIM_TIME_BOX
+        self.may_claim = monotonic() - self._began_at < CLAIM_TIME_BOX
 
     def claim(self, *, answered: int, is_idle: bool) -> None:
         """Claim the next messages, so many as will be wanted soon.
@@ -100,19 +100,19 @@ class ClaimQueue:
         """
         spent = monotonic() - self._began_at
         if spent >= CLAIM_TIME_BOX:
-            self.is_open = False
-        if not self.is_open or monotonic() < self._look_at:
+            self.may_claim = False
+        if not self.may_claim or monotonic() < self._look_at:
             return
         state, now = SendingControl.objects.current(), self._clock.now()
         self.failures = state.failures
         if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
-            self.stop()
+            self.drain()
         elif control.has_no_slots(state, now):
             self._look_at = monotonic() + LOOK_DELAY
         else:
             rate, pace = control.effective_rate(state), int(answered / spent) if spent else 0
             claimed = self._claim(self._limit(rate, pace), now)
-            self._waiting.extend(self._booked(claimed) if rate and claimed else claimed)
+            self._waiting.extend(self._with_slots(claimed) if rate and claimed else claimed)
             if self.is_probe and not claimed:
                 control.return_probe(now)
 
@@ -131,7 +131,7 @@ class ClaimQueue:
     def _claim(self, limit: int, now: datetime) -> list[ReadyMessage]:
         mailing = self._read_mailing(now)
         if not mailing:
-            self.is_open = False
+            self.may_claim = False
             return []
         messages, is_more = bulk.claim(
             mailing,
@@ -141,7 +141,7 @@ class ClaimQueue:
             recheck_at=now + settings.MAILING_REPEAT_TIMEOUT,
             now=now,
         )
-        self.is_open = is_more and not self.is_probe
+        self.may_claim = is_more and not self.is_probe
         text, end = json.dumps(mailing.text), min(self._end, self._monotonic_at(mailing.stop_time))
         claimed = [ReadyMessage(message, text, mailing.stop_time, end) for message in messages]
         return self._inside(mailing.window, claimed) if mailing.window else claimed
@@ -161,7 +161,7 @@ class ClaimQueue:
             ]
         return inside
 
-    def _booked(self, claimed: Sequence[ReadyMessage]) -> Iterator[ReadyMessage]:
+    def _with_slots(self, claimed: Sequence[ReadyMessage]) -> Iterator[ReadyMessage]:
         """Yield the messages, each with the moment that is booked for it."""
         first, pause = control.reserve_slots(len(claimed), now=self._clock.now())
         begin_at = self._monotonic_at(first)

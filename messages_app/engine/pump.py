@@ -72,7 +72,7 @@ class _Delivery:
             expires_at=clock.now() + lease_length(),
         )
         end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
-        self._intake = ClaimQueue(self._lease, read_mailing, clock, end=end)
+        self._queue = ClaimQueue(self._lease, read_mailing, clock, end=end)
         self._open: dict[int, ReadyMessage] = {}
         self._sent: list[int] = []
         self._outcomes: list[Outcome] = []
@@ -95,12 +95,12 @@ class _Delivery:
             with transaction.atomic():
                 self._lease.save(force_insert=True)
         except IntegrityError:
-            self._intake.stop()  # The mailing was deleted.
+            self._queue.drain()  # The mailing was deleted.
 
     def _pump(self) -> None:
-        while self._intake.is_open or self._intake or self._open:
-            if len(self._intake) <= self._transport.free:
-                self._intake.claim(answered=self.answered, is_idle=not self._open)
+        while self._queue.may_claim or self._queue or self._open:
+            if len(self._queue) <= self._transport.capacity:
+                self._queue.claim(answered=self.answered, is_idle=not self._open)
             self._begin()
             self._collect()
             if self._should_record():
@@ -124,7 +124,7 @@ class _Delivery:
 
     def _begin(self) -> None:
         """Hand over as many messages as the transport takes."""
-        if begun := self._intake.take(self._transport.free):
+        if begun := self._queue.pop_ready(self._transport.capacity):
             self._spool.begin([waiting.message.id for waiting in begun])
         for waiting in begun:
             message = waiting.message
@@ -137,12 +137,12 @@ class _Delivery:
             sent, outcomes = self._hear()
             self._spool.answer(sent, outcomes, self._heard_at)
         else:
-            time.sleep(self._intake.idle_time())
+            time.sleep(self._queue.idle_time())
 
     def _hear(self) -> tuple[list[int], list[Outcome]]:
         """Return the messages that were taken at the first attempt, and what came of others."""
-        is_patient = not self._intake or not self._transport.free
-        answers = self._transport.poll(LOOK_DELAY if is_patient else self._intake.idle_time())
+        is_patient = not self._queue or not self._transport.capacity
+        answers = self._transport.poll(LOOK_DELAY if is_patient else self._queue.idle_time())
         self.answered += len(answers)
         sent: list[int] = []
         outcomes: list[Outcome] = []
@@ -168,14 +168,14 @@ class _Delivery:
     def _should_record(self) -> bool:
         """Tell whether the answers are many or old enough, the last ones, or alarm the breaker."""
         number = len(self._sent) + len(self._outcomes)
-        is_last = number > 0 and not self._open and not self._intake
+        is_last = number > 0 and not self._open and not self._queue
         is_enough = number >= RECORD_SIZE or monotonic() - self._recorded_at >= RECORD_DELAY
         return is_last or is_enough or self._streak.is_alarming
 
     def _record(self) -> None:
         """Write what has come, and give back what is too late to be sent."""
         lease = self._lease
-        sent, outcomes, late = self._sent, self._outcomes, self._intake.late
+        sent, outcomes, to_release = self._sent, self._outcomes, self._queue.to_release
         if sent or outcomes:
             written = bulk.record_accepted(sent, token=lease.token, at=self._heard_at)
             written += bulk.record(outcomes, token=lease.token)
@@ -186,19 +186,19 @@ class _Delivery:
                 recovery.record_late(lease, sent=sent, outcomes=outcomes, at=self._heard_at)
             self._sent, self._outcomes = [], []
             self._update_breaker()
-        if bulk.release(late, token=lease.token) < len(late):
-            recovery.undo_reclaim(late, lease, now=self._clock.now())
-        self._intake.late = []
+        if bulk.release(to_release, token=lease.token) < len(to_release):
+            recovery.undo_reclaim(to_release, lease, now=self._clock.now())
+        self._queue.to_release = []
         self._recorded_at = monotonic()
 
     def _update_breaker(self) -> None:
         """Update the breaker from the recorded answers, and stop claiming where it opened."""
         streak, self._streak = self._streak, control.AnswerStreak()
-        intake = self._intake
+        queue = self._queue
         goes_on = control.update_breaker(
-            streak, failures=intake.failures, is_probe=intake.is_probe, now=self._clock.now()
+            streak, failures=queue.failures, is_probe=queue.is_probe, now=self._clock.now()
         )
         if not goes_on:
-            intake.stop()
-        elif intake.is_probe:
-            intake.go_on()
+            queue.drain()
+        elif queue.is_probe:
+            queue.resume()

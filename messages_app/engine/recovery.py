@@ -37,7 +37,7 @@ def replay(story: spool.SpoolRecord, *, now: datetime) -> None:
     record(story.outcomes, token=lease.token)
     record_late(lease, sent=story.sent, outcomes=story.outcomes, at=story.sent_at or now)
     unclear = _mark_unconfirmed(story.unanswered, lease, now)
-    release(_held(lease), token=lease.token)
+    release(_leased_ids(lease), token=lease.token)
     # Its doorbell is heard no more; without one, what is due is rung for.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not Lease.objects.filter(pk=lease.pk).delete()[0]:
@@ -68,7 +68,7 @@ def _reclaim(token: int, now: datetime) -> int:
         lease = Lease.objects.filter(pk=token).select_for_update().first()
         if not lease:
             return 0
-        number = _mark_unconfirmed(_held(lease), lease, now)
+        number = _mark_unconfirmed(_leased_ids(lease), lease, now)
         lease.delete()
     logger.warning(
         "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
@@ -101,7 +101,7 @@ def undo_reclaim(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
     with transaction.atomic():
         if not _lock_unclosed(lease):
             return
-        unclear = Message.objects.free().filter(error_code=ErrorCode.UNCONFIRMED)
+        unclear = Message.objects.unleased().filter(error_code=ErrorCode.UNCONFIRMED)
         ours = unclear.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
         for message in ours.order_by("pk").select_for_update():
             message.attempt_log.filter(number=message.attempts).delete()
@@ -164,7 +164,7 @@ def _lock_unclosed(lease: Lease) -> bool:
     return not lease.mailing.is_closed
 
 
-def _held(lease: Lease) -> list[int]:
+def _leased_ids(lease: Lease) -> list[int]:
     return list(Message.objects.leased_under(lease).values_list("pk", flat=True))
 
 

@@ -22,7 +22,7 @@ class ScriptedTransport:
         self.polls = 0
 
     @property
-    def free(self) -> int:
+    def capacity(self) -> int:
         return self.concurrency - len(self.open)
 
     @property
@@ -30,7 +30,7 @@ class ScriptedTransport:
         return not self.open
 
     def submit(self, request: Request) -> None:
-        assert self.free
+        assert self.capacity
         self.open.append(request)
         self.sent.append(request)
 

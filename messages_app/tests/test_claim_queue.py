@@ -66,7 +66,7 @@ def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
 
 
 def taken(queue: ClaimQueue, number: int = 1000) -> list[int]:
-    return [waiting.message.id for waiting in queue.take(number)]
+    return [waiting.message.id for waiting in queue.pop_ready(number)]
 
 
 class TestClaiming:
@@ -76,7 +76,7 @@ class TestClaiming:
         add(25)
         queue = begin(mailing)
         assert claim(queue) == 10
-        assert queue.is_open
+        assert queue.may_claim
 
     def test_later_about_a_seconds_worth_is_claimed(
         self, mailing: "Mailing", add: Add, world: Traveller
@@ -94,13 +94,13 @@ class TestClaiming:
         queue = begin(mailing)
         world.shift(SECOND)
         assert claim(queue, answered=3_000) == 2_000
-        assert queue.is_open
+        assert queue.may_claim
 
     def test_it_ends_when_nothing_more_is_due(self, mailing: "Mailing", add: Add) -> None:
         add(3)
         queue = begin(mailing)
         assert claim(queue) == 3
-        assert not queue.is_open
+        assert not queue.may_claim
 
     def test_it_ends_when_other_mailings_have_their_turn(
         self, mailing: "Mailing", add: Add, world: Traveller
@@ -110,7 +110,7 @@ class TestClaiming:
         claim(queue)
         world.shift(claim_queue.CLAIM_TIME_BOX)
         assert claim(queue) == 10
-        assert not queue.is_open
+        assert not queue.may_claim
 
     @pytest.mark.parametrize("status", ["paused", "cancelled", "finished"])
     def test_it_ends_when_the_mailing_does_not_run_any_more(
@@ -120,14 +120,14 @@ class TestClaiming:
         type(mailing).objects.update(status=status)
         queue = begin(mailing)
         assert claim(queue) == 0
-        assert not queue.is_open
+        assert not queue.may_claim
 
     def test_it_ends_when_the_lease_was_taken_back(self, mailing: "Mailing", add: Add) -> None:
         add(30)
         queue = begin(mailing)
         Lease.objects.all().delete()
         assert claim(queue) == 0
-        assert not queue.is_open
+        assert not queue.may_claim
         assert Message.objects.filter(attempts=0).count() == 30
 
 
@@ -150,7 +150,7 @@ class TestTaking:
         claim(queue)
         world.shift(SECOND)
         assert taken(queue) == []
-        assert sorted(queue.late) == [message.pk for message in messages]
+        assert sorted(queue.to_release) == [message.pk for message in messages]
 
     def test_nothing_begins_at_the_stop_time(
         self, make_mailing: MakeMailing, add: Add, world: Traveller, now: datetime
@@ -163,17 +163,17 @@ class TestTaking:
         assert len(taken(queue, 1)) == 1
         world.shift(0.001)
         assert taken(queue, 1) == []
-        assert len(queue.late) == 1
+        assert len(queue.to_release) == 1
 
     def test_what_waits_when_it_stops_is_given_back(self, mailing: "Mailing", add: Add) -> None:
         add(15)
         queue = begin(mailing)
         claim(queue)
         begun = taken(queue, 4)
-        queue.stop()
-        assert (len(queue), queue.is_open, len(begun), len(queue.late)) == (0, False, 4, 6)
+        queue.drain()
+        assert (len(queue), queue.may_claim, len(begun), len(queue.to_release)) == (0, False, 4, 6)
         leased = Message.objects.leased().values_list("pk", flat=True)
-        assert {*begun, *queue.late} == set(leased)
+        assert {*begun, *queue.to_release} == set(leased)
 
 
 class TestSendingControl:
@@ -183,7 +183,7 @@ class TestSendingControl:
         claim(queue)
         control.change(is_paused=True)
         assert claim(queue) == 0
-        assert (len(queue.late), queue.is_open) == (10, False)
+        assert (len(queue.to_release), queue.may_claim) == (10, False)
 
     @pytest.mark.parametrize("is_idle", [True, False])
     def test_an_open_breaker_lets_one_message_through_when_nothing_is_in_flight(
@@ -193,7 +193,7 @@ class TestSendingControl:
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         queue = begin(mailing)
         assert claim(queue, is_idle=is_idle) == (1 if is_idle else 0)
-        assert (queue.is_probe, queue.is_open) == (is_idle, False)
+        assert (queue.is_probe, queue.may_claim) == (is_idle, False)
 
     def test_only_one_of_two_deliveries_tries_the_sender(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -214,8 +214,8 @@ class TestSendingControl:
         claim(queue)
         taken(queue)
         SendingControl.objects.update(opened_at=None, probe_at=None)
-        queue.go_on()
-        assert (queue.is_probe, queue.is_open, claim(queue)) == (False, True, 10)
+        queue.resume()
+        assert (queue.is_probe, queue.may_claim, claim(queue)) == (False, True, 10)
 
     def test_after_a_good_probe_it_ends_if_its_time_is_over(
         self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
@@ -225,8 +225,8 @@ class TestSendingControl:
         queue = begin(mailing)
         claim(queue)
         world.shift(claim_queue.CLAIM_TIME_BOX)
-        queue.go_on()
-        assert not queue.is_open
+        queue.resume()
+        assert not queue.may_claim
 
 
 class TestRate:
@@ -252,7 +252,7 @@ class TestRate:
         claim(queue)
         world.shift(0.05 + MAX_SLOT_DELAY + 0.001)
         assert taken(queue) == []
-        assert len(queue.late) == 2
+        assert len(queue.to_release) == 2
         world.shift(0.01)
         assert len(taken(queue)) == 1
 
@@ -270,7 +270,7 @@ class TestRate:
         control.reserve_slots(2, now=now)
         queue = begin(mailing)
         assert claim(queue) == 0
-        assert queue.is_open
+        assert queue.may_claim
         world.shift(SECOND)
         assert claim(queue) == 1
         assert taken(queue) == []
@@ -334,7 +334,7 @@ class TestWindow:
         assert claim(queue) == 2
         world.shift(SECOND)
         assert taken(queue) == [helsinki.pk]
-        assert queue.late == [dubai.pk]
+        assert queue.to_release == [dubai.pk]
 
     def test_they_are_sent_when_it_opens(
         self, mailing: "Mailing", add: Add, scripted: Scripted, world: Traveller

@@ -86,12 +86,12 @@ class TestPhrases:
     ) -> None:
         (message,) = add(1, lease_token=7, lease_until=now - MINUTE)
         assert Message.objects.leased().get() == message
-        assert not Message.objects.free().exists()
+        assert not Message.objects.unleased().exists()
         assert not Message.objects.due(now).exists()
 
     def test_one_whose_answer_may_still_come_is_free(self, add: Add, now: datetime) -> None:
         (message,) = add(1, lease_token=7)
-        assert Message.objects.free().get() == Message.objects.due(now).get() == message
+        assert Message.objects.unleased().get() == Message.objects.due(now).get() == message
         assert not Message.objects.leased().exists()
 
     def test_a_delivery_holds_what_it_has_claimed_and_not_finished(

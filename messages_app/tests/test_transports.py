@@ -73,7 +73,7 @@ def send(transport: Transport, number: int = 1) -> list[Answer]:
     answers: list[Answer] = []
     deadline = time.monotonic() + 20
     while waiting or not transport.is_idle:
-        while waiting and transport.free:
+        while waiting and transport.capacity:
             transport.submit(waiting.pop())
         answers += transport.poll(0.05)
         assert time.monotonic() < deadline
@@ -218,14 +218,14 @@ class TestExchange:
         self, backend: type[Transport], sandbox: Sandbox
     ) -> None:
         transport = connect(backend, sandbox.api_url, concurrency=3)
-        assert (transport.free, transport.is_idle) == (3, True)
-        for free in (2, 1, 0):
+        assert (transport.capacity, transport.is_idle) == (3, True)
+        for capacity in (2, 1, 0):
             transport.submit(Request(next_id(), "79991234567", '"Hello"'))
-            assert (transport.free, transport.is_idle) == (free, False)
+            assert (transport.capacity, transport.is_idle) == (capacity, False)
         answers: list[Answer] = []
         while not transport.is_idle:
             answers += transport.poll(0.05)
-            assert transport.free == len(answers)
+            assert transport.capacity == len(answers)
         assert len(answers) == 3
 
     def test_as_many_are_open_at_once_as_was_agreed(
@@ -608,7 +608,7 @@ class TestChoice:
         settings.MESSAGE_SENDER_CONCURRENCY = 7
         transport = sender.transport()
         assert isinstance(transport, RequestsTransport)
-        assert transport.free == 7
+        assert transport.capacity == 7
 
     def test_the_settings_choose_how_long_it_waits(
         self, settings: Settings, script: Script

@@ -33,7 +33,7 @@ class Transport(Protocol):
         """
 
     @property
-    def free(self) -> int:
+    def capacity(self) -> int:
         """How many requests may be submitted now."""
 
     @property
@@ -41,7 +41,7 @@ class Transport(Protocol):
         """Whether no request is open."""
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `free` of them."""
+        """Begin a request; at most `capacity` of them."""
 
     def poll(self, timeout: float) -> Sequence[Answer]:
         """Return the answers that have come, waiting up to `timeout` seconds for one."""

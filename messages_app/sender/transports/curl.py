@@ -110,7 +110,7 @@ class CurlTransport:
         self._idle = list(self._exchanges)
 
     @property
-    def free(self) -> int:
+    def capacity(self) -> int:
         """How many requests may be submitted now."""
         return len(self._idle)
 
@@ -120,7 +120,7 @@ class CurlTransport:
         return len(self._idle) == len(self._exchanges)
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `free` of them."""
+        """Begin a request; at most `capacity` of them."""
         self._multi.add_handle(self._idle.pop().begin(self._url, request))
 
     def poll(self, timeout: float) -> Sequence[Answer]:

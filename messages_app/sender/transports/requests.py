@@ -40,7 +40,7 @@ class RequestsTransport:
         self._session.mount("https://", adapter)
 
     @property
-    def free(self) -> int:
+    def capacity(self) -> int:
         """How many requests may be submitted now."""
         return self._concurrency - len(self._open)
 
@@ -50,7 +50,7 @@ class RequestsTransport:
         return not self._open
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `free` of them."""
+        """Begin a request; at most `capacity` of them."""
         self._open.add(self._pool.submit(self._timed, request))
 
     def poll(self, timeout: float) -> Sequence[Answer]:

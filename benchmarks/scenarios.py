@@ -1,6 +1,6 @@
 """What benchmarks do inside an installation, each in a process of its own.
 
-`python -m benchmarks.acts NAME JSON` prints the result as JSON on the last line.
+`python -m benchmarks.scenarios NAME JSON` prints the result as JSON on the last line.
 """
 
 import json
@@ -126,7 +126,7 @@ def post(number: int) -> Result:
     begun = answered = 0
     first = os.getpid() * 10_000_000
     while answered < number:
-        for _ in range(min(transport.free, number - begun)):
+        for _ in range(min(transport.capacity, number - begun)):
             begun += 1
             transport.submit(sender.Request(first + begun, "79000000000", text))
         answers = transport.poll(0.05)
@@ -138,7 +138,7 @@ def post(number: int) -> Result:
 
 def deliver_as_usual(number: int) -> Result:
     """Queue one task a message of a new mailing and wait until the workers have sent them."""
-    from benchmarks.usual import send_one  # Its Celery application is not ours.
+    from benchmarks.baseline import send_one  # Its Celery application is not ours.
 
     mailing = _create_mailing()
     clients = list(Client.objects.values_list("pk", flat=True)[:number])
@@ -318,9 +318,9 @@ def _is_delivered(messages: Any, number: int) -> bool:
     return not messages.unfinished().exists() and messages.count() >= number
 
 
-ACTS: dict[str, Callable[..., Result]] = {
-    act.__name__: act
-    for act in (
+SCENARIOS: dict[str, Callable[..., Result]] = {
+    scenario.__name__: scenario
+    for scenario in (
         migrate,
         add_clients,
         deliver,
@@ -338,4 +338,4 @@ ACTS: dict[str, Callable[..., Result]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(ACTS[sys.argv[1]](**json.loads(sys.argv[2]))))  # noqa: T201  # its result
+    print(json.dumps(SCENARIOS[sys.argv[1]](**json.loads(sys.argv[2]))))  # noqa: T201  # its result

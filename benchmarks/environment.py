@@ -20,7 +20,7 @@ SENDING_PROCESSES = 2
 CONCURRENCY = 100  # open requests of each sending process
 
 
-class Stage:
+class Environment:
     """An installation that lives as long as one benchmark."""
 
     def __init__(self, sandbox: RunningSandbox, env: dict[str, str]) -> None:
@@ -28,9 +28,9 @@ class Stage:
         self.sandbox = sandbox
         self.env = {**os.environ, **env}
 
-    def act(self, name: str, **arguments: object) -> dict[str, Any]:
-        """Run a function of benchmarks.acts in a process of its own; return its result."""
-        command = [sys.executable, "-m", "benchmarks.acts", name, json.dumps(arguments)]
+    def run(self, name: str, **arguments: object) -> dict[str, Any]:
+        """Run a function of benchmarks.scenarios in a process of its own; return its result."""
+        command = [sys.executable, "-m", "benchmarks.scenarios", name, json.dumps(arguments)]
         output = subprocess.run(
             command, cwd=PROJECT, env=self.env, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
@@ -58,7 +58,7 @@ class Stage:
 
 
 @contextmanager
-def stage(database: str = "postgres", **env: str) -> Iterator[Stage]:
+def environment(database: str = "postgres", **env: str) -> Iterator[Environment]:
     """Set up an empty, migrated installation on "postgres" or "sqlite"."""
     with ExitStack() as stack:
         var = stack.enter_context(tempfile.TemporaryDirectory(prefix="mailing-bench-"))
@@ -68,7 +68,7 @@ def stage(database: str = "postgres", **env: str) -> Iterator[Stage]:
             if database == "postgres"
             else f"sqlite:///{var}/db.sqlite3"
         )
-        installation = Stage(
+        installation = Environment(
             sandbox,
             {
                 "VAR_DIR": var,
@@ -82,7 +82,7 @@ def stage(database: str = "postgres", **env: str) -> Iterator[Stage]:
                 **env,
             },
         )
-        installation.act("migrate")
+        installation.run("migrate")
         yield installation
 
 
