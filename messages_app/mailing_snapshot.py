@@ -1,4 +1,4 @@
-"""What the engine is told of a mailing: it never looks one up, mailings is the room above."""
+"""What the engine knows of a mailing. It is passed in: the engine never imports `mailings`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from toolkit.sending_hours import Window
 
 @dataclass(frozen=True, slots=True)
 class MailingSnapshot:
-    """A mailing as it was at one moment, and a condition that it still is.
+    """A mailing as it was at one moment.
 
-    `stop_time` is the moment from which nothing is sent. `window` are the hours of the day that
-    it keeps to, None any hour. `is_unchanged` is for statements: the mailing is running, inside
-    its time and not edited since; a statement that carries it does nothing otherwise.
+    Nothing is sent from `stop_time` on. `window` are the hours of the day in which clients are sent
+    to; None means any hour. `is_unchanged` is an SQL condition for statements: the mailing is
+    still running, within its time, and not edited since the snapshot.
     """
 
     id: int
@@ -27,5 +27,5 @@ class MailingSnapshot:
     is_unchanged: Exists
 
 
-# Returns a mailing as it is now, or None if nothing of it may be sent now.
+# Called with the time; returns the mailing as it is now, or None if it is not running.
 ReadMailing = Callable[[datetime], MailingSnapshot | None]

@@ -1,4 +1,4 @@
-"""The message, its attempts, and what the engine remembers while it delivers."""
+"""The message and the log of its attempts, and the rows by which the engine coordinates workers."""
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -14,7 +14,10 @@ from messages_app.querysets import (
 
 
 class ErrorCode(models.TextChoices):
-    """Why an attempt, or a message, failed. Other programs depend on these words."""
+    """Why an attempt, or a message, failed. Other programs depend on these values.
+
+    docs/sender-api.md says which answer has which code.
+    """
 
     REJECTED = "rejected", "The sender refuses this message"
     UNAUTHORIZED = "unauthorized", "The sender refuses our token"
@@ -28,7 +31,7 @@ class ErrorCode(models.TextChoices):
     CANCELLED = "cancelled", "The mailing was cancelled"
 
 
-# After these another attempt may fare better.
+# A message that failed with one of these may succeed at the next attempt.
 TRANSIENT = (
     ErrorCode.UNAUTHORIZED,
     ErrorCode.THROTTLED,
@@ -40,13 +43,13 @@ TRANSIENT = (
 class Message(models.Model):
     """One text to one client. Its id is the sender's idempotency key and is never reused.
 
-    `next_attempt_at` alone says whether there is work left: empty means none; in the past
-    means due, unless a delivery holds it. What a dead worker held becomes due again, or
-    unconfirmed (see Lease).
+    `next_attempt_at` alone says whether it is still to be sent: empty means no; in the past means
+    due, unless a delivery has leased it. When the worker of a lease dies, its messages become due
+    again or unconfirmed (see Lease and `engine.recovery`).
     """
 
     class Status(models.TextChoices):
-        """What became of it."""
+        """Whether it was accepted by the sender, or failed, or neither yet."""
 
         PENDING = "pending", "Pending"
         SUCCESS = "success", "Success"
@@ -129,9 +132,10 @@ class Message(models.Model):
 
 
 class Attempt(models.Model):
-    """One request that did not simply succeed: a failed one, or the success after failures.
+    """One attempt in a message's log: a failed one, or the success that came after failures.
 
-    A success at the first attempt has no row: the message says it all.
+    A success at the first attempt has no row, because the message itself says all about it
+    (docs/adr/0011-attempts-and-unclear-outcomes.md).
     """
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="attempt_log", db_index=False)
@@ -162,7 +166,7 @@ class Attempt(models.Model):
 
 
 class Withdrawal(models.Model):
-    """A client taken out of a mailing by hand, so that planning does not put it back."""
+    """A client whose message was withdrawn from a mailing, so that planning adds no other one."""
 
     mailing = models.ForeignKey(
         "mailings.Mailing", models.CASCADE, related_name="withdrawals", db_index=False
@@ -183,9 +187,10 @@ class Withdrawal(models.Model):
 
 
 class Doorbell(models.Model):
-    """A send_message task that is queued or at work; a lost one is rung again once expired.
+    """A send_message task that is queued or running.
 
-    Each of a mailing's lanes has at most one, so that repeated ticks do not pile up tasks.
+    Each of a mailing's lanes has at most one, so that repeated ticks do not queue more and more
+    tasks. Once it has expired, its task is taken for lost and another one may be queued.
     """
 
     mailing = models.ForeignKey(
@@ -208,9 +213,10 @@ class Doorbell(models.Model):
 
 
 class Lease(models.Model):
-    """What one delivery holds: the messages that carry its token. It goes when the delivery ends.
+    """The lease of one delivery on the messages that have its token as their `lease_token`.
 
-    One that is still there after its time belongs to a worker that died or stands still.
+    It is deleted when the delivery ends. One that exists after `expires_at` belongs to a worker
+    that died or stands still, and is reclaimed (`engine.recovery`).
     """
 
     token = models.BigIntegerField(primary_key=True)
@@ -226,9 +232,9 @@ class Lease(models.Model):
 
 
 class SendingControl(models.Model):
-    """What holds all workers back: the operator's pause, the rate and the breaker. One row.
+    """What limits all workers together: the operator's pause, the rate and the breaker. One row.
 
-    The breaker is open, and nothing is sent but a probe now and then, while `opened_at` is set.
+    While `opened_at` is set, the breaker is open: nothing is sent except a probe now and then.
     """
 
     is_paused = models.BooleanField(
@@ -240,7 +246,7 @@ class SendingControl(models.Model):
         validators=[MinValueValidator(0.01)],
         help_text="Messages a second over all workers together; empty: no limit.",
     )
-    # The next moment that no message has been given yet.
+    # The first moment that no message has reserved for its request (see control.reserve_slots).
     next_slot_at = models.DateTimeField(null=True, editable=False, db_column="free_at")
     failures = models.PositiveIntegerField(
         default=0, editable=False, help_text="Failed attempts in a row."
@@ -277,7 +283,7 @@ class SendingControl(models.Model):
 
 
 class Heartbeat(models.Model):
-    """The last sign of life of a part of the program: beat, or the work of a queue."""
+    """When a component was last seen at work: beat, or the workers of a queue."""
 
     name = models.CharField(max_length=32, primary_key=True)
     at = models.DateTimeField()

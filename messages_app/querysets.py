@@ -1,4 +1,4 @@
-"""Questions and set-based changes that can be made to messages, and to the engine's own rows."""
+"""Queries and set-based updates of messages, and of the engine's own rows."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,61 +20,67 @@ if TYPE_CHECKING:
     )
 
 CHUNK = 10_000  # rows that one statement changes at most
-BEAT = timedelta(seconds=5)  # between two signs of life
+BEAT = timedelta(seconds=5)  # between two heartbeats
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
     """Messages, as phrases."""
 
     def due(self, now: datetime) -> "MessageQuerySet":
-        """Keep those whose next attempt may be made now."""
+        """Keep those that may be claimed now: unleased, and their next attempt is due."""
         return self.unleased().filter(next_attempt_at__lte=now)
 
     def count_up_to(self, limit: int) -> int:
-        """Count unfinished messages of one mailing; look at no more of its queue than needed."""
+        """Count these unfinished messages of one mailing, reading at most `limit` of them."""
         with index_scans_only():
             return self.order_by("mailing_id", "next_attempt_at")[:limit].count()
 
     def lock(self, limit: int) -> list[int]:
-        """Lock the first of one mailing's queue until the transaction ends; return their ids."""
+        """Lock at most `limit` unfinished messages of one mailing; return their ids.
+
+        They are those due longest, and are locked until the transaction ends.
+        """
         with index_scans_only():
             queue = self.order_by("mailing_id", "next_attempt_at").select_for_update()
             return list(queue.values_list("pk", flat=True)[:limit])
 
     def unleased(self) -> "MessageQuerySet":
-        """Keep those that no delivery holds."""
+        """Keep those that no delivery has leased."""
         return self.filter(lease_until=None)
 
     def leased(self) -> "MessageQuerySet":
-        """Keep those that a delivery holds: they may be on their way to the sender."""
+        """Keep those that a delivery has leased: they may be on their way to the sender."""
         return self.exclude(lease_until=None)
 
     def leased_under(self, lease: "Lease") -> "MessageQuerySet":
-        """Keep those that a delivery holds under this lease."""
+        """Keep those that are leased under this lease and unfinished."""
         return self.leased().unfinished().filter(mailing=lease.mailing_id, lease_token=lease.token)
 
     def unfinished(self) -> "MessageQuerySet":
-        """Keep those that are neither sent nor given up."""
+        """Keep those that have a next attempt."""
         return self.filter(next_attempt_at__isnull=False)
 
     def unconfirmed(self) -> "MessageQuerySet":
-        """Keep those of which nobody knows whether they arrived, and that are not tried again."""
+        """Keep those that may have arrived and are not retried: an operator has to decide."""
         return self.filter(status="fail", error_code="unconfirmed", next_attempt_at=None)
 
     def by_zone(self) -> dict[str, list[int]]:
-        """Return {time zone of the client: ids of messages}."""
+        """Return {client's time zone: ids of messages}; "" stands for a deleted client."""
         zones: dict[str, list[int]] = {}
-        # As text, because the field refuses a name that this machine does not know.
+        # As text, because the field refuses the name of a zone that this machine does not have.
         rows = self.order_by().values_list("pk", Cast("client__timezone", CharField()))
         for pk, zone in rows:
             zones.setdefault(zone or "", []).append(pk)
         return zones
 
     def update_in_chunks(self, **values: Any) -> int:
-        """Update bounded numbers of rows, each committed by itself; count them all.
+        """Update all rows with statements of at most CHUNK rows each; return their number.
 
-        The values must take the rows out of this queryset, or it would never end. Its own
-        conditions are checked again on each row, should another worker be faster.
+        Each statement is committed by itself only where no transaction is open. Within one, as in
+        mailings.services.edit_mailing, all of them are committed together, and the rows stay locked
+        until then. The new values must take a row out of this queryset: otherwise it never ends.
+        A row that another worker has changed in the meantime is updated only if this queryset
+        still selects it.
         """
         total = 0
         while count := self.filter(pk__in=self.order_by().values("pk")[:CHUNK]).update(**values):
@@ -82,7 +88,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
         return total
 
     def count_by_status(self) -> dict[str, int]:
-        """Return {status: number of messages}, without the statuses that nothing has."""
+        """Return {status: number of messages}; a status that no message has is left out."""
         rows = self.order_by().values_list("status").annotate(Count("pk"))
         return dict(rows)
 
@@ -99,13 +105,13 @@ class DoorbellQuerySet(models.QuerySet["Doorbell"]):
     """Doorbells, as phrases."""
 
     def live(self, now: datetime) -> "DoorbellQuerySet":
-        """Keep those that are still counted on to be heard."""
+        """Keep those that have not expired: their task is expected to run."""
         return self.filter(expires_at__gt=now)
 
     def ring(
         self, *, mailing_id: int, lanes: Sequence[int], now: datetime, expires_at: datetime
     ) -> list[int]:
-        """Take the lanes that no live doorbell has; return those to be rung."""
+        """Save a doorbell in each of the lanes that has no live one; return these lanes."""
         moment = connections[self.db].ops.adapt_datetimefield_value
         table = connections[self.db].ops.quote_name(self.model._meta.db_table)
         values = ", ".join(["(%s, %s, %s)"] * len(lanes))
@@ -124,31 +130,31 @@ class LeaseQuerySet(models.QuerySet["Lease"]):
     """Leases, as phrases."""
 
     def expired(self, now: datetime) -> "LeaseQuerySet":
-        """Keep those whose delivery did not come back in time."""
+        """Keep those whose time is over, although their delivery has not ended."""
         return self.filter(expires_at__lte=now)
 
 
 class SendingControlQuerySet(models.QuerySet["SendingControl"]):
-    """The one row of what holds all sending back, as phrases."""
+    """The one row of sending control, as phrases."""
 
     def current(self) -> "SendingControl":
-        """Return the row as it is now; where it is missing (an emptied table), nothing blocks."""
+        """Return the row as it is now; a missing one (an emptied table) is created anew."""
         return self.get_or_create(pk=1)[0]
 
     def take_probe(self, now: datetime, *, until: datetime) -> bool:
-        """Take the right to try one message while the breaker is open; one taker at a time.
+        """Claim the open breaker's probe; False if none is due or another worker has claimed it.
 
-        The next can take it at `until`, should this one not come back.
+        Should the probe's result never be recorded, the next probe can be claimed at `until`.
         """
         probe = Q(is_paused=False, opened_at__isnull=False, probe_at__lte=now)
         return self.filter(probe).update(probe_at=until) > 0
 
 
 class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
-    """Signs of life, as phrases."""
+    """Heartbeats, as phrases."""
 
     def beat(self, name: str, now: datetime) -> None:
-        """Leave a sign of life, unless the last one is fresh."""
+        """Save a component's heartbeat, unless the last one is younger than BEAT."""
         known = self.filter(name=name)
         if known.filter(at__gt=now - BEAT).exists() or known.update(at=now):
             return

@@ -1,4 +1,4 @@
-"""What can be done with messages: plan, add, move, withdraw, resend, confirm, give up."""
+"""What can be done with messages: add, move, withdraw, resend, confirm, requeue, fail."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdraw
 if TYPE_CHECKING:
     from mailings.models import Mailing
 
-FAIL_CHUNK = 2_000  # messages, in one transaction
+FAIL_CHUNK = 2_000  # messages that one transaction fails
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -32,10 +32,10 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
 
 
 def move_message(message: Message, *, mailing: "Mailing", client: Client, now: datetime) -> Message:
-    """Give a message that was never tried another client or mailing.
+    """Address a message that was never handed to the sender to another client or mailing.
 
     Raises:
-        ValidationError: it was tried already, or one of the mailings is over.
+        ValidationError: it was handed to the sender already, or one of the mailings is over.
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
@@ -52,10 +52,10 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
 
 
 def withdraw_message(message: Message, *, now: datetime) -> None:
-    """Delete a message that was not sent; its client is not planned for this mailing again.
+    """Delete a message that was not accepted; its client is not planned for this mailing again.
 
     Raises:
-        ValidationError: it was sent or is in flight, or the mailing is over.
+        ValidationError: it was accepted or is leased, or the mailing is over.
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
@@ -68,7 +68,7 @@ def resend_message(message: Message, *, now: datetime) -> Message:
     """Make a failed message due again, now.
 
     Raises:
-        ValidationError: it has not failed or is in flight, or the mailing is not running.
+        ValidationError: it has not failed or is leased, or the mailing is not running.
     """
     with transaction.atomic():
         mailing = message.mailing
@@ -84,19 +84,19 @@ def resend_message(message: Message, *, now: datetime) -> Message:
                 "This message has not failed; it is sent without being asked again.",
                 code="message_not_failed",
             )
-        # An answer to an earlier attempt no longer counts, except that it arrived.
+        # Without its token, a late answer to an earlier attempt is written only if it is a success.
         message.next_attempt_at, message.lease_token = now, None
         message.save(update_fields=["next_attempt_at", "lease_token"])
         return message
 
 
 def confirm_message(message: Message, *, now: datetime) -> Message:
-    """Take an operator's word that a message arrived of which nobody knew.
+    """Make an unconfirmed message a success, because an operator says that it arrived.
 
-    It may be given when the mailing is over, too; its counts are then put right.
+    This is possible in a mailing that is over, too; if it is closed, its counts are corrected.
 
     Raises:
-        ValidationError: whether it arrived is known.
+        ValidationError: the message is not unconfirmed, or it is leased.
     """
     with transaction.atomic():
         mailing = message.mailing
@@ -111,7 +111,10 @@ def confirm_message(message: Message, *, now: datetime) -> Message:
 
 
 def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Message:
-    """Write late that the sender had taken a message. The caller has locked both."""
+    """Make a message a success that is not leased any more. The caller has locked both.
+
+    `at` is when it became known that the sender had accepted the message.
+    """
     Attempt.objects.update_or_create(
         message=message,
         number=message.attempts,
@@ -130,13 +133,26 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
 
 
 def requeue_deferred(*, mailing_id: int, now: datetime) -> int:
-    """Bring forward what was put off untried, because the mailing may allow it now."""
+    """Make due now what was put off untried: messages outside their window or their filters.
+
+    For an edited mailing, whose window or filters may allow them now.
+
+    Returns:
+        The number of messages.
+    """
     untried = Message.objects.unleased().filter(mailing=mailing_id, attempts=0)
     return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
 
 
 def requeue_failed(*, mailing_id: int, now: datetime) -> int:
-    """Make due again what had no time left for another attempt, because now it has."""
+    """Make due again what failed because no retry was possible before the stop time.
+
+    For a mailing whose stop time was moved. Unconfirmed messages are included only with a sender
+    that drops repeated ids.
+
+    Returns:
+        The number of messages.
+    """
     failed = Message.objects.unleased().filter(mailing=mailing_id, status=Message.Status.FAIL)
     codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
     left = failed.filter(next_attempt_at=None, error_code__in=codes)
@@ -144,34 +160,37 @@ def requeue_failed(*, mailing_id: int, now: datetime) -> int:
 
 
 def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
-    """Fail what a mailing that is over leaves unsent, except what is still in flight."""
+    """Fail the unfinished messages of a mailing that is over, except those that are leased.
+
+    `error_code` is the reason of those that have no reason of their own (see `_final`).
+    """
     unsent = Message.objects.filter(mailing=mailing.id).unleased().unfinished()
     final = _final(mailing, error_code)
     is_more = True
     while is_more:
         with transaction.atomic():
-            # Locked before they are judged: what an answer that is written meanwhile says counts.
+            # Locked before their reason is read: an answer may just be about to be written.
             ids = unsent.lock(FAIL_CHUNK)
             Message.objects.filter(pk__in=ids).update(**final)
         is_more = bool(ids)
 
 
 def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:
-    """Return the final columns of messages that a closed mailing leaves unsent.
+    """Return the final columns of messages that a mailing leaves unsent.
 
-    The first reason that fits wins: it may have arrived, its last attempt failed, its client does
-    not match, its window was shut until the stop time; else `error_code`.
+    The first matching reason wins: an unclear attempt, the failure of its last attempt, a client
+    that the filters do not select, a window that is shut until the stop time; else `error_code`.
     """
-    doubts = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
+    unclear = Attempt.objects.filter(message=models.OuterRef("pk"), is_unclear=True)
     addressee = Client.objects.matching(mailing.filters).filter(pk=models.OuterRef("client"))
-    # Not EXISTS: for that, Postgres would list all clients to look a few of them up.
+    # A subquery and not EXISTS, for which Postgres would read all clients.
     is_unmatched = IsNull(models.Subquery(addressee.values("pk")[:1]), True)
-    is_stranger = Q(client=None) | Q(is_manual=False) & Q(is_unmatched)
+    is_not_matched = Q(client=None) | Q(is_manual=False) & Q(is_unmatched)
     is_shut = Q(next_attempt_at__gte=mailing.stop_time) if mailing.window else Q(pk=None)
     reasons: list[tuple[Q, Any, Any]] = [
-        (Q(models.Exists(doubts)), Value(ErrorCode.UNCONFIRMED), F("error")),
+        (Q(models.Exists(unclear)), Value(ErrorCode.UNCONFIRMED), F("error")),
         (Q(status=Message.Status.FAIL), F("error_code"), F("error")),
-        (is_stranger, Value(ErrorCode.NOT_MATCHED), Value(f"{ErrorCode.NOT_MATCHED.label}.")),
+        (is_not_matched, Value(ErrorCode.NOT_MATCHED), Value(f"{ErrorCode.NOT_MATCHED.label}.")),
         (is_shut, Value(ErrorCode.OUT_OF_WINDOW), Value(f"{ErrorCode.OUT_OF_WINDOW.label}.")),
     ]
     codes = (When(condition, then=code) for condition, code, _ in reasons)
@@ -181,13 +200,17 @@ def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:
         "error_code": Case(*codes, default=Value(error_code)),
         "error": Case(*errors, default=Value(f"{error_code.label}.")),
         "next_attempt_at": None,
-        # An answer that comes after its lease has ended must not change what is final.
+        # Without it, a late answer can change nothing any more, unless it is a success.
         "lease_token": None,
     }
 
 
 def _lock_open(mailing: "Mailing", now: datetime) -> None:
-    """Lock a mailing that is not over, until the transaction ends."""
+    """Lock a mailing until the transaction ends.
+
+    Raises:
+        ValidationError: it is over, or its stop time has passed.
+    """
     mailing.lock()
     if mailing.is_over or mailing.stop_time <= now:
         raise ValidationError(
@@ -196,7 +219,11 @@ def _lock_open(mailing: "Mailing", now: datetime) -> None:
 
 
 def _lock_unsent(message: Message) -> Message:
-    """Lock a message that was not sent and is not being sent, until the transaction ends."""
+    """Return a message as it is now, locked until the transaction ends.
+
+    Raises:
+        ValidationError: it was accepted, or is leased.
+    """
     message.refresh_from_db(from_queryset=Message.objects.select_for_update())
     if message.status == Message.Status.SUCCESS:
         raise ValidationError("This message was sent already.", code="message_sent")

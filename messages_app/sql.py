@@ -1,4 +1,4 @@
-"""What statements that the ORM cannot say need to know of the database they are for."""
+"""Helpers for SQL that the ORM cannot express, on Postgres and on SQLite."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
-# Plans that read or sort more than the rows they are after.
+# Kinds of query plans that may read or sort many more rows than the statement needs.
 DISABLED_PLANS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
 INDEX_SCANS = "SELECT " + ", ".join(
     f"set_config('enable_{plan}', 'off', true)" for plan in DISABLED_PLANS
@@ -25,16 +25,16 @@ def table_of(model: type[models.Model]) -> str:
 
 
 def moment_value(moment: datetime | None) -> Any:
-    """Return a moment as the database's driver takes it."""
+    """Return a time as a parameter for the database's driver."""
     return connection.ops.adapt_datetimefield_value(moment)
 
 
 @contextmanager
 def index_scans_only() -> Iterator[Any]:
-    """Open a transaction in which Postgres finds rows by index, whatever it guesses; the cursor.
+    """Open a transaction in which Postgres finds rows by index only; yield a cursor.
 
-    While the table is small or its statistics are old, it would rather read or sort all of
-    it for each batch: many times the work at 100,000 messages.
+    While a table is small or its statistics are old, Postgres would read or sort all of it for
+    each batch: many times the work at 100,000 messages. On SQLite it is a plain transaction.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         if is_postgres():

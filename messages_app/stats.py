@@ -1,4 +1,4 @@
-"""Counts of messages, which always add up."""
+"""Counts of messages: the statuses always add up to the total."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from messages_app.models import Message
 
 
 def complete_counts(by_status: Mapping[str, int]) -> dict[str, int]:
-    """Return messages by status, zeros included, and their total."""
+    """Return {status: number of messages} with zeros, and "total"."""
     known = {status: by_status.get(status, 0) for status in Message.Status.values}
     return {**known, "total": sum(known.values())}
 
@@ -17,7 +17,7 @@ counts = complete_counts  # its former name, by which the launcher's demo calls 
 
 
 def message_stats(messages: QuerySet[Message]) -> dict[str, object]:
-    """Count messages by status, and the failed ones by reason, in one query."""
+    """Return counts of messages by status, and of failed ones by error code, in one query."""
     by_status: dict[str, int] = {}
     error_codes: dict[str, int] = {}
     rows = messages.order_by().values_list("status", "error_code").annotate(Count("pk"))

@@ -1,4 +1,4 @@
-"""How the list of messages is narrowed: by exact values, because there are millions."""
+"""Filters of the console's list of messages: exact values only, because there are millions."""
 
 from typing import Any
 
@@ -31,11 +31,11 @@ class ErrorCodeFilter(DropdownFilter):
     parameter_name = "error_code"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer the reasons that there are, by their names."""
+        """Return all error codes."""
         return [(code, code.replace("_", " ")) for code in ErrorCode.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the messages; what is no reason has none."""
+        """Keep messages with the chosen error code; an unknown one keeps none."""
         code = self.value()
         if not code:
             return queryset

@@ -1,4 +1,4 @@
-"""Messages and the sender in words: what became of them, what comes next, what holds sending."""
+"""Messages and sending control in words, for the pages of the console."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ UNKNOWN = (
     "Nobody knows whether it arrived, so it is not sent again by itself. Find out, then say that "
     "it arrived, or send it again while its mailing runs."
 )
-EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  # only to count from
+EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  # any moment: `timesince` takes two
 PARTS = {"beat": "The clock", "start_mailing": "Planning", "send_message": "Sending"}
 
 
@@ -62,7 +62,7 @@ def _due(at: datetime, now: datetime) -> str:
 
 
 def _end(message: Message) -> str:
-    """Return in words why there will be no other attempt."""
+    """Return in words why a message is not retried."""
     code, why = message.error_code, message.error
     if code == ErrorCode.UNCONFIRMED:
         return f"{UNKNOWN} {why}".rstrip()
@@ -74,7 +74,7 @@ def _end(message: Message) -> str:
 
 
 def outcome_label(attempt: Attempt) -> SafeString:
-    """Return what came of an attempt as a coloured label."""
+    """Return the result of an attempt as a coloured label."""
     if not attempt.error_code:
         return label("accepted", "success")
     colour = "warning" if attempt.is_unclear else "danger"
@@ -100,14 +100,14 @@ def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long a request took."""
+    """Return in words how long a request took, given in seconds."""
     if seconds is None:
         return "–"
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetime) -> Iterator[str]:
-    """Say what keeps messages from going out, if anything does."""
+    """Yield a sentence for each thing that keeps messages from being sent."""
     if control.is_paused:
         yield "Sending is paused: nothing goes out until somebody takes the pause back."
     if control.opened_at:
@@ -121,27 +121,27 @@ def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetim
 
 
 def breaker_state(control: SendingControl, now: datetime) -> str:
-    """Say whether the sender is left in peace, and until when."""
+    """Return in words whether the breaker is open, and when it lets a probe through."""
     if breaker(control, now) == BreakerState.CLOSED:
         return "The sender takes messages, as far as is known."
     return f"The sender is left in peace. {next_try(control, now)}"
 
 
 def next_try(control: SendingControl, now: datetime) -> str:
-    """Say when an open breaker lets the next message through."""
+    """Return in words when an open breaker lets the next probe through."""
     if breaker(control, now) == BreakerState.OPEN:
         return f"The next try is at {format_second(control.probe_at)} UTC."
     return "The next message that is due is the next try."
 
 
 def failures(control: SendingControl) -> str:
-    """Say how many attempts failed in a row, if any did."""
+    """Return in words how many attempts failed in a row; "" if none did."""
     number = control.failures
     return f"{number} failed attempt{pluralize(number)} in a row." if number else ""
 
 
 def kept_rate(control: SendingControl) -> str:
-    """Say how fast messages may go out."""
+    """Return in words how many messages a second may be sent."""
     limit = effective_rate(control)
     if not limit:
         return "as fast as the sender takes them"
@@ -149,7 +149,7 @@ def kept_rate(control: SendingControl) -> str:
 
 
 def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
-    """Return the signs of life as coloured labels."""
+    """Return the health of components as names and coloured labels."""
     return [{"part": PARTS[sign.name], "label": _health_label(sign)} for sign in signs]
 
 
@@ -162,7 +162,7 @@ def _health_label(sign: ComponentHealth) -> SafeString:
 
 
 def ago(age: timedelta) -> str:
-    """Return in words how long something has been, to one unit."""
+    """Return a duration in words, rounded down to one unit."""
     if age < timedelta(minutes=1):
         return f"{age.seconds} s"
     return timesince(EPOCH, EPOCH + age, depth=1).replace("\N{NO-BREAK SPACE}", " ")

@@ -1,4 +1,4 @@
-"""The console's room of the messages."""
+"""The console's pages of messages."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -35,7 +35,7 @@ ATTEMPTS_SHOWN = 100
 
 
 class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only in its stubs
-    """A mailing to pick by what it says, among those that a message can be added to."""
+    """A choice among the mailings that are not over, shown with their text."""
 
     def __init__(self, queryset: Any, **kwargs: Any) -> None:
         super().__init__(queryset.not_over(), **kwargs)
@@ -47,7 +47,7 @@ class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only 
 
 @admin.register(Message)
 class MessageAdmin(ConsoleAdmin):
-    """What became of every message; nothing here is ever typed but a new one's address."""
+    """What became of every message. Only the mailing and client of a new one can be written."""
 
     list_display = (
         "number",
@@ -100,7 +100,10 @@ class MessageAdmin(ConsoleAdmin):
     # The list
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep messages to clients whose number begins so, by the indexes that there are."""
+        """Keep messages to clients whose phone number begins with a text.
+
+        Clients are searched first, because only their phone numbers have an index.
+        """
         if not text:
             return queryset
         number = as_digits(text)
@@ -109,23 +112,23 @@ class MessageAdmin(ConsoleAdmin):
         clients = Client.objects.filter(phone_number__startswith=number)
         if clients.exists():
             return queryset.filter(client__in=clients)
-        # What was sent to a client who was deleted since.
+        # A whole number may be that of a client who was deleted since.
         return queryset.filter(client=None, phone_number=number)
 
     @admin.display(description="phone number")
     def number(self, message: Message) -> str:
-        """Show the number it goes or went to."""
+        """Show the phone number it goes or went to."""
         number = message.phone_number or (message.client.phone_number if message.client else "")
         return f"+{number}" if number else "–"
 
     @admin.display(description="mailing")
     def mailing_link(self, message: Message) -> SafeString:
-        """Lead to the mailing."""
+        """Show a link to the mailing."""
         return link_to("mailings_mailing", message.mailing_id, f"Mailing {message.mailing_id}")
 
     @admin.display(description="client")
     def client_link(self, message: Message) -> str:
-        """Lead to the client."""
+        """Show a link to the client."""
         if not message.client:
             return "deleted"
         return link_to("clients_client", message.client_id, f"Client {message.client_id}")
@@ -142,32 +145,32 @@ class MessageAdmin(ConsoleAdmin):
 
     @admin.display(description="next attempt (UTC)")
     def next_attempt(self, message: Message) -> str:
-        """Show when it will be tried (again)."""
+        """Show when its next attempt is due."""
         return format_second(message.next_attempt_at)
 
     @admin.display(description="added (UTC)")
     def created(self, message: Message) -> str:
-        """Show when it was planned."""
+        """Show when it was added to the mailing."""
         return format_second(message.created_at)
 
     # The page of one
 
     @admin.display(description="in words")
     def story(self, message: Message) -> str:
-        """Say what became of it and what comes next."""
+        """Show in words what became of it and what comes next."""
         return describe(message, clock.now())
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:
-        """Show what it says, or would."""
+        """Show the mailing's text."""
         return message.mailing.text
 
     def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
-        """Refuse to everybody: what became of a message is not for writing."""
+        """Refuse to everybody: what became of a message cannot be edited."""
         return False
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may have messages sent again, or say that they arrived."""
+        """Tell whether somebody may resend and confirm messages."""
         return bool(super().has_change_permission(request))
 
     def formfield_for_foreignkey(
@@ -180,12 +183,12 @@ class MessageAdmin(ConsoleAdmin):
         return field
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Take a mailing or a client from the address, if it could be one."""
+        """Take the ids of a mailing and a client from the address, where they are valid ids."""
         asked = super().get_changeform_initial_data(request)
         return {name: value for name, value in asked.items() if as_id(str(value))}
 
     def save_model(self, request: HttpRequest, obj: Message, form: Any, change: bool) -> None:
-        """Add a message by hand and let it go out at once."""
+        """Add a message by hand, and queue the task that sends it."""
         added = services.add_message(**form.cleaned_data, now=clock.now())
         obj.pk = added.pk
         transaction.on_commit(partial(ring, added.mailing_id))
@@ -194,13 +197,13 @@ class MessageAdmin(ConsoleAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         """Show the page, with the log of attempts and the buttons that fit."""
-        context["show_delete"] = False  # which is what withdrawing is
+        context["show_delete"] = False  # The button that withdraws stands in its place.
         if message := context["original"]:
             context |= self._buttons(request, message) | self._attempts(message)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _buttons(self, request: HttpRequest, message: Message) -> dict[str, bool]:
-        """Return what can be done with a message, by this person."""
+        """Return which buttons this person sees on a message's page."""
         mailing, now = message.mailing, clock.now()
         has_failed = message.status == Status.FAIL and self.has_resend_permission(request)
         is_unsent = message.status != Status.SUCCESS
@@ -211,7 +214,7 @@ class MessageAdmin(ConsoleAdmin):
         }
 
     def _attempts(self, message: Message) -> dict[str, Any]:
-        """Return the last attempts as a table, and how many came before these."""
+        """Return the last ATTEMPTS_SHOWN attempts as a table, and whether earlier ones exist."""
         last = list(message.attempt_log.order_by("-number")[: ATTEMPTS_SHOWN + 1])
         shown = last[:ATTEMPTS_SHOWN][::-1]
         return {
@@ -222,7 +225,7 @@ class MessageAdmin(ConsoleAdmin):
     # What can be done
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the buttons that send again and confirm."""
+        """Add the addresses of the buttons that resend and confirm."""
         return [
             *(
                 path(
@@ -240,7 +243,7 @@ class MessageAdmin(ConsoleAdmin):
         ]
 
     def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
-        """Do with one message what can be done with the selected, and go back to its page."""
+        """Apply an action of the list to one message, and go back to its page."""
         message = self.get_object(request, str(pk))
         if message is None:
             raise Http404
@@ -262,7 +265,7 @@ class MessageAdmin(ConsoleAdmin):
 
     @admin.action(permissions=["resend"], description="Mark selected as arrived")
     def confirm_selected(self, request: HttpRequest, messages: Iterable[Message]) -> None:
-        """Take the operator's word that unconfirmed messages arrived."""
+        """Make unconfirmed messages a success, because the operator says that they arrived."""
 
         def confirm(message: Message) -> None:
             services.confirm_message(message, now=clock.now())
@@ -272,7 +275,7 @@ class MessageAdmin(ConsoleAdmin):
 
     @admin.action(permissions=["delete"], description="Withdraw selected")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Ask, then withdraw one by one."""
+        """Ask for confirmation, then withdraw the messages one by one."""
         return super().delete_selected(request, queryset)
 
     def delete_via_service(self, item: Message) -> None:
@@ -280,5 +283,5 @@ class MessageAdmin(ConsoleAdmin):
         services.withdraw_message(item, now=clock.now())
 
     def describe_deletion(self, item: Message) -> str:
-        """Say what withdrawing means."""
+        """Return what withdrawing the message means."""
         return f"{item} to {self.number(item)} – withdrawn: never sent, nor planned again"

@@ -1,4 +1,4 @@
-"""The console's page of the sender: what holds sending, and the levers; and the banner of it."""
+"""The console's page "Sender", which shows and sets sending control, and the banner about it."""
 
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from toolkit.console.labels import sentence
 from toolkit.publishing import publish
 
 TEMPLATES = "admin/messages_app/sending"
-# Whom it concerns when sending stands still.
+# Whoever has one of these permissions sees the banner.
 CONCERNED = (
     "messages_app.view_sendingcontrol",
     "messages_app.view_message",
@@ -31,7 +31,7 @@ CONCERNED = (
 
 
 def banner(request: HttpRequest) -> dict[str, Any]:
-    """Add to every page what keeps messages from going out, for those whom it concerns."""
+    """Return for every page what keeps messages from being sent, if the user may know it."""
     if not any(request.user.has_perm(right) for right in CONCERNED):
         return {}
     row, now = health.read_control()
@@ -55,7 +55,7 @@ class SendingControlForm(ConsoleForm):
         labels = {"is_paused": "Pause all sending", "rate": "Messages a second"}  # noqa: RUF012  # Django's own way
 
     def clean_rate(self) -> float | None:
-        """Refuse what would never send anything, or is no limit."""
+        """Refuse a rate beyond the limits; none means no limit."""
         rate: float | None = self.cleaned_data["rate"]
         if rate is None or control.LOWEST_RATE <= rate <= control.HIGHEST_RATE:
             return rate
@@ -67,7 +67,7 @@ class SendingControlForm(ConsoleForm):
 
 @admin.register(SendingControl)
 class SendingControlAdmin(ConsoleAdmin):
-    """What holds all sending: one row, which is neither added nor deleted."""
+    """Sending control: one row, which can be neither added nor deleted."""
 
     form = SendingControlForm
     fieldsets = ((None, {"fields": ("is_paused", "rate")}),)
@@ -92,13 +92,13 @@ class SendingControlAdmin(ConsoleAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Show the page, with a panel of how sending goes."""
-        # The panel says what the banner would, and goes on saying it.
+        """Show the page, with the panel in place of the banner."""
+        # The panel shows the same troubles, and is refreshed while the page is open.
         context |= {"troubles": [], "sender_page": "", "panel": self.panel_of(request)}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def panel_of(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what the panel shows: what holds sending, and who is alive."""
+        """Return what the panel shows: sending control, and the health of components."""
         row, now = health.read_control()
         seen = health.component_health(now)
         return {
@@ -116,16 +116,16 @@ class SendingControlAdmin(ConsoleAdmin):
     def save_model(
         self, request: HttpRequest, obj: SendingControl, form: Any, change: bool
     ) -> None:
-        """Set what was edited, and let what may go out go out at once."""
+        """Save what was edited, and start sending at once where it is allowed."""
         control.change(**{name: form.cleaned_data[name] for name in form.changed_data})
         transaction.on_commit(partial(publish, "send_message"))
 
     def response_post_save_change(self, request: HttpRequest, obj: SendingControl) -> HttpResponse:
-        """Stay on the page, where it can be watched what comes of it."""
+        """Stay on the page, where the effect can be watched."""
         return redirect(self.page_of(1))
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the panel, and the button that tries the sender."""
+        """Add the addresses of the panel and of the button that tries the sender."""
         wrap = self.admin_site.admin_view
         return [
             path("panel/", wrap(self.show_panel), name="messages_app_sendingcontrol_panel"),
@@ -136,7 +136,7 @@ class SendingControlAdmin(ConsoleAdmin):
         ]
 
     def show_panel(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the panel as it is now; the page asks for it again and again."""
+        """Answer with the panel as it is now; the page polls it."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return TemplateResponse(
@@ -144,7 +144,7 @@ class SendingControlAdmin(ConsoleAdmin):
         )
 
     def probe(self, request: HttpRequest) -> HttpResponse:
-        """Have an open breaker try the sender at once, and go back to the page."""
+        """Make the open breaker's probe due now, and go back to the page."""
         if not self.has_change_permission(request):
             raise PermissionDenied
         try:

@@ -1,4 +1,4 @@
-"""How a list of messages can be narrowed."""
+"""Query parameters of the list of messages."""
 
 from django.db.models import Q, QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet
@@ -30,5 +30,5 @@ class MessageFilterSet(FilterSet):
         fields = ("mailing", "client", "status", "error_code")
 
     def containing(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
-        """Keep the messages of which this is a part of the number or of the error."""
+        """Keep messages whose phone number or error contains a text."""
         return messages.filter(Q(phone_number__contains=value) | Q(error__icontains=value))

@@ -1,4 +1,4 @@
-"""The sender over REST: what holds sending back, and what an operator can do about it."""
+"""Sending control over REST: the operator's pause and rate, the breaker, and health."""
 
 from functools import partial
 from typing import Any, ClassVar
@@ -37,8 +37,12 @@ class RateField(serializers.FloatField):
         super().__init__(min_value=control.LOWEST_RATE, max_value=control.HIGHEST_RATE, **kwargs)
 
     def to_internal_value(self, data: Any) -> float:
-        """Return the number."""
-        # The limits are looked at here, because no float is as large as a whole number can be.
+        """Return the messages a second.
+
+        Raises:
+            ValidationError: it is not a number, or beyond the limits.
+        """
+        # Compared before float(), which fails for integers that are too large for it.
         is_number = type(data) in (int, float)
         if not is_number or not control.LOWEST_RATE <= data <= control.HIGHEST_RATE:
             self.fail("invalid")
@@ -144,16 +148,16 @@ class SenderSerializer(StrictSerializer[SendingControl]):
 
     @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_rate_limit(self, row: SendingControl) -> float | None:
-        """Return the rate that is kept to."""
+        """Return the messages a second that are kept to; None means no limit."""
         return control.effective_rate(row)
 
     def get_is_idempotent(self, row: SendingControl) -> bool:
-        """Return what is known of the sender."""
+        """Return the setting MESSAGE_SENDER_IDEMPOTENT."""
         return bool(settings.MESSAGE_SENDER_IDEMPOTENT)
 
     @extend_schema_field(SignsOfLifeSerializer)
     def get_heartbeats(self, row: SendingControl) -> dict[str, dict[str, object]]:
-        """Return the last signs of life."""
+        """Return {component: time of its last heartbeat, and its age in seconds}."""
         return {
             sign.name: {"at": sign.at, "age": sign.seconds}
             for sign in health.component_health(clock.now())
@@ -189,7 +193,7 @@ class SenderView(RetrieveUpdateAPIView[SendingControl]):
         return SendingControl.objects.current()
 
     def perform_update(self, serializer: BaseSerializer[SendingControl]) -> None:
-        """Set the pause, the rate or both, and let what may go out go out at once."""
+        """Set the pause, the rate or both, and start sending at once where it is allowed."""
         serializer.save()
         transaction.on_commit(partial(publish, "send_message"))
 

@@ -1,4 +1,4 @@
-"""Messages as JSON, and what is refused."""
+"""Messages as JSON: their fields, and what is refused."""
 
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ from toolkit.rest.serializers import StrictSerializer
 
 
 class ErrorCodeField(serializers.ChoiceField):
-    """The name of a reason, for programs to go by."""
+    """The `error_code` of a message or an attempt; never written from outside."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(choices=ErrorCode.choices, allow_blank=True, read_only=True, **kwargs)

@@ -53,11 +53,11 @@ class MessageViewSet(ModelViewSet[Message]):
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer[Message]) -> None:
-        """Add a message and let it go out at once."""
+        """Add a message, and queue the task that sends it."""
         _ring_on_commit(serializer.save())
 
     def perform_update(self, serializer: BaseSerializer[Message]) -> None:
-        """Address a message anew and let it go out at once."""
+        """Change the client or mailing of a message, and queue the task that sends it."""
         _ring_on_commit(serializer.save())
 
     def perform_destroy(self, instance: Message) -> None:

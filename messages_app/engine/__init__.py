@@ -1,6 +1,7 @@
 """The engine: delivers the due messages of one mailing, and loses none of them.
 
-`pump` is the loop; `claim_queue` says which messages are next, `outcomes` what an answer means for
-a message and when it is tried again, `bulk` holds the statements, `recovery` and `spool` take care
-of deliveries that did not come back. Nothing here knows HTTP (see `sender`).
+`planning` adds the messages, `doorbells` queues the tasks that send them, `pump` is the loop of one
+delivery. `claim_queue` holds the messages that the delivery has claimed, `outcomes` decides from an
+answer whether and when a message is retried, `bulk` holds the statements. `recovery` and `spool`
+settle deliveries that were cut off. Nothing here knows HTTP (see `sender`).
 """

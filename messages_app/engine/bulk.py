@@ -1,6 +1,7 @@
 """The engine's statements on thousands of messages: claim, release, record.
 
-Built from querysets where the ORM can say it; the same on Postgres and on SQLite.
+`record` writes when a message is retried (`next_attempt_at`), as decided in `outcomes`. Statements
+are built from querysets where the ORM can say it, and run on Postgres and on SQLite.
 """
 
 import json
@@ -18,7 +19,7 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sql import index_scans_only, is_postgres, moment_value, table_of
 
-OUTCOME_COLUMNS = {  # the columns that an outcome is read as, with Postgres's names of their types
+OUTCOME_COLUMNS = {  # fields of Outcome, with their Postgres types
     "id": "bigint",
     "status": "text",
     "began_at": "timestamptz",
@@ -42,11 +43,14 @@ def claim(
     recheck_at: datetime,
     now: datetime,
 ) -> tuple[list[Claimed], bool]:
-    """Lease a mailing's next due messages; tell also whether more may be due.
+    """Lease at most `limit` due messages of a mailing to the delivery that has this token.
 
-    Due messages that its filters select no longer are put off until `recheck_at` instead.
-    Nothing is claimed when the mailing was edited since the snapshot (text and filters are those
-    of the moment of the claim), or when the lease of this token has been ended.
+    Due messages whose client the filters no longer select are not leased; they are due again at
+    `recheck_at`. Nothing is leased if the mailing was edited since the snapshot (its text and
+    filters would be out of date), or if the lease of this token was reclaimed.
+
+    Returns:
+        The leased messages, and whether more may be due.
     """
     due = Message.objects.filter(mailing.is_unchanged, mailing=mailing.id).due(now)
     table = table_of(Message)
@@ -74,7 +78,11 @@ def claim(
 
 
 def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Message, Any]:
-    """Lock the first messages that nobody else has locked: (id, still matches, number)."""
+    """Return rows (id, whether the filters still select the client, phone number).
+
+    They are the messages due longest, and are locked; those that another transaction has locked
+    are skipped.
+    """
     matches = Q(is_manual=True) | matching(filters, prefix="client__")
     return (
         due.annotate(
@@ -92,10 +100,10 @@ def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Mess
 
 
 def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -> int:
-    """Give back messages that were claimed but not handed to the sender; count them.
+    """End the lease of messages that were claimed and not handed to the sender; count them.
 
-    They are due again when they were, or at `due_at`. It costs them no attempt. What was
-    taken back meanwhile is not ours to give.
+    They stay due as before, or are due at `due_at`, and the claim no longer counts as an attempt.
+    Messages that are not leased under `token` any more (they were reclaimed) are left as they are.
     """
     if not ids:
         return 0
@@ -105,10 +113,10 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
 
 
 def record_accepted(ids: Sequence[int], *, token: int, at: datetime) -> int:
-    """Write that the sender accepted messages at the first attempt; count those written.
+    """Write that the sender accepted messages at their first attempt; count those written.
 
-    The common case, and nothing but ids to hand over. A message whose lease went to another
-    delivery meanwhile is left as it is.
+    A statement of its own for the most frequent outcome: it takes only ids and writes no log.
+    Messages that are not leased under `token` any more are left as they are.
     """
     if not ids:
         return 0
@@ -124,11 +132,16 @@ def record_accepted(ids: Sequence[int], *, token: int, at: datetime) -> int:
 
 
 def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) -> int:
-    """Write what attempts came to, each also into the log of attempts; count the messages.
+    """Write the outcomes of attempts to their messages and to the log of attempts.
 
-    A message that fails for good after an attempt that may have arrived is unconfirmed,
-    whatever the last answer was. Only messages that this lease still holds are written; with
-    `is_late` those that it held last and that were reclaimed since, if nobody claimed them again.
+    Only messages that are leased under `token` are written. With `is_late` it is the other way
+    round: only messages that were reclaimed from this token, and not claimed by anybody since.
+
+    A message that is not retried and has an unclear attempt in its log fails as `unconfirmed`,
+    whatever the last answer was (docs/adr/0011-attempts-and-unclear-outcomes.md).
+
+    Returns:
+        The number of messages written.
     """
     if not outcomes:
         return 0
@@ -170,7 +183,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
 
 
 def _outcome_rows() -> str:
-    """Return the table that a JSON parameter is read as."""
+    """Return SQL that reads a JSON list of outcomes, its one parameter, as a table."""
     if is_postgres():
         columns = ", ".join(f"{name} {kind}" for name, kind in OUTCOME_COLUMNS.items())
         return f"(SELECT * FROM json_to_recordset(%s) AS r ({columns}))"
@@ -179,7 +192,7 @@ def _outcome_rows() -> str:
 
 
 def _id_condition(ids: Sequence[int]) -> tuple[str, str]:
-    """Return the condition that a message is one of these, and its parameter."""
+    """Return an SQL condition that selects messages by id, and its one parameter."""
     listed = ",".join(map(str, ids))
     if is_postgres():
         return "id = ANY (%s::bigint[])", f"{{{listed}}}"
@@ -187,10 +200,10 @@ def _id_condition(ids: Sequence[int]) -> tuple[str, str]:
 
 
 def _moment_text(moment: datetime) -> str:
-    """Return a moment as the database reads it from JSON."""
+    """Return a time as text that the database can read from JSON."""
     return str(moment_value(moment))
 
 
 def _columns(table: str, names: str) -> str:
-    """Return the names, separated by commas, as columns of a table."""
+    """Return column names that are separated by commas, each prefixed with the table."""
     return ", ".join(f"{table}.{name}" for name in names.split(", "))

@@ -1,6 +1,6 @@
-"""The messages that one delivery has claimed and not handed over yet.
+"""The messages that one delivery has claimed and not handed to the sender yet.
 
-They are claimed ahead, as far as sending control, the mailing and its window allow.
+They are claimed ahead of time, as far as sending control, the mailing and its window allow.
 """
 
 import json
@@ -19,21 +19,20 @@ from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 from toolkit.sending_hours import Window, next_closing, next_opening
 
-CLAIM_TIME_BOX = 2.0  # seconds of claiming before other mailings have their turn
+CLAIM_TIME_BOX = 2.0  # seconds that a delivery claims; then other mailings have their turn
 MAX_CLAIM = 2000  # messages
-LOOK_DELAY = 0.05  # seconds between two looks for something to do
-RATE_BATCH_SECONDS = (
-    0.25  # seconds' worth of messages that are claimed at once where there is a rate
-)
-MAX_SLOT_DELAY = (
-    0.04  # seconds that a message may miss its booked moment by, lest the rate be exceeded
-)
+LOOK_DELAY = 0.05  # seconds after which the loop looks again for something to do
+# Where a rate is set: so many seconds' worth of messages are claimed at once.
+RATE_BATCH_SECONDS = 0.25
+# Seconds after its slot in which a message may still begin. One that is later is released, because
+# many late messages that begin together would exceed the rate.
+MAX_SLOT_DELAY = 0.04
 
 
 class ReadyMessage(NamedTuple):
-    """A claimed message on its way to the transport.
+    """A claimed message, and when its request may begin.
 
-    `begin_at` and `begin_before` are readings of the monotonic clock.
+    `begin_at` and `begin_before` are seconds of `toolkit.clock.monotonic`.
     """
 
     message: Claimed
@@ -44,17 +43,23 @@ class ReadyMessage(NamedTuple):
 
 
 class ClaimQueue:
-    """The claimed messages of one delivery that are not handed over yet."""
+    """The claimed messages of one delivery that are not handed to the sender yet.
+
+    `may_claim` says whether it may claim more messages. `is_probe` says that the breaker is open
+    and lets one message through. `failures` are the failed attempts in a row, over all workers,
+    when sending control was last read. `to_release` are the ids of claimed messages that are not
+    to be sent any more.
+    """
 
     def __init__(
         self, lease: Lease, read_mailing: ReadMailing, clock: Clock, *, end: float
     ) -> None:
-        """Claim under a lease; no request may begin after `end`, on the monotonic clock."""
+        """Claim under a lease. No request begins after `end`, in seconds of `monotonic`."""
         self._read_mailing = read_mailing
         self.may_claim = True
-        self.is_probe = False  # The breaker is open, and lets this one message through.
-        self.failures = 0  # in a row, when it was last looked at
-        self.to_release: list[int] = []  # claimed messages that are not to be handed over
+        self.is_probe = False
+        self.failures = 0
+        self.to_release: list[int] = []
         self._lease = lease
         self._clock = clock
         self._end = end
@@ -66,7 +71,10 @@ class ClaimQueue:
         return len(self._waiting)
 
     def pop_ready(self, number: int) -> list[ReadyMessage]:
-        """Return at most so many messages whose requests are to begin now."""
+        """Remove and return at most `number` messages whose requests are to begin now.
+
+        Those that it is too late for are put into `to_release`.
+        """
         now = monotonic()
         ready: list[ReadyMessage] = []
         while self._waiting and len(ready) < number and self._waiting[0].begin_at <= now:
@@ -78,25 +86,26 @@ class ClaimQueue:
         return ready
 
     def idle_time(self) -> float:
-        """Return the seconds until there is something to do here, but not many."""
+        """Return the seconds until a message or the next claim is due, at most LOOK_DELAY."""
         due_at = self._waiting[0].begin_at if self._waiting else self._look_at
         return min(LOOK_DELAY, max(0.001, due_at - monotonic()))
 
     def drain(self) -> None:
-        """Claim no more, and have given back what is not handed over yet."""
+        """Claim no more, and put all waiting messages into `to_release`."""
         self.may_claim = False
         self.to_release += [waiting.message.id for waiting in self._waiting]
         self._waiting.clear()
 
     def resume(self) -> None:
-        """Claim again after a probe that went well, unless the time is over."""
+        """Claim again after a successful probe, unless CLAIM_TIME_BOX has passed."""
         self.is_probe = False
         self.may_claim = monotonic() - self._began_at < CLAIM_TIME_BOX
 
     def claim(self, *, answered: int, is_idle: bool) -> None:
-        """Claim the next messages, so many as will be wanted soon.
+        """Claim about a second's worth of messages, unless sending is blocked.
 
-        `answered` is how many answers there were so far; `is_idle` tells that no request is open.
+        `answered` is the number of answers of this delivery so far, which tells its speed.
+        `is_idle` says that no request is open: only then may a message be the breaker's probe.
         """
         spent = monotonic() - self._began_at
         if spent >= CLAIM_TIME_BOX:
@@ -122,7 +131,10 @@ class ClaimQueue:
         return self.is_probe
 
     def _limit(self, rate: float | None, pace: int) -> int:
-        """Return how many messages to claim: about a second's, less where there is a rate."""
+        """Return how many messages to claim.
+
+        `rate` and `pace` are messages a second: those allowed, and those answered so far.
+        """
         if self.is_probe:
             return 1
         limit = min(MAX_CLAIM, max(settings.MESSAGE_SENDER_CONCURRENCY, pace))
@@ -147,7 +159,10 @@ class ClaimQueue:
         return self._inside(mailing.window, claimed) if mailing.window else claimed
 
     def _inside(self, window: Window, claimed: list[ReadyMessage]) -> list[ReadyMessage]:
-        """Put off the messages whose client's window is shut; keep the others until it shuts."""
+        """Release messages whose client's window is shut, due when it opens; return the others.
+
+        Those are to begin before their window shuts.
+        """
         now, inside = self._clock.now(), []
         by_id = {waiting.message.id: waiting for waiting in claimed}
         for zone, ids in Message.objects.filter(pk__in=by_id).by_zone().items():
@@ -162,7 +177,7 @@ class ClaimQueue:
         return inside
 
     def _with_slots(self, claimed: Sequence[ReadyMessage]) -> Iterator[ReadyMessage]:
-        """Yield the messages, each with the moment that is booked for it."""
+        """Yield the messages, each with the slot that is reserved for it."""
         first, pause = control.reserve_slots(len(claimed), now=self._clock.now())
         begin_at = self._monotonic_at(first)
         for waiting in claimed:

@@ -1,8 +1,9 @@
-"""Doorbells: queued send_message tasks, of which each lane of a mailing has at most one.
+"""Doorbells: queued send_message tasks, at most one for each lane of a mailing.
 
-A doorbell says that a mailing has something to send; what that is, the database knows. Losing
-one costs a minute (it expires, and the tick rings again), ringing twice sends nothing twice. A
-mailing has as many lanes as there are sending processes.
+A mailing has as many lanes as there are sending processes. A doorbell says only that messages of
+the mailing are due; which ones, the task reads from the database. A lost doorbell costs about a
+minute: it expires, and the next tick rings again. A repeated one sends nothing twice
+(docs/adr/0001-database-is-the-truth.md, docs/adr/0006-lanes-leases-indexes.md).
 """
 
 from collections.abc import Sequence
@@ -21,10 +22,11 @@ from toolkit.publishing import publish
 def ring(
     mailing_id: int, *, now: datetime | None = None, lanes: Sequence[int] | None = None
 ) -> None:
-    """Queue send_message if messages are due, where no doorbell waits already.
+    """Queue send_message for a mailing that has due messages, in lanes without a live doorbell.
 
-    For a few messages one sending process is rung for, for many messages each of them. Whether
-    the mailing is running, the delivery finds out.
+    Without `lanes`: one lane for each MESSAGE_SENDER_CONCURRENCY due messages, up to the number of
+    sending processes. Nothing is queued while sending is blocked. Whether the mailing is running
+    is not checked here: the task does it.
     """
     now = now or clock.now()
     few = settings.MESSAGE_SENDER_CONCURRENCY
@@ -40,11 +42,11 @@ def ring(
     )
     for lane in rung:
         if not publish("send_message", mailing_id, lane):
-            # A bell that nobody hears must not keep the next tick from ringing.
+            # The broker did not take the task, so the next tick must be able to ring again.
             Doorbell.objects.filter(mailing=mailing_id, lane__in=rung).delete()
             return
 
 
 def silence(mailing_id: int, lane: int) -> None:
-    """Let a lane's doorbell be rung again, because the task that heard it is done."""
+    """Delete a lane's doorbell once its task has delivered, so that it can be rung again."""
     Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()

@@ -1,4 +1,8 @@
-"""From the sender's answer to what is written: accepted, failed for good, or tried again when."""
+"""Retry: decides from the sender's answer whether and when a message is sent again.
+
+The rules are those of docs/sender-api.md and docs/adr/0011-attempts-and-unclear-outcomes.md.
+`bulk.record` writes what is decided here.
+"""
 
 import random
 from datetime import datetime, timedelta
@@ -10,27 +14,29 @@ from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Verdict
 from messages_app.sending.control import MAX_RETRY_AFTER
 
-FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; then twice as many, and so on
+FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; doubled for each one after it
 
 
 def outcome(
     answer: Answer, verdict: Verdict, *, attempt: int, stop_time: datetime, now: datetime
 ) -> Outcome:
-    """Return what is written about an attempt.
+    """Return what an attempt came to: the message's new status, and when it is retried.
 
-    With a sender that does not drop repeats, a message that may have arrived is not sent again
-    by itself: it is held as unconfirmed until an operator decides (DESIGN.md, Outcomes).
+    There is no retry once the message was accepted or refused for good, nor when the next attempt
+    would not be due before `stop_time`. With a sender that does not drop repeated ids, an unclear
+    attempt is not retried either: the message becomes unconfirmed until an operator decides
+    (docs/sender-api.md).
     """
-    is_held = verdict.is_unclear and not settings.MESSAGE_SENDER_IDEMPOTENT
-    is_over = verdict.is_success or verdict.is_final or is_held
+    is_unconfirmed = verdict.is_unclear and not settings.MESSAGE_SENDER_IDEMPOTENT
+    is_over = verdict.is_success or verdict.is_final or is_unconfirmed
     return Outcome(
         answer.id,
         _status(verdict),
         began_at=now - timedelta(seconds=answer.seconds),
         seconds=answer.seconds,
         sent_at=now if verdict.is_success else None,
-        next_attempt_at=None if is_over else _again_at(answer, verdict, attempt, stop_time, now),
-        error_code=ErrorCode.UNCONFIRMED if is_held else verdict.error_code,
+        next_attempt_at=None if is_over else _retry_at(answer, verdict, attempt, stop_time, now),
+        error_code=ErrorCode.UNCONFIRMED if is_unconfirmed else verdict.error_code,
         error=verdict.error[:255],
         http_status=answer.status or None,
         is_unclear=verdict.is_unclear,
@@ -43,24 +49,25 @@ def _status(verdict: Verdict) -> str:
     return Message.Status.PENDING if verdict.is_systemic else Message.Status.FAIL
 
 
-def _again_at(
+def _retry_at(
     answer: Answer, verdict: Verdict, attempt: int, stop_time: datetime, now: datetime
 ) -> datetime | None:
-    """Return when the next attempt is due; None when that would be too late."""
+    """Return when the next attempt is due; None if that is not before the stop time."""
     if verdict.is_systemic:
-        return now  # It is not the message's fault, and the breaker says when.
-    again_at = now + timedelta(
+        return now  # The message is not to blame, and the open breaker delays it anyway.
+    retry_at = now + timedelta(
         seconds=max(_backoff(attempt), min(answer.retry_after, MAX_RETRY_AFTER))
     )
-    return again_at if again_at < stop_time else None
+    return retry_at if retry_at < stop_time else None
 
 
 def _backoff(attempt: int) -> float:
-    """Return seconds: exponential with full jitter, so that failures do not come back as a herd.
+    """Return the seconds until the retry: random, so that failed messages do not come back at once.
 
-    The cap is MAILING_REPEAT_TIMEOUT. Source: "Exponential Backoff And Jitter", AWS Architecture
-    Blog, 2015.
+    At most 10 s after the first attempt, 20 s after the second and so on, capped by
+    MAILING_REPEAT_TIMEOUT. Source: "Exponential Backoff And Jitter" (full jitter), AWS
+    Architecture Blog, 2015.
     """
     cap = settings.MAILING_REPEAT_TIMEOUT.total_seconds()
-    # The exponent is capped for the sake of float, not of time.
+    # The exponent is capped because a float overflows at 2 ** 1024.
     return random.uniform(0, min(cap, FIRST_BACKOFF * 2 ** min(attempt - 1, 30)))  # nosec B311

@@ -27,10 +27,13 @@ from toolkit.sending_hours import Window, next_opening
 def plan(
     *, mailing_id: int, audience: QuerySet[Client], window: Window | None, now: datetime
 ) -> int:
-    """Add a pending message for every client of the audience that has none; count them.
+    """Add a pending message for each client of the audience that has none in this mailing.
 
-    It is due now, or when the window opens next in the client's time zone. Clients who were
+    A message is due now, or when the window next opens in the client's time zone. Clients who were
     withdrawn from the mailing are left out.
+
+    Returns:
+        The number of messages added.
     """
     withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
     audience = audience.exclude(Exists(withdrawn))
@@ -39,7 +42,7 @@ def plan(
 
 
 def openings_of(window: Window, clients: QuerySet[Client], now: datetime) -> dict[str, datetime]:
-    """Return when the window opens next in those of the clients' time zones where it is shut."""
+    """Return {time zone of clients: when the window next opens}, of zones where it is shut now."""
     # As text, because the field refuses a name that this machine does not know.
     names = Cast("timezone", CharField())
     zones = clients.order_by().values_list(names, flat=True).distinct()
@@ -50,7 +53,10 @@ def openings_of(window: Window, clients: QuerySet[Client], now: datetime) -> dic
 def _insert(
     mailing_id: int, audience: QuerySet[Client], openings: Mapping[str, datetime], now: datetime
 ) -> int:
-    """Insert the messages by one statement; `openings` is when those of a time zone are due."""
+    """Insert the messages with one statement; return their number.
+
+    `openings` is {time zone: when its messages are due}; those of other zones are due now.
+    """
     values: dict[str, Any] = {
         "mailing_id": mailing_id,
         "client_id": F("pk"),
@@ -89,7 +95,7 @@ def _insert(
 
 
 def _due_at(openings: Mapping[str, datetime], now: datetime) -> Case:
-    """Return the expression of when a client's message is due, by the client's time zone."""
+    """Return an SQL expression: when a message is due, by its client's time zone."""
     return Case(
         *(When(zone=zone, then=Value(moment)) for zone, moment in openings.items()),
         default=Value(now),

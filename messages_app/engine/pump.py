@@ -1,7 +1,7 @@
-"""The pump: takes one mailing's due messages through the sender for a while.
+"""The pump: sends one mailing's due messages for a bounded time.
 
-Claim, send, record, round and round in one thread: the next batch is claimed while the last is
-in flight, answers are written in sub-batches, and no transaction is open while HTTP is.
+One thread claims, sends and records in turns: the next batch is claimed while the last one is in
+flight, answers are written in batches, and no transaction is open during HTTP requests.
 """
 
 import logging
@@ -23,26 +23,33 @@ from messages_app.models import Lease, SendingControl
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 
-LEASE = 6  # times the longest request
-LEASE_MARGIN = 1.5  # the same: a request is begun only while its lease covers it to the end
-RECORD_SIZE = 1000  # answers
-RECORD_DELAY = 0.2  # seconds an answer waits for company
+LEASE = 6  # length of a lease, in multiples of MESSAGE_SENDER_TIMEOUT
+# No request begins in the last part of a lease, so that it ends before the lease does. In
+# multiples of MESSAGE_SENDER_TIMEOUT.
+LEASE_MARGIN = 1.5
+RECORD_SIZE = 1000  # answers that are written at once
+RECORD_DELAY = 0.2  # seconds after which fewer answers are written, too
 
 logger = logging.getLogger(__name__)
 
 
 def lease_length() -> timedelta:
-    """Return for how long a delivery may hold messages: a minute, where a request has 10 s."""
+    """Return how long a lease lasts: 60 s with a MESSAGE_SENDER_TIMEOUT of 10 s."""
     return LEASE * timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
 
 
 def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
-    """Send a mailing's due messages until none is left or the time box ends; count the answers.
+    """Send a mailing's due messages until none is left or CLAIM_TIME_BOX has passed.
+
+    Nothing is sent while sending is blocked (`sending.control`).
+
+    Returns:
+        The number of answers received.
 
     Raises:
-        ImproperlyConfigured: there is no sender token.
-        django.db.Error: the database does not answer. What was sent meanwhile is in the spool.
-        OSError: the spool cannot be written; nothing more was sent.
+        ImproperlyConfigured: MESSAGE_SENDER_TOKEN is empty.
+        django.db.Error: the database does not answer. Answers not written to it are in the spool.
+        OSError: the spool cannot be written, so nothing more was sent.
     """
     transport, clock = sender.transport(), Clock()
     recovery.replay_orphans(now=clock.now())
@@ -54,7 +61,7 @@ def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
 
 
 class _Delivery:
-    """One run of the pump, under a lease of its own on everything it claims."""
+    """One run of the pump. Everything it claims is leased under one token of its own."""
 
     def __init__(
         self,
@@ -86,7 +93,7 @@ class _Delivery:
             self._pump()
             self._lease.delete()
         except BaseException:
-            self._save_what_comes()
+            self._save_open_answers()
             raise
         self._spool.remove()
 
@@ -107,10 +114,10 @@ class _Delivery:
                 self._record()
         self._record()
 
-    def _save_what_comes(self) -> None:
-        """Take in the answers that are still to come, without the database.
+    def _save_open_answers(self) -> None:
+        """Receive the answers to all open requests and keep them in the spool.
 
-        Where even the spool fails (a full disk), the database is the one that may be there.
+        Where the spool cannot be written (a full disk), they are written to the database instead.
         """
         try:
             while self._open:
@@ -123,7 +130,7 @@ class _Delivery:
             self._record()
 
     def _begin(self) -> None:
-        """Hand over as many messages as the transport takes."""
+        """Begin the requests of as many ready messages as the transport has capacity for."""
         if begun := self._queue.pop_ready(self._transport.capacity):
             self._spool.begin([waiting.message.id for waiting in begun])
         for waiting in begun:
@@ -132,7 +139,7 @@ class _Delivery:
             self._transport.submit(sender.Request(message.id, message.phone_number, waiting.text))
 
     def _collect(self) -> None:
-        """Take in the answers that have come, waiting a little for one."""
+        """Receive answers into the spool; with no request open, sleep until there is work."""
         if self._open:
             sent, outcomes = self._hear()
             self._spool.answer(sent, outcomes, self._heard_at)
@@ -140,7 +147,11 @@ class _Delivery:
             time.sleep(self._queue.idle_time())
 
     def _hear(self) -> tuple[list[int], list[Outcome]]:
-        """Return the messages that were taken at the first attempt, and what came of others."""
+        """Receive answers, waiting at most LOOK_DELAY seconds for one.
+
+        Returns:
+            The ids of messages accepted at their first attempt, and the outcomes of all others.
+        """
         is_patient = not self._queue or not self._transport.capacity
         answers = self._transport.poll(LOOK_DELAY if is_patient else self._queue.idle_time())
         self.answered += len(answers)
@@ -150,7 +161,7 @@ class _Delivery:
         for answer in answers:
             waiting = self._open.pop(answer.id, None)
             if not waiting:
-                continue  # It is of a delivery that could not wait for it.
+                continue  # An earlier delivery of this process began the request and was cut off.
             verdict = sender.classify(answer)
             self._streak.add(answer, verdict)
             attempt = waiting.message.attempt
@@ -166,14 +177,18 @@ class _Delivery:
         return sent, outcomes
 
     def _should_record(self) -> bool:
-        """Tell whether the answers are many or old enough, the last ones, or alarm the breaker."""
+        """Tell whether to write the answers now.
+
+        That is when RECORD_SIZE of them or RECORD_DELAY seconds have come together, when no others
+        are to come, or when the answers open the breaker.
+        """
         number = len(self._sent) + len(self._outcomes)
         is_last = number > 0 and not self._open and not self._queue
         is_enough = number >= RECORD_SIZE or monotonic() - self._recorded_at >= RECORD_DELAY
         return is_last or is_enough or self._streak.is_alarming
 
     def _record(self) -> None:
-        """Write what has come, and give back what is too late to be sent."""
+        """Write the received answers, and release the messages that are not to be sent any more."""
         lease = self._lease
         sent, outcomes, to_release = self._sent, self._outcomes, self._queue.to_release
         if sent or outcomes:
@@ -192,13 +207,13 @@ class _Delivery:
         self._recorded_at = monotonic()
 
     def _update_breaker(self) -> None:
-        """Update the breaker from the recorded answers, and stop claiming where it opened."""
+        """Update the breaker from the recorded answers; claim no more if it is open."""
         streak, self._streak = self._streak, control.AnswerStreak()
         queue = self._queue
-        goes_on = control.update_breaker(
+        may_send = control.update_breaker(
             streak, failures=queue.failures, is_probe=queue.is_probe, now=self._clock.now()
         )
-        if not goes_on:
+        if not may_send:
             queue.drain()
         elif queue.is_probe:
             queue.resume()

@@ -1,4 +1,4 @@
-"""What the engine's parts hand to each other about a message. Imports no Django."""
+"""Records that the engine's modules pass to each other. Imports no Django."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class Claimed(NamedTuple):
-    """A message leased to one delivery: what the sender needs to know of it.
+    """A message that is leased to one delivery.
 
-    `attempt` is the number of the attempt that it was claimed for.
+    `attempt` is the number of the attempt that it was claimed for, counted from 1.
     """
 
     id: int
@@ -18,11 +18,11 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt came to, as it is written to the message and to its log of attempts.
+    """The result of one attempt, as it is written to the message and to its log of attempts.
 
-    `next_attempt_at` None means that there will be no other attempt. `is_unclear` says that the
-    message may have arrived all the same; `awaits_answer`, that nobody has heard the answer, and
-    that it counts should it still come.
+    `id` is the message's. `next_attempt_at` is when it is retried; None means never. `is_unclear`
+    says that the attempt failed and the message may have arrived all the same. `awaits_answer`
+    says that the answer was not received, and is still written if it comes later.
     """
 
     id: int

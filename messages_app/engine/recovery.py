@@ -1,4 +1,10 @@
-"""What becomes of messages whose delivery did not come back, and of answers that come late."""
+"""Recovery: releases or retries the messages of deliveries that were cut off.
+
+A delivery is cut off when its process is killed, stands still beyond its lease or loses the
+database. Its lost messages are made due again, which is a retry under the same id, or become
+unconfirmed: see `_mark_unconfirmed`. Answers that come after the lease was reclaimed are written
+by `record_late`. See docs/adr/0008-spool-and-leases.md.
+"""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -15,7 +21,7 @@ from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
 from messages_app.models import Doorbell, ErrorCode, Lease, Message
 
-CHUNK = 1000  # messages that one query names
+CHUNK = 1000  # ids in one query
 
 Status = Message.Status
 
@@ -23,39 +29,40 @@ logger = logging.getLogger(__name__)
 
 
 def replay_orphans(*, now: datetime) -> None:
-    """Write what deliveries of this machine had done when they were killed or lost the database.
+    """Write to the database what the spool files of this machine's cut-off deliveries say."""
+    for spooled in spool.orphans():
+        replay(spooled, now=now)
 
-    What they held and had not handed over yet is free again.
+
+def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
+    """Write what the spool file of one cut-off delivery says, and end its lease.
+
+    Answers are written, requests without an answer are unclear, and messages whose request had not
+    begun are released.
     """
-    for story in spool.orphans():
-        replay(story, now=now)
-
-
-def replay(story: spool.SpoolRecord, *, now: datetime) -> None:
-    """Write what one delivery had done, and end its lease."""
-    lease = Lease(token=story.token, mailing_id=story.mailing_id)
-    record(story.outcomes, token=lease.token)
-    record_late(lease, sent=story.sent, outcomes=story.outcomes, at=story.sent_at or now)
-    unclear = _mark_unconfirmed(story.unanswered, lease, now)
+    lease = Lease(token=spooled.token, mailing_id=spooled.mailing_id)
+    record(spooled.outcomes, token=lease.token)
+    record_late(lease, sent=spooled.sent, outcomes=spooled.outcomes, at=spooled.sent_at or now)
+    unanswered = _mark_unconfirmed(spooled.unanswered, lease, now)
     release(_leased_ids(lease), token=lease.token)
-    # Its doorbell is heard no more; without one, what is due is rung for.
+    # The task of its doorbell has ended. Without the row, the next tick rings for what is due.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not Lease.objects.filter(pk=lease.pk).delete()[0]:
-        taken_back = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
-        undo_reclaim(set(taken_back.values_list("pk", flat=True)) - story.begun, lease, now=now)
+        reclaimed = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
+        undo_reclaim(set(reclaimed.values_list("pk", flat=True)) - spooled.begun, lease, now=now)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
-        story.mailing_id,
-        len(story.sent) + len(story.outcomes),
-        unclear,
+        spooled.mailing_id,
+        len(spooled.sent) + len(spooled.outcomes),
+        unanswered,
     )
 
 
 def reclaim_expired(*, now: datetime) -> int:
-    """End the leases of deliveries that did not come back in time; count the messages freed.
+    """End all leases whose time is over, and return the number of messages reclaimed.
 
-    Nobody here knows which of them were handed over: with a sender that drops repeats they are
-    due again under the same ids, with another one they are held for the operator.
+    Which of these messages were sent is not known here, so all of them count as sent without an
+    answer: see `_mark_unconfirmed`.
     """
     return sum(
         _reclaim(token, now) for token in Lease.objects.expired(now).values_list("pk", flat=True)
@@ -64,7 +71,7 @@ def reclaim_expired(*, now: datetime) -> int:
 
 def _reclaim(token: int, now: datetime) -> int:
     with transaction.atomic():
-        # Locked, so that the worker, should it wake, claims nothing more under it meanwhile.
+        # Locked, so that a worker that wakes up now cannot claim more messages under this lease.
         lease = Lease.objects.filter(pk=token).select_for_update().first()
         if not lease:
             return 0
@@ -77,32 +84,34 @@ def _reclaim(token: int, now: datetime) -> int:
 
 
 def reclaim_leaseless(mailing_id: int, *, now: datetime) -> int:
-    """Free what a mailing's messages are held by that has no lease any more; count them.
+    """Reclaim a mailing's messages whose lease time is over and whose lease has no row; count them.
 
-    It should never find anything. If it did not look, one such message would keep a mailing that
-    is over from being closed, for ever.
+    There should never be any. But a single one would keep a mailing that is over from being closed
+    for ever, and `reclaim_expired` finds messages only by the rows of leases.
     """
     lease = Lease.objects.filter(pk=OuterRef("lease_token"))
-    held = Message.objects.filter(mailing=mailing_id, lease_until__lte=now).unfinished()
-    strays: dict[int, list[int]] = {}
-    for pk, token in held.filter(~Exists(lease)).values_list("pk", "lease_token"):
-        strays.setdefault(token or 0, []).append(pk)
+    leased = Message.objects.filter(mailing=mailing_id, lease_until__lte=now).unfinished()
+    by_token: dict[int, list[int]] = {}
+    for pk, token in leased.filter(~Exists(lease)).values_list("pk", "lease_token"):
+        by_token.setdefault(token or 0, []).append(pk)
     return sum(
         _mark_unconfirmed(ids, Lease(token=token, mailing_id=mailing_id), now)
-        for token, ids in strays.items()
+        for token, ids in by_token.items()
     )
 
 
 def undo_reclaim(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
-    """Make messages due again that were taken back as unclear, but never handed over.
+    """Make unconfirmed messages due again whose request had never begun; take back their attempt.
 
-    Only the delivery that had claimed them knows; it tells when it wakes, or by its spool.
+    When the lease was reclaimed, nobody could know that. The delivery that had claimed them does:
+    it calls this when it wakes up, or its spool file says so. Left as they are: messages that have
+    been claimed or resent since, and everything of a closed or deleted mailing.
     """
     with transaction.atomic():
         if not _lock_unclosed(lease):
             return
-        unclear = Message.objects.unleased().filter(error_code=ErrorCode.UNCONFIRMED)
-        ours = unclear.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
+        unconfirmed = Message.objects.unleased().filter(error_code=ErrorCode.UNCONFIRMED)
+        ours = unconfirmed.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
         for message in ours.order_by("pk").select_for_update():
             message.attempt_log.filter(number=message.attempts).delete()
             message.attempts -= 1
@@ -118,12 +127,14 @@ def undo_reclaim(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
 def record_late(
     lease: Lease, *, sent: Sequence[int], outcomes: Sequence[Outcome], at: datetime
 ) -> None:
-    """Write what can still be written of answers whose messages were taken back meanwhile.
+    """Write answers that came after their lease was reclaimed.
 
-    Failures count only if nobody has claimed the message since, and the mailing is not closed.
+    That the sender accepted a message is always written, with the time `at`. A failure is written
+    only if nobody has claimed the message since and its mailing is not closed. `sent` are the ids
+    of messages accepted at their first attempt.
     """
-    taken = [each.id for each in outcomes if each.status == Status.SUCCESS]
-    record_accepted_late([*sent, *taken], at=at)
+    accepted = [each.id for each in outcomes if each.status == Status.SUCCESS]
+    record_accepted_late([*sent, *accepted], at=at)
     failed = [each for each in outcomes if each.status != Status.SUCCESS]
     with transaction.atomic():
         if failed and _lock_unclosed(lease):
@@ -131,10 +142,10 @@ def record_late(
 
 
 def record_accepted_late(ids: Collection[int], *, at: datetime) -> int:
-    """Write that the sender has taken messages, whatever became of them meanwhile; count them.
+    """Write that the sender accepted messages, whoever has leased them now; count those written.
 
-    For answers that come when the message belongs to nobody or to somebody else: that it arrived
-    is a fact. A mailing that was closed in the meantime has its counts put right.
+    Messages that are a success already are left as they are. The final counts of a mailing that
+    was closed in the meantime are corrected.
     """
     ids = sorted(ids)
     return sum(_record_accepted_late(ids[i : i + CHUNK], at) for i in range(0, len(ids), CHUNK))
@@ -147,7 +158,7 @@ def _record_accepted_late(ids: Sequence[int], at: datetime) -> int:
         of_mailing = late.filter(mailing=mailing_id)
         with transaction.atomic():
             if not (first := of_mailing.select_related("mailing").first()):
-                continue  # Somebody else was faster.
+                continue  # Another process has written them in the meantime.
             first.mailing.lock()
             for message in of_mailing.select_for_update():
                 services.mark_accepted(message, mailing=first.mailing, at=at)
@@ -156,7 +167,7 @@ def _record_accepted_late(ids: Sequence[int], at: datetime) -> int:
 
 
 def _lock_unclosed(lease: Lease) -> bool:
-    """Lock the mailing of a lease until the transaction ends; tell whether it is not closed."""
+    """Lock a lease's mailing until the transaction ends; False if it is closed or deleted."""
     try:
         lease.mailing.lock()
     except ObjectDoesNotExist:
@@ -169,13 +180,17 @@ def _leased_ids(lease: Lease) -> list[int]:
 
 
 def _mark_unconfirmed(ids: Collection[int], lease: Lease, now: datetime) -> int:
-    """Say of messages that nobody knows whether they arrived; count them."""
-    again_at = now if settings.MESSAGE_SENDER_IDEMPOTENT else None
+    """Write that messages may have been sent, and the answer was not received; count them.
+
+    With a sender that drops repeated ids they are retried at once under the same id. With any other
+    sender they are unconfirmed and not retried until an operator decides (docs/sender-api.md).
+    """
+    retry_at = now if settings.MESSAGE_SENDER_IDEMPOTENT else None
     outcomes = [
         Outcome(
             pk,
             Status.FAIL,
-            next_attempt_at=again_at,
+            next_attempt_at=retry_at,
             error_code=ErrorCode.UNCONFIRMED,
             error="The worker stopped before the answer came.",
             is_unclear=True,

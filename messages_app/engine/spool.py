@@ -1,9 +1,9 @@
-"""What a delivery has done, in a file of this machine, for when it cannot tell the database.
+"""The spool: one file on this machine for each delivery, with what it has sent and received.
 
-A line is written before messages are handed to the sender and another when answers come. A
-process that is killed leaves its file behind, and so does one whose database went away: whoever
-delivers next on this machine reads there which messages were handed over and what came of them.
-The file goes when everything in it is in the database (docs/adr/0008-spool-and-leases.md).
+A line is written before messages are handed to the sender, and another when answers come. The file
+is deleted when everything in it is in the database. A process that is killed, or that loses the
+database, leaves its file behind; the next delivery on this machine reads it (`recovery.replay`) and
+so learns which messages were sent and what the sender said (docs/adr/0008-spool-and-leases.md).
 """
 
 import json
@@ -28,25 +28,25 @@ MOMENTS = ("began_at", "sent_at", "next_attempt_at")
 
 @dataclass(slots=True)
 class SpoolRecord:
-    """What the file of a delivery that is no more says."""
+    """What the file of a cut-off delivery says. `begun` are all messages handed to the sender."""
 
     token: int
     mailing_id: int
     sent: list[int] = field(default_factory=list)  # accepted at the first attempt
     sent_at: datetime | None = None
-    unanswered: set[int] = field(default_factory=set)  # handed over, and nothing else is known
+    unanswered: set[int] = field(default_factory=set)  # handed to the sender; no answer is known
     begun: set[int] = field(default_factory=set)
     _outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What came of everything else, each message's last attempt."""
+        """The outcomes of all other answered messages, one for each: that of its last attempt."""
         return list(self._outcomes.values())
 
     def add(self, event: dict[str, Any]) -> None:
-        """Take in one line."""
+        """Add what one line of the file says, given as parsed JSON."""
         for pk in event.get("begun", ()):
-            # It was claimed again, so the database has what came of it before.
+            # It was claimed again, so its earlier outcome is in the database already.
             self._outcomes.pop(pk, None)
             self.unanswered.add(pk)
             self.begun.add(pk)
@@ -59,40 +59,44 @@ class SpoolRecord:
 
 
 class Spool:
-    """The file of one delivery, which it alone holds until its end."""
+    """The file of one delivery, which keeps it locked until it ends."""
 
     def __init__(self, token: int, mailing_id: int) -> None:
-        """Make the file.
+        """Create the file and lock it.
 
         Raises:
             OSError: it cannot be written.
         """
         self.path = _folder() / f"{token}.spool"
-        unborn = self.path.with_suffix(".new")  # Nobody may find it before it is locked.
-        self._file = unborn.open("ab", buffering=0)
+        unlocked = self.path.with_suffix(".new")  # `orphans` must not find it before it is locked.
+        self._file = unlocked.open("ab", buffering=0)
         locks.lock(self._file, locks.LOCK_EX)
         self._write({"token": token, "mailing": mailing_id})
-        unborn.rename(self.path)
+        unlocked.rename(self.path)
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Note messages that are about to be handed to the sender."""
+        """Write down the messages that are about to be handed to the sender."""
         self._file.write(b'{"begun": %b}\n' % str(ids).encode())
 
     def answer(self, sent: Sequence[int], outcomes: Sequence[Outcome], at: datetime) -> None:
-        """Note what came back: the messages taken at the first attempt, and everything else."""
+        """Write down answers: messages accepted at their first attempt, and all other outcomes.
+
+        `at` is when they were received.
+        """
         if sent:
             self._file.write(f'{{"sent": {sent}, "at": "{at.isoformat()}"}}\n'.encode())
         if outcomes:
             self._write({"outcomes": [asdict(outcome) for outcome in outcomes]})
 
     def keep(self) -> None:
-        """Put it on the disk, for somebody else to replay."""
+        """Flush the file to disk and unlock it, so that the next delivery replays it."""
         os.fsync(self._file.fileno())
         self._file.close()
 
     def remove(self) -> None:
-        """Take it away: everything in it is in the database."""
-        # Before it is unlocked, lest a neighbour replay it; Windows wants it closed first.
+        """Delete the file, because everything in it is in the database."""
+        # Deleted while it is locked, so that no other process replays it. Windows can delete it
+        # only once it is closed.
         with suppress(PermissionError):
             self.path.unlink()
         self._file.close()
@@ -103,24 +107,24 @@ class Spool:
 
 
 def orphans() -> Iterator[SpoolRecord]:
-    """Yield the stories of the deliveries that have ended without settling them.
+    """Yield the content of each spool file whose delivery has ended and left it behind.
 
-    A story's file goes when the next one is asked for. One that cannot be read is put aside, and
-    what it was about is left to the end of its lease.
+    A file is deleted when the next one is asked for. A file that cannot be read is renamed to
+    *.damaged; its messages are reclaimed when their lease expires.
     """
     for path in _folder().glob("*.spool"):
         with suppress(FileNotFoundError), path.open("r+b") as file:
             is_ours = locks.lock(file, locks.LOCK_EX | locks.LOCK_NB)
-            if not is_ours or not path.exists():  # Its delivery lives, or has just ended well.
+            if not is_ours or not path.exists():  # Its delivery is running, or has just ended well.
                 continue
             try:
-                story = _read(file)
+                spooled = _read(file)
             except (ValueError, KeyError, TypeError, AttributeError):
                 logger.exception("%s is damaged; it is put aside.", path)
                 path.rename(path.with_suffix(".damaged"))
                 continue
-            if story:
-                yield story
+            if spooled:
+                yield spooled
         path.unlink(missing_ok=True)
 
 
@@ -131,21 +135,25 @@ def _folder() -> Path:
 
 
 def _read(lines: Iterator[bytes]) -> SpoolRecord | None:
-    """Return what was written before the end, of which the last line may be torn."""
-    story = None
+    """Return what a file says, or None if it has no whole line. A torn last line is left out.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: the file is damaged.
+    """
+    spooled = None
     for line in lines:
         if not line.endswith(b"\n"):
             break
         event = json.loads(line)
-        if story:
-            story.add(event)
+        if spooled:
+            spooled.add(event)
         else:
-            story = SpoolRecord(event["token"], event["mailing"])
-    return story
+            spooled = SpoolRecord(event["token"], event["mailing"])
+    return spooled
 
 
 def _outcome(values: dict[str, Any]) -> Outcome:
-    """Return an outcome as it was before it was written."""
+    """Return an outcome from its JSON; names that Outcome does not have are ignored."""
     values = {each.name: values[each.name] for each in fields(Outcome) if each.name in values}
     for name in MOMENTS:
         if values.get(name):

@@ -1,10 +1,10 @@
-"""What came back from the sender, and what it means for the message."""
+"""The sender's answers, and how they are classified (docs/sender-api.md)."""
 
 import json
 from enum import Enum
 from typing import NamedTuple
 
-EXCERPT = 120  # characters of a body that are worth keeping
+EXCERPT = 120  # characters of a body that are kept as the error
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 
 
@@ -17,11 +17,11 @@ class Failure(Enum):
 
 
 class Answer(NamedTuple):
-    """What became of one request: an HTTP answer, or the failure to get one.
+    """The result of one request: an HTTP answer, or the failure to get one.
 
-    `seconds` is how long it took; `retry_after`, also in seconds, is 0 where the sender named
-    no time. `is_repeated` says that it is the answer to a second post of the same request, and
-    that the connection of the first was cut before an answer came.
+    `id` is the message's. `seconds` is how long the request took. `retry_after` is in seconds, and
+    0 where the sender named no time. `is_repeated` says that the connection was cut before an
+    answer came, and that this is the answer to a second post of the same message.
     """
 
     id: int
@@ -35,10 +35,11 @@ class Answer(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an answer means. `is_final` verdicts end the message, others are tried again.
+    """What an answer means for the message.
 
-    `is_systemic` says that no other message would fare better now; `is_unclear`, that the
-    message may have arrived all the same.
+    `is_final`: the message is not retried, since it was accepted or is refused for good.
+    `is_systemic`: the sender would refuse any other message now, too. `is_unclear`: the attempt
+    failed, and the message may have arrived all the same.
     """
 
     error_code: str
@@ -49,7 +50,7 @@ class Verdict(NamedTuple):
 
     @property
     def is_success(self) -> bool:
-        """Whether the sender has taken the message."""
+        """Whether the sender accepted the message."""
         return not self.error_code
 
 
@@ -57,7 +58,7 @@ SUCCESS = Verdict("", is_final=True)
 
 
 def classify(answer: Answer) -> Verdict:
-    """Return what an answer means, after the tables of docs/sender-api.md."""
+    """Return what an answer means, by the table at the top of docs/sender-api.md."""
     verdict = _classify(answer)
     if answer.is_repeated and not verdict.is_success:
         return verdict._replace(is_unclear=True)  # The first post may have arrived.
@@ -110,5 +111,5 @@ def _excerpt(body: bytes) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return what people can read and every database can keep."""
+    """Return a text with spaces in place of unprintable characters, which Postgres may refuse."""
     return "".join(c if c.isprintable() else " " for c in text)

@@ -1,6 +1,6 @@
-"""How a message is written for the sender (docs/sender-api.md): path, headers and body.
+"""The request that hands a message to the sender (docs/sender-api.md): path, headers and body.
 
-What comes back is read in `answers`. Another sender would differ in these two files.
+Answers are classified in `answers`. For a sender with another contract, change these two files.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ CONTENT_TYPE = "application/json"
 
 
 class Request(NamedTuple):
-    """One message as the sender takes it. `text` is already a JSON string, quotes included."""
+    """One message for the sender. `text` is a JSON string already, quotes included."""
 
     id: int
     phone_number: str
@@ -17,7 +17,7 @@ class Request(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where it is posted, below MESSAGE_SENDER_URL."""
+        """The path that it is posted to, below MESSAGE_SENDER_URL."""
         return f"/send/{self.id}"
 
     @property

@@ -1,1 +1,1 @@
-"""All sending, whatever the mailing: what holds it back (`control`), is it alive (`health`)."""
+"""Sending over all mailings: what limits it (`control`), and whether it is alive (`health`)."""

@@ -1,7 +1,8 @@
-"""What holds every worker back: the operator's pause, the rate and the breaker.
+"""Sending control limits all workers together: the operator's pause, the rate and the breaker.
 
-One row of the database keeps them (SendingControl), so that all workers obey and a restart forgets
-nothing. While sending is blocked, messages stay as they are: a deferral costs no attempt.
+It is one row of the database (SendingControl), so that it applies to all workers and survives a
+restart. While sending is blocked, messages stay pending and lose no attempt. The rules are in
+docs/sender-api.md and docs/adr/0009-brakes.md.
 """
 
 import logging
@@ -15,28 +16,34 @@ from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
 
 FAILURES_TO_OPEN = 20  # in a row, over all workers
-FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; then twice as many each time
+FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; doubled by each failure
 MAX_PROBE_DELAY = 60.0  # seconds between two probes at most
-MAX_RETRY_AFTER = 24 * 3600.0  # seconds; what a Retry-After asks beyond is ignored
+MAX_RETRY_AFTER = 24 * 3600.0  # seconds; a longer Retry-After counts as this long
 LOWEST_RATE, HIGHEST_RATE = 0.01, 1_000_000.0  # messages a second
-MAX_LOOKAHEAD = timedelta(seconds=1)  # how early a worker may reserve slots
+MAX_LOOKAHEAD = timedelta(seconds=1)  # how far ahead of now slots are reserved
 
 logger = logging.getLogger(__name__)
 
 
 def effective_rate(control: SendingControl) -> float | None:
-    """Return the messages a second that may be sent: the stricter of setting and operator."""
+    """Return the messages a second that may be sent; None means no limit.
+
+    It is the lower one of MESSAGE_SENDER_RATE and the operator's rate.
+    """
     limits = [limit for limit in (settings.MESSAGE_SENDER_RATE, control.rate) if limit]
     return min(limits, default=None)
 
 
 def is_blocked(control: SendingControl, now: datetime) -> bool:
-    """Tell whether nothing at all may be sent now, not even a probe."""
+    """Tell whether nothing may be sent now, not even a probe."""
     return control.is_paused or bool(control.probe_at and control.probe_at > now)
 
 
 def has_no_slots(control: SendingControl, now: datetime) -> bool:
-    """Tell whether all slots of the near future are reserved; a slot is a moment to send in."""
+    """Tell whether all slots up to MAX_LOOKAHEAD from now are reserved.
+
+    A slot is the moment at which one request may begin; without a rate there are no slots.
+    """
     return bool(
         effective_rate(control)
         and control.next_slot_at
@@ -45,10 +52,10 @@ def has_no_slots(control: SendingControl, now: datetime) -> bool:
 
 
 def reserve_slots(number: int, *, now: datetime) -> tuple[datetime, timedelta]:
-    """Reserve slots for so many messages; return the first one and the time between two.
+    """Reserve slots for `number` messages; return the first slot and the time between two.
 
-    All workers reserve in the same row, one after the other, so that together they keep the
-    rate and no two send at the same moment.
+    All workers reserve in the same row, one after the other, so that together they keep to the
+    rate. Without a rate nothing is reserved: the first slot is now, and the time between is zero.
     """
     with transaction.atomic():
         control = SendingControl.objects.select_for_update().current()
@@ -63,9 +70,10 @@ def reserve_slots(number: int, *, now: datetime) -> tuple[datetime, timedelta]:
 
 
 class AnswerStreak:
-    """The answers of one delivery since it last updated the breaker: failures in a row, and why.
+    """The answers of one delivery since it last updated the breaker.
 
-    A message that is rejected for its own sake counts as an answer, not as a failure.
+    `failures` are those in a row, up to now. A rejected message (`Verdict.is_final`) is not one of
+    them, because the sender works: it ends the row like a success.
     """
 
     def __init__(self) -> None:
@@ -78,7 +86,7 @@ class AnswerStreak:
 
     @property
     def is_alarming(self) -> bool:
-        """Whether it opens the breaker by itself."""
+        """Whether these answers open the breaker, whatever other workers were answered."""
         return self.is_systemic or self.failures >= FAILURES_TO_OPEN
 
     def add(self, answer: Answer, verdict: Verdict) -> None:
@@ -118,24 +126,24 @@ def update_breaker(streak: AnswerStreak, *, failures: int, is_probe: bool, now: 
 
 
 def return_probe(now: datetime) -> None:
-    """Let somebody else try the sender, because whoever was to do so has no message for it."""
+    """Make the claimed probe due again for any worker, because this one has no message to send."""
     SendingControl.objects.filter(pk=1, opened_at__isnull=False).update(probe_at=now)
 
 
 def change(**values: object) -> SendingControl:
-    """Set the operator's pause and rate."""
+    """Set the operator's pause (`is_paused`), rate (`rate`) or both; return the row."""
     if "rate" in values:
-        # What was reserved at a lower rate must not hold a higher one back.
+        # Slots that were reserved at a lower rate must not delay messages at a higher one.
         values["next_slot_at"] = None
     SendingControl.objects.filter(pk=1).update(**values)
     return SendingControl.objects.current()
 
 
 def probe_now(*, now: datetime) -> SendingControl:
-    """Have an open breaker try the sender at once, with the next due message.
+    """Make the open breaker's probe due now: the next due message is sent. Return the row.
 
     Raises:
-        ValidationError: the breaker is closed, or the operator's pause holds even a probe.
+        ValidationError: the breaker is closed, or sending is paused.
     """
     opened = SendingControl.objects.filter(pk=1, opened_at__isnull=False)
     if not opened.exists():
@@ -158,7 +166,7 @@ def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
 
 
 def _end_probe(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
-    """Close the breaker after a good probe; after a bad one wait twice as long for the next."""
+    """Close the breaker if the probe succeeded; otherwise double the time to the next probe."""
     if streak.failures:
         control.reason = streak.reason
         control.probe_interval = min(2 * control.probe_interval, MAX_PROBE_DELAY)

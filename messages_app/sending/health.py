@@ -1,4 +1,4 @@
-"""Whether sending goes on: what holds it back, and which parts of the program are alive."""
+"""Whether sending works: what the breaker lets through, and which components are alive."""
 
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
 
 COMPONENTS = ("beat", "start_mailing", "send_message")  # those that leave a heartbeat
-# The slowest shows one every minute; two may get lost while it restarts.
+# The slowest component leaves one every minute, and two may be missed while it restarts.
 MISSING_AFTER = timedelta(minutes=3)
 
 
@@ -23,7 +23,7 @@ class BreakerState(models.TextChoices):
 
 
 class ComponentHealth(NamedTuple):
-    """When a part of the program was last seen at work, and how long ago; None is never."""
+    """When a component left its last heartbeat, and how long ago; None means never."""
 
     name: str
     at: datetime | None
@@ -36,7 +36,7 @@ class ComponentHealth(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether the part was alive and is not any more."""
+        """Whether it was alive once, and left no heartbeat for MISSING_AFTER."""
         return self.age is not None and self.age >= MISSING_AFTER
 
 
@@ -50,16 +50,16 @@ def breaker(control: SendingControl, now: datetime) -> BreakerState:
 
 
 def read_control() -> tuple[SendingControl, datetime]:
-    """Return the row of sending control and the database's time.
+    """Return the row of sending control and the database's time, in UTC.
 
-    By one query, because every page of the console asks.
+    They are read with one query, because every page of the console needs them.
     """
     row: Any = SendingControl.objects.filter(pk=1).annotate(now=Now()).first()  # with its `now`
     return (row, row.now) if row else (SendingControl.objects.current(), clock.now())
 
 
 def component_health(now: datetime) -> list[ComponentHealth]:
-    """Return the last sign of life of each part."""
+    """Return the health of each of COMPONENTS, in their order."""
     seen = dict(Heartbeat.objects.values_list("name", "at"))
     return [_health(name, seen.get(name), now) for name in COMPONENTS]
 

@@ -1,1 +1,1 @@
-"""Ways to put requests on the wire: what each promises (`base`), libcurl, requests."""
+"""Transports send the requests: their protocol (`base`), with libcurl, with requests."""

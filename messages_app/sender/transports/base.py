@@ -1,4 +1,4 @@
-"""What the engine needs of a transport, and the one that the settings choose."""
+"""The protocol of a transport, and the transport that MESSAGE_SENDER_BACKEND names."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -12,24 +12,25 @@ from messages_app.sender.answers import Answer
 from messages_app.sender.contract import Request
 
 CONNECT_TIMEOUT = 3  # seconds
-# What an installation of before may have in MESSAGE_SENDER_BACKEND.
+# Earlier versions had these names of transports, and MESSAGE_SENDER_BACKEND may still say them.
 FORMER_NAMES = {
     "messages_app.sender.curl.CurlTransport": f"{__package__}.curl.CurlTransport",
     "messages_app.sender.threads.RequestsTransport": f"{__package__}.requests.RequestsTransport",
 }
-MAX_BODY = 64 * 1024  # bytes of an answer; a longer one is not what we asked for
+MAX_BODY = 64 * 1024  # bytes of an answer; a longer one counts as a broken connection
 
 
 class Transport(Protocol):
-    """Many requests at once. Every submitted request comes back as exactly one answer."""
+    """Sends many requests at once; for each one submitted, `poll` returns exactly one answer."""
 
     def __init__(
         self, *, url: str, token: str, concurrency: int, timeout: float, may_repeat: bool
     ) -> None:
         """Prepare for `concurrency` open requests to the API at `url`.
 
-        A request ends after `timeout` seconds, connecting included. Where a kept connection is cut,
-        it `may_repeat` itself and must say so in the answer, or must not.
+        A request ends after `timeout` seconds, connecting included. With `may_repeat` the transport
+        may post a message a second time when a kept connection is cut; its answer then says
+        `is_repeated`. Without it, it must not.
         """
 
     @property
@@ -41,7 +42,7 @@ class Transport(Protocol):
         """Whether no request is open."""
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `capacity` of them."""
+        """Begin a request. The caller makes sure that `capacity` is not 0."""
 
     def poll(self, timeout: float) -> Sequence[Answer]:
         """Return the answers that have come, waiting up to `timeout` seconds for one."""
@@ -49,10 +50,10 @@ class Transport(Protocol):
 
 @cache
 def transport() -> Transport:
-    """Return this process's transport; its connections stay open from task to task.
+    """Return the transport of this process; its connections stay open from task to task.
 
     Raises:
-        ImproperlyConfigured: there is no token, so that nothing may be sent.
+        ImproperlyConfigured: MESSAGE_SENDER_TOKEN is empty.
     """
     if not settings.MESSAGE_SENDER_TOKEN:
         raise ImproperlyConfigured(

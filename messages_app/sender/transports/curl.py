@@ -1,7 +1,7 @@
-"""The fast transport: libcurl's multi interface, one event loop, connections kept alive.
+"""The default transport: libcurl's multi interface, one event loop, connections kept alive.
 
-About 30 µs of CPU a request where the requests library takes 400 and more, which is why the
-transport decides the speed of the product (docs/adr/0003-libcurl.md).
+A request takes about 30 µs of CPU, with the requests library 400 µs and more. The speed of the
+product depends on it (docs/adr/0003-libcurl.md).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
 from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
 
-# Seconds that an unused connection is kept; fewer than servers do, lest they cut it first.
+# Seconds that an unused connection is kept. Servers keep theirs longer, so it is not cut by them.
 MAX_IDLE = 4
 
 FAILURES = {
@@ -65,7 +65,7 @@ class _Exchange:
     def answer(self) -> Answer:
         ask = self.handle.getinfo
         status = ask(pycurl.RESPONSE_CODE)
-        # Only an unhappy answer can name a time to wait.
+        # Only a refusal can have a Retry-After.
         wait = 0 if status == 200 else ask(pycurl.RETRY_AFTER)
         body, seconds = b"".join(self.chunks), ask(pycurl.TOTAL_TIME)
         return Answer(self.id, status, body, seconds, wait, is_repeated=self.is_repeated)
@@ -120,7 +120,7 @@ class CurlTransport:
         return len(self._idle) == len(self._exchanges)
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `capacity` of them."""
+        """Begin a request. The caller makes sure that `capacity` is not 0."""
         self._multi.add_handle(self._idle.pop().begin(self._url, request))
 
     def poll(self, timeout: float) -> Sequence[Answer]:

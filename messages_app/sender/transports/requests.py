@@ -1,4 +1,4 @@
-"""The plain transport: the requests library on threads, for where libcurl cannot be had."""
+"""The slower transport: the requests library on threads, for machines without libcurl."""
 
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,7 +17,7 @@ from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
 from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
 
-MAX_DIGITS = 9  # of a time to wait; Python refuses to read thousands
+MAX_DIGITS = 9  # of a Retry-After; int() refuses more than 4300 digits
 
 
 class RequestsTransport:
@@ -50,7 +50,7 @@ class RequestsTransport:
         return not self._open
 
     def submit(self, request: Request) -> None:
-        """Begin a request; at most `capacity` of them."""
+        """Begin a request. The caller makes sure that `capacity` is not 0."""
         self._open.add(self._pool.submit(self._timed, request))
 
     def poll(self, timeout: float) -> Sequence[Answer]:
@@ -82,7 +82,7 @@ class RequestsTransport:
 
 
 class _Bearer(AuthBase):
-    """The token. Were it a mere header, requests would prefer what a .netrc file says."""
+    """Adds the token. As a plain header it would be replaced by what a .netrc file says."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -93,7 +93,11 @@ class _Bearer(AuthBase):
 
 
 def _read(response: requests.Response) -> bytes:
-    """Return the body, unless it is longer than any that we asked for."""
+    """Return the body of an answer.
+
+    Raises:
+        requests.RequestException: it is longer than MAX_BODY.
+    """
     body = b""
     for chunk in response.iter_content(MAX_BODY):
         body += chunk
@@ -118,6 +122,6 @@ def _seconds(retry_after: str) -> int:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:
         return 0
-    if timezone.is_naive(moment):  # The date says -0000: in UTC, from who knows where.
+    if timezone.is_naive(moment):  # The offset is -0000, which means UTC (RFC 5322, 3.3).
         moment = moment.replace(tzinfo=UTC)
     return max(0, int((moment - timezone.now()).total_seconds()))
