@@ -8,7 +8,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-BEAT = 5.0  # seconds between two signs of life
+BEAT = 5.0  # seconds between two heartbeats
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -26,7 +26,7 @@ class Entry(ModelEntry):
 
 
 class Scheduler(DatabaseScheduler):
-    """Leaves signs of life; notices the first change too, for the first mailing's start.
+    """Leaves heartbeats; notices the first change too, for the first mailing's start.
 
     The package's own one compares each change with the one before, and takes it for none where
     there was none: on a new installation, and in the first second after a start.
@@ -37,10 +37,10 @@ class Scheduler(DatabaseScheduler):
     _beat_at = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do what is due, and leave a sign of life; return the seconds until the next tick."""
+        """Do what is due, and leave a heartbeat; return the seconds until the next tick."""
         if monotonic() >= self._beat_at:
             self._beat_at = monotonic() + BEAT
-            # While the database is away, the signs of life are the least of its worries.
+            # While the database is away, the heartbeats are the least of its worries.
             with suppress(OperationalError, InterfaceError):
                 self._leave_sign()
         return float(super().tick(*args, **kwargs))

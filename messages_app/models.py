@@ -252,7 +252,7 @@ class SendingControl(models.Model):
         default=0, editable=False, help_text="Failed attempts in a row."
     )
     opened_at = models.DateTimeField(
-        null=True, editable=False, help_text="Since when the sender is left in peace."
+        null=True, editable=False, help_text="Since when the breaker is open."
     )
     reason = models.CharField(
         max_length=255, default="", editable=False, help_text="What opened the breaker."

@@ -83,7 +83,7 @@ class Supervisor:
         self._codes.put(code)
 
     def restart(self, name: str) -> None:
-        """Ask, from any thread, for a program that stands still to be started anew."""
+        """Ask, from any thread, for a program that stands still to be restarted."""
         self._stalled.put(name)
 
     def _start(self, stage: Sequence[ManagedProcess]) -> None:
@@ -111,7 +111,7 @@ class Supervisor:
     def _restart(self, name: str) -> None:
         for process in self._running:
             if process.program.name == name:
-                logger.error("%s runs but does nothing any more; it is started anew.", name)
+                logger.error("%s runs but does nothing any more; it is restarted.", name)
                 process.kill()
                 process.start_in(0)
 

@@ -1,7 +1,7 @@
 """Finds programs that look alive and are not: a worker that stands still keeps its process.
 
-What they do leaves signs of life in the database (Heartbeat). One whose signs stop while nothing
-else explains it is started anew.
+What they do leaves heartbeats in the database (Heartbeat). One whose heartbeats stop while nothing
+else explains it is restarted.
 """
 
 import logging
@@ -34,14 +34,14 @@ def stall_timeout() -> timedelta:
 
 
 class Watchdog:
-    """Looks at the signs of life from time to time, in a thread of its own."""
+    """Looks at the heartbeats from time to time, in a thread of its own."""
 
     def __init__(
         self, broker: Broker, restart: Callable[[str], None], *, stall_timeout: timedelta
     ) -> None:
         """Prepare; `restart` is called with the name of a program that stands still.
 
-        A program stands still when its sign of life is older than FRESH for `stall_timeout`.
+        A program stands still when its heartbeat is older than FRESH for `stall_timeout`.
         """
         self._broker = broker
         self._restart = restart
@@ -53,7 +53,7 @@ class Watchdog:
         Thread(target=self._watch, daemon=True).start()
 
     def look(self) -> None:
-        """Look once, and have started anew what has stood still for too long."""
+        """Look once, and restart what has stood still for too long."""
         ages = self._ages()
         for name, sign in SIGNS.items():
             if ages is None or ages.get(sign, FRESH) < FRESH or self._is_excused(name, ages):
@@ -67,7 +67,7 @@ class Watchdog:
         return name != "beat" and (ages.get("beat", FRESH) >= FRESH or not self._broker.answers())
 
     def _ages(self) -> dict[str, timedelta] | None:
-        """Return how old each sign of life is; None when the database is not there.
+        """Return how old each heartbeat is; None when the database is not there.
 
         An operator may have switched a tick off, or made it rare. Its sign then counts as fresh.
         """

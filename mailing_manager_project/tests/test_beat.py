@@ -35,7 +35,7 @@ def test_it_is_the_one_that_beat_runs() -> None:
     assert app.conf.beat_scheduler == f"{Scheduler.__module__}:{Scheduler.__name__}"
 
 
-def test_a_tick_leaves_a_sign_of_life(scheduler: Scheduler) -> None:
+def test_a_tick_leaves_a_heartbeat(scheduler: Scheduler) -> None:
     scheduler.tick()
     assert timedelta() <= age() < 5 * SECOND
 

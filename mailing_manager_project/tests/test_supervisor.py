@@ -299,7 +299,7 @@ def test_a_program_that_stands_still_is_replaced_when_asked_for(
     assert len(set(pids)) == 3
     for pid in pids:
         wait_for_end(pid)
-    assert "frozen runs but does nothing any more; it is started anew." in caplog.text
+    assert "frozen runs but does nothing any more; it is restarted." in caplog.text
     assert "other runs" not in caplog.text
 
 
@@ -330,8 +330,8 @@ def test_a_program_that_is_not_run_cannot_be_replaced(caplog: pytest.LogCaptureF
     programs = [program(FOREVER, name="it"), program(FOREVER, name="other")]
     run = Run(programs, until=restart)
     assert run.lines[-1] == ("other", "up")
-    assert "other runs but does nothing any more; it is started anew." in caplog.text
-    assert caplog.text.count("started anew") == 1
+    assert "other runs but does nothing any more; it is restarted." in caplog.text
+    assert caplog.text.count("restarted") == 1
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "time.sleep(600)"])

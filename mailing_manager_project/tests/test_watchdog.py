@@ -1,4 +1,4 @@
-"""Whoever stands still is started anew, and nobody who has a good excuse."""
+"""Whoever stands still is restarted, and nobody who has a good excuse."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -50,13 +50,13 @@ class World:
         return self.seconds
 
     def show_signs(self, **ages: timedelta) -> None:
-        """Have the signs of life be so old; all that are not named were left just now."""
+        """Have the heartbeats be so old; all that are not named were left just now."""
         for sign in SIGNS.values():
             at = clock.now() - ages.get(sign, timedelta())
             Heartbeat.objects.update_or_create(name=sign, defaults={"at": at})
 
     def watch(self, dog: Watchdog, time: timedelta) -> list[str]:
-        """Have it look every ten seconds for so long; return what it started anew."""
+        """Have it look every ten seconds for so long; return what it restarted."""
         end = self.seconds + time.total_seconds()
         while self.seconds < end:
             self.seconds += min(10, end - self.seconds)
@@ -97,7 +97,7 @@ STALE = FRESH + SECOND
 LONG = SHORTEST_STALL + 10 * SECOND
 
 
-def test_whoever_shows_signs_of_life_is_left_alone(world: World, dog: Watchdog) -> None:
+def test_whoever_shows_heartbeats_is_left_alone(world: World, dog: Watchdog) -> None:
     world.show_signs(**dict.fromkeys(SIGNS.values(), FRESH - 10 * SECOND))
     assert world.watch(dog, LONG) == []
 
@@ -106,7 +106,7 @@ def test_whoever_shows_signs_of_life_is_left_alone(world: World, dog: Watchdog) 
     ("sign", "name"),
     [("beat", "beat"), ("start_mailing", "mailings"), ("send_message", "messages")],
 )
-def test_a_program_that_shows_no_sign_of_life_is_started_anew_in_the_end(
+def test_a_program_that_shows_no_heartbeat_is_restarted_in_the_end(
     world: World, dog: Watchdog, sign: str, name: str
 ) -> None:
     world.show_signs(**{sign: STALE})
@@ -121,7 +121,7 @@ def test_a_slow_sender_makes_it_wait_longer_than_a_delivery_takes(settings: Sett
     assert stall_timeout() > lease_length() + timedelta(seconds=100)
 
 
-def test_a_program_that_never_showed_a_sign_of_life_is_started_anew_too(
+def test_a_program_that_never_showed_a_heartbeat_is_restarted_too(
     world: World, dog: Watchdog
 ) -> None:
     assert world.watch(dog, LONG) == ["beat"]
@@ -144,7 +144,7 @@ def test_a_sign_in_between_is_all_that_is_asked_for(world: World, dog: Watchdog)
         assert world.watch(dog, 10 * SECOND) == []
 
 
-def test_without_a_clock_only_the_clock_is_started_anew(world: World, dog: Watchdog) -> None:
+def test_without_a_clock_only_the_clock_is_restarted(world: World, dog: Watchdog) -> None:
     world.show_signs(beat=STALE, start_mailing=STALE, send_message=STALE)
     assert world.watch(dog, LONG) == ["beat"]
 

@@ -117,14 +117,14 @@ def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetim
         )
     for sign in signs:
         if sign.is_missing and sign.age:
-            yield f"{PARTS[sign.name]} has shown no sign of life for {ago(sign.age)}."
+            yield f"{PARTS[sign.name]} has had no heartbeat for {ago(sign.age)}."
 
 
 def breaker_state(control: SendingControl, now: datetime) -> str:
     """Return in words whether the breaker is open, and when it lets a probe through."""
     if breaker(control, now) == BreakerState.CLOSED:
         return "The sender takes messages, as far as is known."
-    return f"The sender is left in peace. {next_try(control, now)}"
+    return f"The breaker is open. {next_try(control, now)}"
 
 
 def next_try(control: SendingControl, now: datetime) -> str:
@@ -155,9 +155,9 @@ def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
 
 def _health_label(sign: ComponentHealth) -> SafeString:
     if sign.age is None:
-        return label("no sign of life yet", "warning")
+        return label("no heartbeat yet", "warning")
     if sign.is_missing:
-        return label(f"no sign of life for {ago(sign.age)}", "danger")
+        return label(f"no heartbeat for {ago(sign.age)}", "danger")
     return label(f"alive {ago(sign.age)} ago", "success")
 
 

@@ -53,7 +53,7 @@ STATES = "\n".join(f"* `{state}` - {state.label}" for state in health.BreakerSta
 
 
 class BreakerSerializer(serializers.ModelSerializer[SendingControl]):
-    """What leaves the sender in peace after a run of failures, or once it refuses our token."""
+    """The breaker: it stops sending after failures in a row, or once our token is refused."""
 
     state = serializers.SerializerMethodField(help_text=STATES)
 
@@ -78,7 +78,7 @@ class SignOfLifeSerializer(serializers.Serializer[Any]):
 
 
 class SignsOfLifeSerializer(serializers.Serializer[Any]):
-    """The last signs of life of the parts that must be alive for messages to go out."""
+    """The last heartbeats of the parts that must be alive for messages to go out."""
 
     beat = SignOfLifeSerializer(help_text="The clock that starts everything else.")
     start_mailing = SignOfLifeSerializer(help_text="What starts mailings and plans messages.")
@@ -138,7 +138,7 @@ class SenderSerializer(StrictSerializer[SendingControl]):
         help_text="Whether the sender drops a repeated id (MESSAGE_SENDER_IDEMPOTENT). If not, "
         "unclear outcomes are held as `unconfirmed` until somebody confirms or resends them."
     )
-    heartbeats = serializers.SerializerMethodField(help_text="Signs of life, by part.")
+    heartbeats = serializers.SerializerMethodField(help_text="Heartbeats, by part.")
 
     class Meta:
         """What can be set, and what can only be looked at."""

@@ -32,10 +32,10 @@ from toolkit import clock
     ),
     retrieve=extend_schema(summary="Show a message"),
     update=extend_schema(
-        summary="Address a message anew",
+        summary="Change the address of a message",
         description="Only before its first attempt; 409 afterwards.",
     ),
-    partial_update=extend_schema(summary="Address a message anew, in part"),
+    partial_update=extend_schema(summary="Change the address of a message in part"),
     destroy=extend_schema(
         summary="Withdraw a message",
         description="It is never sent, and its client is not planned for this mailing again. "

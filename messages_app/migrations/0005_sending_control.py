@@ -44,5 +44,12 @@ class Migration(migrations.Migration):
             models.DateTimeField(null=True, editable=False, db_column="free_at"),
         ),
         migrations.RenameField("SendingControl", "free_at", "next_slot_at"),
+        migrations.AlterField(
+            "SendingControl",
+            "opened_at",
+            models.DateTimeField(
+                null=True, editable=False, help_text="Since when the breaker is open."
+            ),
+        ),
         migrations.RunPython(rename_permissions, restore_permissions),
     ]

@@ -205,7 +205,7 @@ class TestList:
         self, admin_client: Browser, make_message: MakeMessage, django_assert_num_queries: Any
     ) -> None:
         make_message()
-        # Session, user, row, signs of life; count, rows with their clients.
+        # Session, user, row, heartbeats; count, rows with their clients.
         with django_assert_num_queries(4 + 2):
             admin_client.get(LIST)
         for _ in range(20):

@@ -181,7 +181,7 @@ class TestBanner:
         Heartbeat.objects.create(name="beat", at=now - 2 * MINUTE)
         Heartbeat.objects.create(name="send_message", at=now - 4.5 * MINUTE)
         page = html_of(admin_client, "/admin/clients/client/")
-        assert "Sending has shown no sign of life for 4 minutes." in page
+        assert "Sending has had no heartbeat for 4 minutes." in page
         assert "The clock has shown" not in page
 
     def test_is_said_once_on_the_page_of_the_sender(self, admin_client: Browser) -> None:
@@ -210,8 +210,8 @@ class TestSignsOfLife:
         Heartbeat.objects.create(name="send_message", at=now - 3.5 * MINUTE)
         page = html_of(admin_client, address)
         assert re.search(r"alive \d+ s ago", page)
-        assert "no sign of life yet" in page
-        assert "no sign of life for 3 minutes" in page
+        assert "no heartbeat yet" in page
+        assert "no heartbeat for 3 minutes" in page
 
 
 class TestRights:

@@ -93,7 +93,7 @@ class TestLooking:
 
         assert api.get(SENDER).json()["is_idempotent"] is False
 
-    def test_tells_the_signs_of_life_of_each_part(self, api: APIClient) -> None:
+    def test_tells_the_heartbeats_of_each_part(self, api: APIClient) -> None:
         at = clock.now() - 90 * SECOND
         Heartbeat.objects.create(name="send_message", at=at)
         Heartbeat.objects.create(name="beat", at=at + 3600 * SECOND)

@@ -177,7 +177,7 @@ def test_a_lease_expires_at_its_time(mailing: "Mailing", now: datetime) -> None:
 
 class TestBeating:
     def beat(self, now: datetime, name: str = "beat") -> datetime:
-        """Leave a sign of life; return the time of the last one."""
+        """Leave a heartbeat; return the time of the last one."""
         Heartbeat.objects.beat(name, now)
         return Heartbeat.objects.get(name=name).at
 

@@ -39,7 +39,7 @@ def test_a_part_that_was_alive_is_missing_after_three_minutes(
 
 
 @pytest.mark.django_db
-def test_signs_of_life_come_in_the_order_of_the_parts_whoever_was_seen(now: datetime) -> None:
+def test_heartbeats_come_in_the_order_of_the_parts_whoever_was_seen(now: datetime) -> None:
     Heartbeat.objects.create(name="send_message", at=now - MINUTE)
     Heartbeat.objects.create(name="something else", at=now)
     assert health.component_health(now) == [
