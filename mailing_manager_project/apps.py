@@ -4,23 +4,23 @@ import sys
 
 from django.apps import AppConfig
 
+from mailing_manager_project.checks import register_checks
 from mailing_manager_project.environment import SetupError
+from mailing_manager_project.folders import make_needed_folders
 
 
 class WiringConfig(AppConfig):
-    """Makes what only main.py would make otherwise."""
+    """Makes what only main.py would make otherwise, and looks for what is wrong."""
 
     name = "mailing_manager_project"
 
     def ready(self) -> None:
-        """Make the folders that the settings need.
+        """Register the checks, and make the folders that the settings need.
 
         Raises:
             SystemExit: one cannot be made; the line that says so is written already.
         """
-        # Settings can be read only by now.
-        from mailing_manager_project.folders import make_needed_folders
-
+        register_checks(sys.argv)
         try:
             make_needed_folders()
         except SetupError as error:

@@ -127,6 +127,22 @@ def test_a_setting_that_makes_no_sense_is_one_clear_line(
 
 
 @pytest.mark.flow
+def test_what_cannot_work_here_is_one_clear_line(tmp_path: Path) -> None:
+    line = refusal(tmp_path, MESSAGE_SENDER_CONCURRENCY="100000", ALLOWED_HOSTS="*")
+    assert "cannot start. MESSAGE_SENDER_CONCURRENCY is 100000, and one process can" in line
+    assert "Set it to 960 or less" in line
+    assert not (tmp_path / "db.sqlite3").exists()
+
+
+@pytest.mark.flow
+def test_what_is_only_doubtful_is_a_line_in_the_log_and_the_sandbox_is_not(tmp_path: Path) -> None:
+    with running(tmp_path, ALLOWED_HOSTS="*") as program:
+        program.wait_for("Starting ")
+        warnings = [line for line in program.lines if "(mailing_manager." in line]
+        assert [line[-6:-1] for line in warnings] == [".W002", ".W004"]
+
+
+@pytest.mark.flow
 def test_an_address_that_is_none_is_one_clear_line(tmp_path: Path) -> None:
     line = refusal(tmp_path, MESSAGE_SENDER_TOKEN="real", MESSAGE_SENDER_URL="probe.fbrq.cloud")
     assert "MESSAGE_SENDER_URL is 'probe.fbrq.cloud'. Begin it with https://" in line
@@ -149,7 +165,7 @@ def test_the_demo_refuses_to_send_to_real_people(tmp_path: Path) -> None:
 @pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Namespace:
     """Return a command line for a preparation that makes nothing."""
-    for name in ("make_secret_key", "prepare_database"):
+    for name in ("make_secret_key", "load_settings", "prepare_database"):
         monkeypatch.setattr(installation, name, lambda: None)
     for name in ("CELERY_BROKER_URL", "MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_URL"):
         monkeypatch.setenv(name, "")  # They are set for good otherwise.

@@ -108,6 +108,7 @@ def prepare(options: argparse.Namespace, broker: Broker) -> int:
             "Leave the token empty for the demo."
         )
     installation.make_secret_key()
+    installation.load_settings()
     installation.prepare_database()
     return sandbox_port
 

@@ -1,6 +1,7 @@
 """What has to be there before anything starts: folder, key, ports, tables, an account."""
 
 import errno
+import logging
 import os
 import secrets
 import socket
@@ -12,18 +13,22 @@ from pathlib import Path
 import django
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files import locks
 from django.core.management import call_command
 from django.db import Error as DatabaseError
 from django.db import connection, connections
 
+from mailing_manager_project.checks import TAG
 from mailing_manager_project.environment import VAR_DIR, SetupError, env
 from mailing_manager_project.folders import explain_unwritable, make_folder
 
 ADMIN = "admin"
 PORTS_TO_TRY = 100
 ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
+
+logger = logging.getLogger("main")
 
 
 @contextmanager
@@ -99,11 +104,13 @@ def find_port(host: str, first: int, *, other_than: int) -> int:
     raise SetupError(f"No port from {first} to {last} is free on {host}.")
 
 
-def prepare_database() -> None:
-    """Load Django and bring the tables up to date.
+def load_settings() -> None:
+    """Load Django, and see that this installation can work as it is set.
+
+    Warnings are logged.
 
     Raises:
-        SetupError: settings are wrong, or the database does not answer or refuses.
+        SetupError: a setting is wrong, or cannot work here.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
     try:
@@ -112,6 +119,20 @@ def prepare_database() -> None:
         django.setup()
     except (ImproperlyConfigured, ValueError, OSError) as error:
         raise SetupError(f"A setting is wrong. {error} See .env.example.") from None
+    issues = [issue for issue in run_checks(tags=[TAG]) if not issue.is_silenced()]
+    for issue in issues:
+        if issue.is_serious():
+            raise SetupError(f"{issue.msg} {issue.hint}")
+    for issue in issues:
+        logger.warning("%s %s (%s)", issue.msg, issue.hint, issue.id)
+
+
+def prepare_database() -> None:
+    """Bring the tables up to date.
+
+    Raises:
+        SetupError: the database does not answer or refuses.
+    """
     try:
         connection.ensure_connection()
         call_command("migrate", interactive=False, verbosity=0)

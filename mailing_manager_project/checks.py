@@ -1,0 +1,129 @@
+"""What is wrong with an installation although each setting by itself makes sense.
+
+Shown by `manage.py check` and `manage.py runserver`; main.py logs the warnings and does not start
+with an error. Other commands, such as migrate, are run for something else and say nothing of it.
+"""
+
+import resource
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+TAG = "mailing_manager"
+COMMANDS = ("check", "runserver")
+# Files that a sending process has open besides its requests: database, broker, spool, libraries.
+OTHER_FILES = 64
+# libcurl waits for its requests by select(), which knows files below this number only.
+SELECT_LIMIT = 1024
+MOST_REQUESTS = SELECT_LIMIT - OTHER_FILES
+
+
+def register_checks(command_line: Sequence[str]) -> None:
+    """Have Django run the checks, unless this is a command that was not started for them."""
+    program, *arguments = command_line
+    if Path(program).name == "manage.py" and arguments[:1] not in [[name] for name in COMMANDS]:
+        return
+    for check in (check_token, check_address, check_database, check_hosts, check_requests):
+        register(check, TAG)
+
+
+def check_token(**_: Any) -> list[CheckMessage]:
+    """Warn where there is nobody to send to."""
+    if settings.MESSAGE_SENDER_TOKEN:
+        return []
+    return [
+        Warning(
+            "MESSAGE_SENDER_TOKEN is empty: workers started by hand send nothing.",
+            hint="Set it to the sender's token. Without one, main.py ('make run') starts the "
+            "sandbox sender and sends everything there.",
+            id="mailing_manager.W001",
+        )
+    ]
+
+
+def check_database(**_: Any) -> list[CheckMessage]:
+    """Warn where SQLite is to carry a service for others."""
+    is_file = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+    if settings.DEBUG or settings.IS_LOCAL or not is_file:
+        return []
+    return [
+        Warning(
+            "The database is SQLite: one writer at a time, and all on this one host.",
+            hint="Set DATABASE_URL to a Postgres before this installation serves others.",
+            id="mailing_manager.W002",
+        )
+    ]
+
+
+def check_address(**_: Any) -> list[CheckMessage]:
+    """Warn where token and phone numbers would cross a network for all to read."""
+    url = urlsplit(settings.MESSAGE_SENDER_URL)
+    if url.scheme != "http" or _is_this_machine(url.hostname or ""):
+        return []
+    return [
+        Warning(
+            f"MESSAGE_SENDER_URL is http://{url.hostname}: the token, the phone numbers and the "
+            "texts can be read on the way.",
+            hint="Begin it with https://.",
+            id="mailing_manager.W003",
+        )
+    ]
+
+
+def check_hosts(**_: Any) -> list[CheckMessage]:
+    """Warn where any name in a request is believed."""
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ALLOWED_HOSTS has a *: the server answers to any name, also to one that an attacker "
+            "has made up.",
+            hint="List the names under which it is reached, such as mailings.example.com.",
+            id="mailing_manager.W004",
+        )
+    ]
+
+
+def check_requests(**_: Any) -> list[CheckMessage]:
+    """Refuse more open requests than a sending process can have files."""
+    requests = settings.MESSAGE_SENDER_CONCURRENCY
+    files, needed = _file_limit(), requests + OTHER_FILES
+    if requests > MOST_REQUESTS:
+        return [
+            Error(
+                f"MESSAGE_SENDER_CONCURRENCY is {requests}, and one process can have at most "
+                f"{MOST_REQUESTS} requests open.",
+                hint=f"Set it to {MOST_REQUESTS} or less; for more requests at once, raise "
+                "MESSAGE_SENDER_PROCESSES.",
+                id="mailing_manager.E001",
+            )
+        ]
+    if needed > files:
+        return [
+            Error(
+                f"MESSAGE_SENDER_CONCURRENCY is {requests}, and a process may have only {files} "
+                f"files open here; it needs {needed}.",
+                hint=f"Run 'ulimit -n {needed}' before the start (systemd: LimitNOFILE={needed}), "
+                "or lower MESSAGE_SENDER_CONCURRENCY.",
+                id="mailing_manager.E002",
+            )
+        ]
+    return []
+
+
+def _file_limit() -> float:
+    """Return how many files this process, and what it starts, may have open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
