@@ -88,8 +88,7 @@ class Journal:
             self.record = read_journal(path) if path.exists() else JournalRecord()
             if path.exists():
                 cut_torn_line(path)
-            # O_BINARY: Windows would turn each newline into two bytes.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
             self.file = os.open(path, flags, 0o644)
         except OSError as error:
             raise JournalError(f"The journal {path} cannot be used: {error.strerror}.") from error

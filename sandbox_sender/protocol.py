@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-import sys
 from collections import deque
 from typing import cast
 
@@ -33,8 +32,8 @@ from sandbox_sender.write_batch import WriteBatch
 # Bytes that may arrive before a request is complete.
 LARGEST_REQUEST = 1024 * 1024
 TOO_LARGE = build_error(413, f"A request may have {LARGEST_REQUEST} bytes.").closing(DRAIN_SECONDS)
-# On, and zero seconds: closing resets the connection. Windows has shorts there.
-RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+# On, and zero seconds: closing resets the connection.
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ReplySlot:

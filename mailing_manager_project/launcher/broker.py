@@ -6,7 +6,6 @@ only doorbells: the database knows what is to be sent.
 """
 
 import os
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +67,7 @@ def choose_broker() -> Iterator[Broker]:
 
 @contextmanager
 def _our_own() -> Iterator[Broker]:
-    executable = find_redis() if hasattr(socket, "AF_UNIX") else None
+    executable = find_redis()
     if not executable:
         yield Broker(FILES)
         return

@@ -1,6 +1,6 @@
 """A program as a process: started, listened to, and ended with all that it has started.
 
-Where a comment says POSIX or Linux, other systems do without.
+Where a comment says Linux, macOS does without.
 """
 
 import ctypes
@@ -71,8 +71,7 @@ class ManagedProcess:
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=partial(_die_with, os.getpid()) if os.name == "posix" else None,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                preexec_fn=partial(_die_with, os.getpid()),
             )
         except OSError as error:
             self._failure = f"could not be started ({error})"
@@ -122,12 +121,9 @@ class ManagedProcess:
         """End the process and all that it has started, and show what they still said."""
         if not self._process:
             return
-        if os.name == "posix":
-            # Who is gone already is what macOS denies permission for.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        else:
-            self._process.kill()
+        # Who is gone already is what macOS denies permission for.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._reader:
             self._reader.join(timeout=1)

@@ -1,6 +1,5 @@
 """The programs that an installation consists of, and how to see that they work."""
 
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -39,8 +38,6 @@ def web(host: str, port: int) -> Program:
     """Return the web server."""
     command = ["gunicorn", f"--bind={address(host, port)}", "--workers=2", "--threads=4"]
     command += ["--preload", "--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
-    if sys.platform == "win32":
-        command = ["waitress", f"--listen={address(host, port)}", "--threads=8"]
     application = "mailing_manager_project.wsgi:application"
     return Program("web", [*PYTHON, *command, application], _serves(host, port, "/health/"))
 
@@ -52,10 +49,8 @@ def beat() -> Program:
 
 def worker(queue: str, *, processes: int) -> Program:
     """Return the worker of a queue."""
-    # The one place that likes to fork; elsewhere a worker does one task at a time.
-    pool = "prefork" if hasattr(os, "fork") else "solo"
     options = [f"--queues={queue}", f"--hostname={queue}@%h", "--without-gossip"]
-    options += ["--without-mingle", f"--pool={pool}", f"--concurrency={processes}"]
+    options += ["--without-mingle", "--pool=prefork", f"--concurrency={processes}"]
     return Program(queue, [*CELERY, "worker", QUIET, *options])
 
 

@@ -151,10 +151,9 @@ class Supervisor:
     @contextmanager
     def _signals(self) -> Iterator[None]:
         """Turn signals into requests to stop."""
-        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.getsignal(number) for number in numbers}
-        if before.get(getattr(signal, "SIGHUP", None)) == signal.SIG_IGN:
+        if before[signal.SIGHUP] == signal.SIG_IGN:
             del before[signal.SIGHUP]  # nohup wants it so
         for number in before:
             signal.signal(number, self._on_signal)
