@@ -1,1 +1,1 @@
-"""Who can be reached: clients, the audience that filters select, and their import from files."""
+"""Clients: whom mailings can reach, which of them filters select, and their import from files."""

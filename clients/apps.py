@@ -4,6 +4,6 @@ from django.apps import AppConfig
 
 
 class ClientsConfig(AppConfig):
-    """The room of the people and numbers a mailing can reach."""
+    """The clients app."""
 
     name = "clients"

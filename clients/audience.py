@@ -14,7 +14,7 @@ from clients import tags
 from clients.tags import MAX_LENGTH
 from toolkit import time_zones
 
-# Each key is a field of the client, and how it is called in a sentence.
+# {key of filters, which is a field of the client: its name in a sentence}
 NAMES = {"operator_code": "operator", "tag": "tag", "timezone": "zone"}
 KEYS = tuple(NAMES)
 MAX_VALUES = 1000  # of one key
@@ -32,12 +32,12 @@ JSON_SCHEMA: dict[str, Any] = {
 
 
 def matching(filters: Filters, prefix: str = "") -> Q:
-    """Return the condition that a client meets when a mailing's filters select it.
+    """Return the condition that selects the clients of a mailing's filters.
 
     Values of one key are alternatives, keys add up, no keys select everyone. `prefix` is the
-    path to the client where the question is asked of something else ("client__").
+    lookup path to the client in queries of another model, such as "client__".
     """
-    # Never empty, because an empty condition vanishes from the other side of an "or".
+    # Never an empty Q, because `Q() | other` is `other`, which would not select everyone.
     condition = Q(**{f"{prefix}pk__isnull": False})
     for field, value in filters.items():
         values = [value] if isinstance(value, str) else value
@@ -56,7 +56,7 @@ def validate_filters(filters: object) -> None:
     """Refuse what is not an object of known keys with a value or a list of values each.
 
     Raises:
-        ValidationError: with a sentence that names the key and says what may stand there.
+        ValidationError: with a sentence that names the key and says what its value may be.
     """
     if not isinstance(filters, dict):
         raise ValidationError(

@@ -1,4 +1,4 @@
-"""The client: a phone number, and what is known of whom it reaches."""
+"""The client: a phone number, and what mailings select it by."""
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator

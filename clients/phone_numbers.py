@@ -28,25 +28,35 @@ def normalise(raw: str) -> str:
 
 
 def operator_code_of(number: str) -> str:
-    """Return the operator (or area) code of a number: 79991234567 has 999.
+    """Return the operator (or area) code of a number: that of 79991234567 is 999.
 
-    Where a country's numbering plan does not tell, it is the first three national digits.
+    Where a country's numbering plan has no such code, it is the first three national digits.
+
+    Raises:
+        ValidationError: the text is not a possible number of any country.
     """
     return normalise_with_code(number)[1]
 
 
 def normalise_with_code(raw: str) -> tuple[str, str]:
-    """Return the digits and the operator code of a number, parsed once."""
+    """Return the digits and the operator code of a number.
+
+    Raises:
+        ValidationError: the text is not a possible number of any country.
+    """
     digits, number = _parse(raw)
     length = phonenumbers.length_of_national_destination_code(number) or 3
     return digits, phonenumbers.national_significant_number(number)[:length]
 
 
 def _parse(raw: str) -> tuple[str, PhoneNumber]:
-    """Return the digits and what they mean.
+    """Return the digits of a number, and the number as phonenumbers parses it.
 
-    Digits that come out are a number that stays as it is: a national prefix, as the 8 in
-    "+7 8 999 123-45-67", is taken away until there is none.
+    Parsing the returned digits again returns the same digits: a national prefix, as the 8 in
+    "+7 8 999 123-45-67", is removed until there is none.
+
+    Raises:
+        ValidationError: the text is not a possible number of any country.
     """
     written = raw.translate(_INVISIBLE).strip()
     if not _WRITTEN.fullmatch(written):
@@ -65,7 +75,7 @@ def _parse(raw: str) -> tuple[str, PhoneNumber]:
 
 
 def _is_complete(number: PhoneNumber) -> bool:
-    """Tell whether a number can be reached from abroad, not only from its own town."""
+    """Tell whether a number can be dialled from abroad, not only within its own area."""
     return phonenumbers.is_possible_number_with_reason(number) == ValidationResult.IS_POSSIBLE
 
 

@@ -1,4 +1,4 @@
-"""Questions that can be asked of all clients."""
+"""Queries of clients."""
 
 from typing import TYPE_CHECKING
 

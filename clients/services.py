@@ -1,4 +1,4 @@
-"""What can be done with clients beyond saving them."""
+"""What can be done with clients, apart from saving them."""
 
 from django.db import transaction
 
@@ -6,9 +6,12 @@ from clients.models import Client
 
 
 def delete_client(client: Client) -> None:
-    """Delete a client. Its messages stay, with the number, and those unsent never go out.
+    """Delete a client. Its messages stay, with the phone number; unsent ones are never sent.
 
-    The lock waits for a planner that is just adding a message for it.
+    The client is locked first, which waits for planning that is adding a message for it.
+
+    Raises:
+        Client.DoesNotExist: it was deleted already.
     """
     with transaction.atomic():
         Client.objects.select_for_update().get(pk=client.pk).delete()

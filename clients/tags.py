@@ -5,15 +5,15 @@ import unicodedata
 from django.core.exceptions import ValidationError
 
 MAX_LENGTH = 64  # characters
-# Control characters and halves of surrogate pairs; what joins an emoji is welcome.
+# Unicode categories: control characters and surrogates. Cf is allowed, since it joins emoji.
 UNWRITABLE = ("Cc", "Cs")
 
 
 def validate(tag: str) -> None:
-    """Refuse what is too long, or nobody can write or read.
+    """Refuse a tag that is too long or has unreadable characters.
 
     Raises:
-        ValidationError: with a sentence that says what may stand there.
+        ValidationError: with a sentence that says what a tag may be.
     """
     if len(tag) > MAX_LENGTH or any(_is_unwritable(character) for character in tag):
         raise ValidationError(

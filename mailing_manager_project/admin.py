@@ -1,4 +1,4 @@
-"""The console's outer rooms: other packages' admins in Unfold's clothes, and the sidebar."""
+"""The console's pages of other packages' models, in Unfold's style, and the sidebar."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ admin.site.unregister((User, Group, AuthToken, PeriodicTask, *SCHEDULES))
 
 @admin.register(User)
 class ConsoleUserAdmin(UserAdmin, SafeListAdmin):  # type: ignore[type-arg]  # generic only in its stubs
-    """Who may use the console, and for what."""
+    """Users of the console, and their permissions."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -41,12 +41,12 @@ class ConsoleUserAdmin(UserAdmin, SafeListAdmin):  # type: ignore[type-arg]  # g
 
 @admin.register(Group)
 class ConsoleGroupAdmin(GroupAdmin, SafeListAdmin):
-    """Rights that several users have."""
+    """Groups of users, and their permissions."""
 
 
 @admin.register(AuthToken)
 class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
-    """Tokens of machines: made, shown once, and revoked by deleting them."""
+    """API tokens: created, shown once, and revoked by deleting them."""
 
     list_display = ("token_key", "user", "created", "expiry")
     search_fields = ("token_key", "user__username")
@@ -54,15 +54,15 @@ class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
     autocomplete_fields = ("user",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Show what is kept of a token, which is not the token itself."""
+        """Show the key that names a token; the token itself is not stored."""
         return ("token_key", "user", "created", "expiry") if obj else ("user", "expiry")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to everybody: a token is made or revoked, nothing else."""
+        """Refuse to everybody: a token can only be created and revoked."""
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Make a token and show it, this once."""
+        """Create a token and show it, this once."""
         obj.save()
         self.message_user(
             request,
@@ -72,11 +72,11 @@ class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat.TaskSelectWidget):
-    """The tasks that there are, in Unfold's select."""
+    """A choice of the registered tasks, in Unfold's style."""
 
 
 class PeriodicTaskForm(beat.PeriodicTaskForm):
-    """The package's form with Unfold's inputs."""
+    """The form of django-celery-beat, in Unfold's style."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -86,25 +86,25 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 @admin.register(PeriodicTask)
 class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, SafeListAdmin):
-    """When which task runs; beat notices a change within seconds."""
+    """The schedule: which task runs when. Beat applies a change within seconds."""
 
     form = PeriodicTaskForm
     date_hierarchy = None
 
 
 class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
-    """The tasks that a schedule is used by."""
+    """The tasks that run at a schedule's times."""
 
 
 class ScheduleAdmin(SafeListAdmin):
-    """A time or an interval, and the tasks that run then."""
+    """A time or an interval, with the tasks that run then."""
 
     inlines = (PeriodicTaskInline,)
 
 
 @admin.register(CrontabSchedule)
 class ConsoleCrontabScheduleAdmin(beat.CrontabScheduleAdmin, ScheduleAdmin):
-    """Times as cron writes them, and in words."""
+    """Times in cron's format, and in words."""
 
     inlines = (PeriodicTaskInline,)
 
@@ -112,7 +112,7 @@ class ConsoleCrontabScheduleAdmin(beat.CrontabScheduleAdmin, ScheduleAdmin):
 admin.site.register((ClockedSchedule, IntervalSchedule, SolarSchedule), ScheduleAdmin)
 
 
-# Title of a group, and its items: title, icon, application, model.
+# (title of a group, its items as (title, icon, app, model))
 GROUPS = (
     (
         "",
@@ -136,7 +136,7 @@ GROUPS = (
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the sidebar: the three rooms first, each to those who may see it."""
+    """Return the sidebar's groups, with the items that the user may view."""
     return [
         *(
             {

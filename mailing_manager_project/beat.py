@@ -1,4 +1,4 @@
-"""The clock's schedule, from the database."""
+"""Beat's scheduler: reads the schedule from the database and leaves heartbeats."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,9 +13,10 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 class Entry(ModelEntry):
-    """A line of the schedule, which another host may have run last, by a clock ahead of ours.
+    """An entry of the schedule; a last run in the future counts as a run now.
 
-    It is due one interval from now then, and not only once this clock has caught up.
+    Such a time was written by another host, whose clock is ahead of ours. The entry is then due one
+    interval from now, instead of when this clock has caught up (docs/adr/0010-clocks-and-ticks.md).
     """
 
     last_run_at: datetime
@@ -26,10 +27,11 @@ class Entry(ModelEntry):
 
 
 class Scheduler(DatabaseScheduler):
-    """Leaves heartbeats; notices the first change too, for the first mailing's start.
+    """The scheduler of django-celery-beat with heartbeats, and one defect less.
 
-    The package's own one compares each change with the one before, and takes it for none where
-    there was none: on a new installation, and in the first second after a start.
+    The package's scheduler compares the time of the last change with the one it has seen before,
+    and misses a change if it has seen none: on a new installation, where that is the start of the
+    first mailing, and in the first second after a start.
     """
 
     Entry = Entry
@@ -37,10 +39,10 @@ class Scheduler(DatabaseScheduler):
     _beat_at = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Do what is due, and leave a heartbeat; return the seconds until the next tick."""
+        """Queue the tasks that are due, and leave a heartbeat; return seconds to the next tick."""
         if monotonic() >= self._beat_at:
             self._beat_at = monotonic() + BEAT
-            # While the database is away, the heartbeats are the least of its worries.
+            # While the database is away, heartbeats are skipped; the scheduler handles the outage.
             with suppress(OperationalError, InterfaceError):
                 self._leave_sign()
         return float(super().tick(*args, **kwargs))

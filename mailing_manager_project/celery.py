@@ -11,18 +11,18 @@ from django.db import close_old_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
 
-# Each lost connection would bring six lines about tasks with acks_late, which we do not have.
+# Each lost connection would log six lines about tasks with acks_late, which we do not use.
 warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 app = Celery("mailing_manager")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-# Celery opens a database connection for each task otherwise, which takes longer than a small one.
-# It has no name for this among the settings.
+# Otherwise Celery opens a database connection for each task, which takes longer than a small task.
+# There is no CELERY_… setting for it in Celery's documentation.
 app.conf["CELERY_DB_REUSE_MAX"] = 1000  # tasks
 
 
 @task_prerun.connect
 def renew_connections(**kwargs: Any) -> None:
-    """Replace a database connection that is old, or died while no task needed it."""
+    """Close database connections that are too old or broken, before each task."""
     close_old_connections()

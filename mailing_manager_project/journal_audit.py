@@ -1,4 +1,4 @@
-"""The audit with the sandbox sender's journal: the one account that is not our own."""
+"""The audit with the sandbox sender's journal, which the product does not write itself."""
 
 from functools import partial
 from pathlib import Path
@@ -8,17 +8,17 @@ from sandbox_sender.journal import read_journal
 
 
 def audit_with_journal(journal: Path, *, mailing_id: int | None = None) -> Report:
-    """Check the messages of one mailing or of all, also against what the sandbox accepted.
+    """Check the messages of one mailing or of all, also against the sandbox sender's journal.
 
     Raises:
-        FileNotFoundError, JournalError: the journal cannot be read.
+        OSError, JournalError: the journal cannot be read.
     """
     return audit(mailing_id=mailing_id, compare=partial(_compare, journal, mailing_id is None))
 
 
 def _compare(path: Path, is_everything: bool, report: Report, scope: AuditScope) -> None:
-    """Compare both ways: what the sender accepted, and what we call a success."""
-    # Read after the moment: whatever was a success by then is in it.
+    """Add findings: messages the sender accepted that are no success here, and the reverse."""
+    # Read after the snapshot of the database, so it has every message that is a success in it.
     journal = read_journal(path)
     ours = set(ids_of(scope.messages))
     sent = set(ids_of(scope.sent))

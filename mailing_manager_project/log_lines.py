@@ -1,4 +1,4 @@
-"""Log lines as this installation writes them."""
+"""The format of log lines."""
 
 import logging
 
@@ -7,21 +7,21 @@ from celery.beat import SchedulingError
 from django.db import InterfaceError, OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
-# Postgres's classes of "no connection" and "being shut down or started"; None: never connected.
+# Classes of SQLSTATE: 08 is "no connection", 57 "being shut down or started"; None: not connected.
 AWAY = (None, "08", "57")
 
 
 class ServerAwayFormatter(logging.Formatter):
-    """A line for each event. That a server is away is said without a traceback.
+    """Writes that the database or the broker is away on one line, without a traceback.
 
-    Where the program was when it noticed helps nobody, and an outage brings hundreds of them.
+    An outage brings hundreds of these errors, and their tracebacks say nothing about its cause.
     """
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname} {name}: {message}", style="{")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and where it helps, the traceback after it."""
+        """Return the line of a record, with the traceback unless a server is away."""
         error = record.exc_info[1] if record.exc_info else None
         if error is None or not is_server_away(error):
             return super().format(record)
@@ -32,7 +32,7 @@ class ServerAwayFormatter(logging.Formatter):
 
 
 def is_server_away(error: BaseException) -> bool:
-    """Tell whether an error says no more than that the database or the broker is not there."""
+    """Tell whether an error only means that the database or the broker does not answer."""
     if isinstance(error, OperationalError | InterfaceError):
         state = getattr(error.__cause__, "sqlstate", "")
         return (state and state[:2]) in AWAY

@@ -1,4 +1,4 @@
-"""Endpoints of no room: what to say of the program's health, and of addresses that are none."""
+"""Endpoints that belong to no app: the health check, and unknown addresses."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from rest_framework.views import APIView
 
 
 class Health(HealthCheckView):
-    """Says whether the database answers, to anybody and in many formats."""
+    """Tells anybody whether the database answers, in the format asked for."""
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Answer in the format asked for; 406 where the request for one cannot be read."""
+        """Answer in the format that the Accept header names; 406 if the header is malformed."""
         try:
             answer: HttpResponse = await super().get(request, *args, **kwargs)
         except ValueError:
@@ -22,7 +22,7 @@ class Health(HealthCheckView):
 
 
 class NoSuchAddress(APIView):
-    """Answers in the one error format, and never redirects: a redirect would lose the body."""
+    """Answers 404 in the API's error format, and never redirects, which would lose the body."""
 
     schema = None
 

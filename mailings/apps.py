@@ -4,6 +4,6 @@ from django.apps import AppConfig
 
 
 class MailingsConfig(AppConfig):
-    """The room of the mailings and their schedule."""
+    """The mailings app."""
 
     name = "mailings"

@@ -1,7 +1,8 @@
-"""Proof that every message is accounted for, and that nothing was sent that was not to be.
+"""The audit: checks that every message is accounted for, and that nothing was sent against rules.
 
-Each check looks for what must not be; what it finds is listed by id. All look at one moment of
-the database, so that an audit may be made while mailings are being delivered.
+Each check yields the ids of messages or mailings that break its rule; the docstring of a check is
+its rule, as printed. All checks read one snapshot of the database, so an audit can run while
+mailings are being delivered.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -35,16 +36,19 @@ from messages_app.stats import complete_counts
 from toolkit import clock
 from toolkit.sending_hours import Window, next_opening
 
-GRACE = timedelta(minutes=5)  # that the minute's tick may take to put something right
-ANSWER_DELAY = timedelta(seconds=5)  # from an answer's coming to its being written, at most
-EXAMPLES = 10
+GRACE = timedelta(minutes=5)  # that the ticks may take to correct something
+ANSWER_DELAY = timedelta(seconds=5)  # from receiving an answer to writing it, at most
+EXAMPLES = 10  # ids that a finding names
 
 Status = Message.Status
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found. `ids` are the first of those that are wrong: messages or mailings."""
+    """The result of one check.
+
+    `number` is how many messages or mailings break the rule; `ids` are the first EXAMPLES of them.
+    """
 
     name: str
     rule: str
@@ -53,30 +57,30 @@ class Finding:
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether nothing breaks the rule."""
         return self.number == 0
 
 
 @dataclass(slots=True)
 class Report:
-    """An audit: the totals, and what every check found."""
+    """The result of an audit: the totals, and the finding of each check."""
 
     at: datetime
     mailings: int
     stats: dict[str, int]
     findings: list[Finding] = field(default_factory=list)
-    # What is not wrong, but worth knowing.
+    # {name: number} of what breaks no rule and is worth knowing.
     notes: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
-        """Whether everything holds."""
+        """Whether no check found anything."""
         return all(each.is_good for each in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditScope:
-    """The mailings and messages that are checked, and the moment they are checked as of."""
+    """The mailings and messages that are checked, and the time of the snapshot."""
 
     mailings: MailingQuerySet
     messages: MessageQuerySet
@@ -84,7 +88,7 @@ class AuditScope:
 
     @property
     def sent(self) -> MessageQuerySet:
-        """The messages that are said to have arrived."""
+        """The messages that are a success."""
         return self.messages.filter(status=Status.SUCCESS)
 
     @property
@@ -97,10 +101,10 @@ Compare = Callable[[Report, AuditScope], None]
 
 
 def audit(*, mailing_id: int | None = None, compare: Compare | None = None) -> Report:
-    """Check the messages of one mailing or of all, as of one moment.
+    """Check the messages of one mailing or of all; return the report.
 
-    `compare` adds findings of its own about the same moment (a comparison with the sender's
-    journal, for example).
+    `compare` may add findings to the report from the same snapshot, such as a comparison with the
+    sandbox sender's journal.
     """
     with _one_moment():
         scope = _scope(mailing_id)
@@ -145,9 +149,9 @@ def failures_have_a_reason(scope: AuditScope) -> Iterable[int]:
 
 def doubts_are_named(scope: AuditScope) -> Iterable[int]:
     """What failed for good and may have arrived all the same is called unconfirmed."""
-    doubts = Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True)
+    unclear = Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True)
     failed = scope.messages.unleased().filter(status=Status.FAIL, next_attempt_at=None)
-    return ids_of(failed.filter(Exists(doubts)).exclude(error_code=ErrorCode.UNCONFIRMED))
+    return ids_of(failed.filter(Exists(unclear)).exclude(error_code=ErrorCode.UNCONFIRMED))
 
 
 def attempts_are_logged(scope: AuditScope) -> Iterable[int]:
@@ -161,7 +165,7 @@ def attempts_are_logged(scope: AuditScope) -> Iterable[int]:
 def sent_in_time(scope: AuditScope) -> Iterable[int]:
     """Nothing was sent before the start time, or later than the longest request after the stop."""
     late = F("last_moment") + timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT) + ANSWER_DELAY
-    # A stop time in the past takes effect when it is set.
+    # A stop time that was set into the past stops sending from the moment it was set.
     sent = scope.sent.annotate(last_moment=Greatest("mailing__stop_time", "mailing__updated_at"))
     known = sent.exclude(Exists(_learned_late()))
     return ids_of(known.filter(Q(sent_at__lt=F("mailing__start_time")) | Q(sent_at__gt=late)))
@@ -234,25 +238,26 @@ def _scope(mailing_id: int | None) -> AuditScope:
 
 
 def _learned_late() -> QuerySet[Attempt]:
-    """The log's entries of arrivals that were learned of afterwards: nobody knows when."""
+    """The accepted attempts that became known later, so that `sent_at` is not their own time."""
     accepted = Attempt.objects.filter(message=OuterRef("pk"), error_code="")
-    return accepted.exclude(error="")  # It says how that was.
+    return accepted.exclude(error="")  # services.mark_accepted writes a sentence there.
 
 
 def _outside_windows(
     rows: QuerySet[Any], message: str, moment: str, slack: timedelta
 ) -> Iterator[int]:
-    """Yield the messages whose window was shut all the time from `slack` before a moment.
+    """Yield ids of messages whose window was shut at a time and all through `slack` before it.
 
-    Where the mailing or the client was edited, what happened before may have been right then.
-    `message` and `moment` are where the rows have them.
+    Left out is what happened before the mailing or the client was edited: the window or the zone
+    may have been another one then. `message` is the lookup path from a row to its message, and
+    `moment` the name of the column with the time.
     """
     for holder in (f"{message}mailing__", f"{message}client__"):
-        # The first saving writes both times, at almost the same moment.
+        # A row that was never edited has both times within a second.
         edited_at, made_at = F(f"{holder}updated_at"), F(f"{holder}created_at")
         unedited = Q(**{f"{holder}updated_at__lt": made_at + timedelta(seconds=1)})
         rows = rows.filter(unedited | Q(**{f"{moment}__gt": edited_at + GRACE}))
-    # As text, because the field refuses a name that this machine does not know.
+    # As text, because the field refuses the name of a zone that this machine does not have.
     rows = rows.annotate(zone=Cast(f"{message}client__timezone", CharField()))
     hours = (f"{message}mailing__window_start", f"{message}mailing__window_end")
     rows = rows.exclude(**{hours[0]: None})
@@ -262,12 +267,12 @@ def _outside_windows(
 
 
 def ids_of(rows: QuerySet[Model]) -> Iterator[int]:
-    """Return the ids of rows, a few at a time."""
+    """Return the ids of rows, read from the database in chunks."""
     return rows.values_list("pk", flat=True).iterator()
 
 
 def finding(name: str, rule: str, ids: Iterable[int]) -> Finding:
-    """Return what a check found: the ids that it yields are wrong."""
+    """Return the finding of a check that yields these ids."""
     ids = iter(ids)
     first = list(islice(ids, EXAMPLES))
     return Finding(name, rule, len(first) + sum(1 for _ in ids), first)
@@ -275,11 +280,11 @@ def finding(name: str, rule: str, ids: Iterable[int]) -> Finding:
 
 @contextmanager
 def _one_moment() -> Iterator[None]:
-    """Have all questions answered as of one moment, whatever is written meanwhile.
+    """Read one snapshot of the database in the whole block, without blocking writers.
 
-    Nobody who writes has to wait. On SQLite a transaction of Django's would keep all of them out.
+    It begins a transaction by itself, because one of Django's would block all writers on SQLite.
     """
-    if connection.in_atomic_block:  # Whoever has a moment of their own is answered as of that.
+    if connection.in_atomic_block:  # The caller's transaction is the snapshot.
         yield
         return
     level = " ISOLATION LEVEL REPEATABLE READ, READ ONLY" if connection.vendor != "sqlite" else ""

@@ -16,7 +16,7 @@ class Mailing(models.Model):
     """One text to every client that its filters select, between two moments."""
 
     class Status(models.TextChoices):
-        """What the mailing is doing."""
+        """The status of a mailing; FINISHED and CANCELLED are over."""
 
         SCHEDULED = "scheduled", "Scheduled"
         RUNNING = "running", "Running"
@@ -56,9 +56,9 @@ class Mailing(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    # The last client planned, while a run through the clients is under way.
+    # The id of the last client planned, while planning is under way; 0 when it is not.
     planned_up_to = models.BigIntegerField(default=0, editable=False)
-    # Set once, when nothing can change any more: history is then read, not counted.
+    # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
     # The same by the clients' time zones: {zone: {status: number}}.
@@ -93,7 +93,7 @@ class Mailing(models.Model):
             ),
         )
         indexes = (
-            # The minute's tick looks only at mailings that are not over.
+            # The tick reads only mailings that are not closed.
             models.Index(
                 fields=("status", "start_time"),
                 condition=models.Q(success_count=None),
@@ -106,28 +106,28 @@ class Mailing(models.Model):
 
     @property
     def is_over(self) -> bool:
-        """Whether its status allows no more sending."""
+        """Whether its status allows no more sending: it is finished or cancelled."""
         return self.status in (self.Status.FINISHED, self.Status.CANCELLED)
 
     @property
     def window(self) -> Window | None:
-        """The hours in which clients are written to, by their own clocks; None is any hour."""
+        """The hours of each client's own day in which it is sent to; None means any hour."""
         if self.window_start is None or self.window_end is None:
             return None
         return Window(self.window_start, self.window_end)
 
     @property
     def is_running(self) -> bool:
-        """Whether its status allows sending; the times may not."""
+        """Whether its status allows sending. Its start and stop time are not considered."""
         return self.status == self.Status.RUNNING
 
     @property
     def is_closed(self) -> bool:
-        """Whether its counts are final: every message has had its last word."""
+        """Whether it is over and its counts are final: no message is leased or to be sent."""
         return self.success_count is not None
 
     def snapshot(self, now: datetime) -> MailingSnapshot:
-        """Return what the engine is told of it, with the condition that this is still so."""
+        """Return it for the engine, with an SQL condition that it is unchanged."""
         unchanged = Mailing.objects.running(now).filter(pk=self.pk, updated_at=self.updated_at)
         return MailingSnapshot(
             id=self.pk,
@@ -139,7 +139,7 @@ class Mailing(models.Model):
         )
 
     def lock(self) -> None:
-        """Read it anew, and keep everybody else from changing or closing it in this transaction.
+        """Reload it and lock it until the transaction ends: nobody else can edit or close it.
 
         Raises:
             DoesNotExist: it was deleted.
@@ -147,7 +147,7 @@ class Mailing(models.Model):
         self.refresh_from_db(from_queryset=Mailing.objects.select_for_update(no_key=True))
 
     def count_late_success(self) -> None:
-        """Put final counts right after a message that had failed turned out to be accepted.
+        """Correct the final counts, if it has any: a failed message was accepted after all.
 
         The caller has locked the mailing.
         """
@@ -159,7 +159,11 @@ class Mailing(models.Model):
             )
 
     def clean(self) -> None:
-        """Refuse times in the wrong order, a text of nothing but spaces, and no filters."""
+        """Validate the order of times, the text, the window and empty filters.
+
+        Raises:
+            ValidationError: with the field that is wrong.
+        """
         if self.filters in EMPTY_VALUES:
             self._validate_empty_filters()
         if not self.text.strip():
@@ -173,7 +177,7 @@ class Mailing(models.Model):
         self._validate_window()
 
     def _validate_window(self) -> None:
-        """Refuse a window that has only one end, or is over as it begins."""
+        """Refuse a window with only one end, or with a start equal to its end."""
         start, end = self.window_start, self.window_end
         if (start is None) != (end is None):
             missing = "window_start" if start is None else "window_end"
@@ -191,7 +195,7 @@ class Mailing(models.Model):
             raise ValidationError({"window_end": never})
 
     def _validate_empty_filters(self) -> None:
-        """Refuse null, "" and [], about which Django does not ask the field's validators."""
+        """Refuse null, "" and []. Django does not call a field's validators for empty values."""
         try:
             validate_filters(self.filters)
         except ValidationError as error:

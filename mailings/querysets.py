@@ -1,4 +1,4 @@
-"""Questions that can be asked of all mailings."""
+"""Queries of mailings."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -15,31 +15,31 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
     """Mailings, as phrases."""
 
     def open(self) -> "MailingQuerySet":
-        """Keep those whose messages may still change."""
+        """Keep those that are not closed: their messages may still change."""
         return self.filter(success_count=None)
 
     def not_over(self) -> "MailingQuerySet":
-        """Keep those that messages can still be added to."""
+        """Keep those that are neither closed nor cancelled: messages can be added to them."""
         return self.open().exclude(status="cancelled")
 
     def closed(self) -> "MailingQuerySet":
-        """Keep those whose every message has had its last word."""
+        """Keep those that are closed: their counts are final."""
         return self.exclude(success_count=None)
 
     def to_start(self, now: datetime) -> "MailingQuerySet":
-        """Keep the scheduled ones whose time has come."""
+        """Keep the scheduled ones between start and stop time."""
         return self.filter(status="scheduled", start_time__lte=now, stop_time__gt=now)
 
     def running(self, now: datetime) -> "MailingQuerySet":
-        """Keep those that are being delivered now."""
+        """Keep the running ones between start and stop time."""
         return self.filter(status="running", start_time__lte=now, stop_time__gt=now)
 
     def to_plan(self, now: datetime) -> "MailingQuerySet":
-        """Keep the running ones whose last run was MAILING_REPEAT_TIMEOUT ago, or never."""
+        """Keep the running ones last planned MAILING_REPEAT_TIMEOUT ago or earlier, or never."""
         stale = Q(last_run_time=None) | Q(last_run_time__lte=now - settings.MAILING_REPEAT_TIMEOUT)
         return self.running(now).filter(stale)
 
     def to_close(self, now: datetime) -> "MailingQuerySet":
-        """Keep those that are over but not yet closed: past their stop time, or cancelled."""
+        """Keep those that are past their stop time or cancelled, and not closed yet."""
         over = Q(stop_time__lte=now, status__in=("scheduled", "running", "paused"))
         return self.open().filter(over | Q(status="cancelled"))

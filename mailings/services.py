@@ -17,8 +17,8 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Doorbell, ErrorCode, Message
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction
-# What an operator writes. Derived, because a new field that were forgotten here would not be
-# saved, and the answer would show it all the same.
+# The fields that an operator can edit. Derived from the model: a field missing here would be shown
+# as changed in the answer to a PATCH, and not be saved.
 EDITABLE = tuple(
     field.name
     for field in Mailing._meta.concrete_fields
@@ -29,10 +29,10 @@ Status = Mailing.Status
 
 
 def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
-    """Save a new mailing and see to it that it starts on time.
+    """Save a new mailing and schedule its start.
 
     Raises:
-        ValidationError: it would be over before it began.
+        ValidationError: its stop time has passed.
     """
     if mailing.stop_time <= now:
         passed = ValidationError(
@@ -46,11 +46,14 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
 
 def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
-    """Save an edited mailing; what is not sent yet follows it.
+    """Save an edited mailing; the edit applies to all messages that are not sent yet.
+
+    Edited filters have all clients planned again. Edited filters or windows make messages due that
+    were put off, and a later stop time makes those due that had no time left for a retry.
 
     Raises:
-        ValidationError: it is over, or was changed since it was read, or its start time has
-            passed and was edited.
+        ValidationError: it is over or past its stop time, was edited by somebody else since it was
+            read, or has started and its start time was edited.
     """
     with transaction.atomic():
         before = _lock(mailing)
@@ -73,7 +76,7 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             raise ValidationError({"start_time": started})
         edited = [*EDITABLE, "updated_at"]
         if mailing.filters != before.filters:
-            # Look through all clients again, and again at those that were put off.
+            # All clients are planned again; those that have a message already keep it.
             mailing.last_run_time, mailing.planned_up_to = None, 0
             edited += ["last_run_time", "planned_up_to"]
         if (mailing.filters, mailing.window) != (before.filters, before.window):
@@ -86,7 +89,7 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
 
 def pause_mailing(mailing: Mailing) -> Mailing:
-    """Stop sending until it is resumed. Pausing twice changes nothing.
+    """Pause a mailing: nothing is sent until it is resumed. Pausing it twice changes nothing.
 
     Raises:
         ValidationError: the mailing is over.
@@ -95,7 +98,7 @@ def pause_mailing(mailing: Mailing) -> Mailing:
 
 
 def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
-    """Go on where it was paused. Resuming what is not paused changes nothing.
+    """Resume a paused mailing. Resuming one that is not paused changes nothing.
 
     Raises:
         ValidationError: the mailing is over.
@@ -108,7 +111,7 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
 
 def cancel_mailing(mailing: Mailing) -> Mailing:
-    """End a mailing for good. What is in flight arrives, the rest fails as cancelled.
+    """Cancel a mailing for good. Messages in flight are still delivered, all others fail.
 
     Raises:
         ValidationError: the mailing is finished.
@@ -138,7 +141,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
 
 
 def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
-    """Return the mailings that start_mailing has something to do for."""
+    """Return the mailings that start_mailing has work for: to start, to plan, or to ring for."""
     due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     mailings = Mailing.objects
     return (
@@ -147,28 +150,29 @@ def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
 
 
 def mailings_to_ring_for(now: datetime) -> "QuerySet[Mailing]":
-    """Return the running mailings with due messages for which no doorbell waits."""
+    """Return the running mailings that have due messages and no live doorbell."""
     due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     bells = Doorbell.objects.filter(mailing=OuterRef("pk")).live(now)
     return Mailing.objects.running(now).filter(Exists(due), ~Exists(bells))
 
 
 def read_running(mailing_id: int, now: datetime) -> MailingSnapshot | None:
-    """Return a mailing as it is this moment, if it is running and inside its time."""
+    """Return a mailing as it is now, or None if it is not running or outside its time."""
     mailing = Mailing.objects.running(now).filter(pk=mailing_id).first()
     return mailing.snapshot(now) if mailing else None
 
 
 def start_mailing(mailing_id: int, *, now: datetime) -> bool:
-    """Set a scheduled mailing running when its time has come; tell whether it was this call."""
+    """Set a scheduled mailing running if its time has come. Returns whether this call did it."""
     return Mailing.objects.filter(pk=mailing_id).to_start(now).update(status=Status.RUNNING) > 0
 
 
 def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
-    """Plan the next bounded number of messages; tell whether more are left to plan.
+    """Plan messages for the next PLAN_CHUNK clients. Returns whether more clients are left.
 
-    The place reached is kept with the mailing, so a planner that dies loses one chunk's work
-    and another goes on from there. Of several planners of one mailing, one works at a time.
+    The last client planned is saved with the mailing in the same transaction, so the next call goes
+    on from there even if this process dies. Of several calls for one mailing at once, one plans
+    and the others return False.
     """
     with transaction.atomic():
         mailing = (
@@ -191,7 +195,7 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
 
 
 def finish_mailing(mailing_id: int, *, now: datetime) -> None:
-    """Fail what a mailing that is over left unsent, and close it once nothing is in flight."""
+    """Fail the unsent messages of a mailing that is over, and close it once none is leased."""
     mailing = Mailing.objects.filter(pk=mailing_id).to_close(now).first()
     if not mailing:
         return
@@ -203,10 +207,10 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
 
 
 def _close(mailing_id: int, now: datetime) -> None:
-    """Write the final counts, if they are final; the mailing then never changes again."""
+    """Close a mailing: write its final counts, unless messages of it are still unfinished."""
     with transaction.atomic():
         over = Mailing.objects.filter(pk=mailing_id).to_close(now)
-        # Looked at again under the lock: it may have been extended or deleted meanwhile.
+        # Selected again under the lock: its stop time may have been moved, or it was deleted.
         mailing = over.select_for_update(no_key=True).first()
         sent = Message.objects.filter(mailing=mailing_id)
         if not mailing or sent.unfinished().exists():
@@ -220,21 +224,21 @@ def _close(mailing_id: int, now: datetime) -> None:
         _forget_schedule(mailing)
 
 
-def _change_status(mailing: Mailing, status: Mailing.Status, deed: str) -> Mailing:
+def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mailing:
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == status:
             return mailing
         if mailing.is_over:
-            raise _conflict(mailing, deed)
+            raise _conflict(mailing, action)
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
         return mailing
 
 
-def _conflict(mailing: Mailing, deed: str) -> ValidationError:
+def _conflict(mailing: Mailing, action: str) -> ValidationError:
     return ValidationError(
-        f"The mailing is {mailing.status} and cannot be {deed}.", code=f"mailing_{mailing.status}"
+        f"The mailing is {mailing.status} and cannot be {action}.", code=f"mailing_{mailing.status}"
     )
 
 
@@ -245,7 +249,7 @@ def _lock(mailing: Mailing) -> Mailing:
 
 
 def _schedule_start(mailing: Mailing, now: datetime) -> None:
-    """Have beat start a mailing at its very second, between the ticks of the minute."""
+    """Have beat queue start_mailing at the mailing's start time, and not only at the next tick."""
     _forget_schedule(mailing)
     if mailing.status == Status.SCHEDULED and mailing.start_time > now:
         clocked = ClockedSchedule.objects.create(clocked_time=mailing.start_time)
@@ -259,7 +263,7 @@ def _schedule_start(mailing: Mailing, now: datetime) -> None:
 
 
 def _forget_schedule(mailing: Mailing) -> None:
-    # The entry of the periodic task goes with its clock.
+    # Its PeriodicTask is deleted by cascade.
     ClockedSchedule.objects.filter(periodictask__name=_schedule_name(mailing)).delete()
 
 

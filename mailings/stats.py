@@ -1,4 +1,4 @@
-"""Counts of mailings that always add up: open ones are counted, closed ones were."""
+"""Counts of mailings' messages: of closed mailings the final ones, of all others counted now."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,7 +16,7 @@ UNKNOWN_ZONE = "unknown"  # of messages whose client was deleted
 
 
 def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
-    """Return what each mailing's messages have come to, in at most one query."""
+    """Return each mailing with its messages by status, in at most one query."""
     mailings = list(mailings)
     ids = [mailing.pk for mailing in mailings if mailing.success_count is None]
     counted = Message.objects.filter(mailing__in=ids).count_by_mailing() if ids else {}
@@ -24,9 +24,10 @@ def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
 
 
 def timezone_stats(mailing: Mailing) -> dict[str, object]:
-    """Return the same of one mailing, and by its clients' time zones, those with most first.
+    """Return one mailing with its messages by status, in total and by their clients' time zones.
 
-    Both are of one query, so that they add up while messages are being sent.
+    Zones with most messages come first. Totals and zones come from one query, so that they add up
+    while messages are being sent.
     """
     zones: ByTimezone | None = mailing.timezone_counts
     if zones is None:
@@ -41,7 +42,7 @@ def timezone_stats(mailing: Mailing) -> dict[str, object]:
 def count_by_timezone(messages: QuerySet[Message]) -> dict[str, dict[str, int]]:
     """Return {client's time zone: {status: number of messages}}, in one query."""
     zones: dict[str, dict[str, int]] = {}
-    # As text, because a name that the machine has no zone of is counted like any other.
+    # As text, because the field refuses the name of a zone that this machine does not have.
     zone = Coalesce(Cast("client__timezone", CharField()), Value(UNKNOWN_ZONE))
     rows = messages.order_by().values_list(zone, "status").annotate(Count("pk"))
     for name, status, number in rows:
@@ -50,7 +51,7 @@ def count_by_timezone(messages: QuerySet[Message]) -> dict[str, dict[str, int]]:
 
 
 def totals_of(zones: ByTimezone) -> dict[str, int]:
-    """Return the counts of all time zones together."""
+    """Return the counts of all time zones together, by status and with "total"."""
     by_status: Counter[str] = Counter()
     for of_zone in zones.values():
         by_status.update(of_zone)
@@ -58,9 +59,9 @@ def totals_of(zones: ByTimezone) -> dict[str, int]:
 
 
 def totals() -> dict[str, int]:
-    """Return what the messages of all mailings have come to.
+    """Return the messages of all mailings by status, with "total".
 
-    It is one query, so that a mailing that is just being closed counts exactly once.
+    It is one query, so that a mailing that is being closed meanwhile counts exactly once.
     """
     open_ones = Message.objects.filter(mailing__success_count=None).order_by()
     closed = Mailing.objects.closed().order_by()

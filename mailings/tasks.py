@@ -1,7 +1,7 @@
-"""The three tasks, each with or without a mailing's id; without one it is the tick of its kind.
+"""The three tasks. With a mailing's id a task works on it; without, it looks for work (the tick).
 
-They live in the room that sees both mailings and messages. A task carries an id and nothing else:
-what there is to do, the database knows (docs/adr/0001-database-is-the-truth.md).
+They live in the package that sees both mailings and messages. A task's only argument is an id (and
+a lane): what is to be done is read from the database (docs/adr/0001-database-is-the-truth.md).
 """
 
 import logging
@@ -22,14 +22,14 @@ from toolkit import clock
 from toolkit.clock import monotonic
 from toolkit.publishing import publish
 
-PLAN_TIME_BOX = 2.0  # seconds of planning before other mailings have their turn
+PLAN_TIME_BOX = 2.0  # seconds that a task plans; then other mailings have their turn
 
 logger = logging.getLogger(__name__)
 
 
 @shared_task(name="start_mailing")
 def start_mailing(mailing_id: int | None = None) -> None:
-    """Start, plan and ring for one mailing; without an id, for all that need it (the tick)."""
+    """Start and plan one mailing and ring for it; without an id, queue that for all (the tick)."""
     with tolerate_database_outage("Planning"):
         Heartbeat.objects.beat("start_mailing", clock.now())
         if mailing_id is None:
@@ -40,9 +40,9 @@ def start_mailing(mailing_id: int | None = None) -> None:
 
 @shared_task(name="send_message")
 def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
-    """Deliver due messages of one mailing for a while, then queue again if more are due.
+    """Deliver due messages of one mailing for a bounded time; queue again if more are due.
 
-    Without an id: look for what is due and nobody has rung for (the tick).
+    Without an id (the tick): reclaim what is lost, and ring for mailings with due messages.
     """
     with tolerate_database_outage("Sending"):
         Heartbeat.objects.beat("send_message", clock.now())
@@ -58,7 +58,7 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
 
 @shared_task(name="finish_mailing")
 def finish_mailing(mailing_id: int | None = None) -> None:
-    """Close one mailing that is over; without an id, all of them (the tick)."""
+    """Close one mailing that is over; without an id, queue that for all of them (the tick)."""
     with tolerate_database_outage("Closing"):
         now = clock.now()
         if mailing_id is None:
@@ -70,7 +70,10 @@ def finish_mailing(mailing_id: int | None = None) -> None:
 
 @contextmanager
 def tolerate_database_outage(what: str) -> Iterator[None]:
-    """Let a task end quietly when the database is away: the next tick finds what is left."""
+    """Log that the database is away, and let the task end: the next tick finds what is left.
+
+    `what` begins the logged sentence.
+    """
     try:
         yield
     except (OperationalError, InterfaceError) as error:
@@ -79,7 +82,7 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
 
 
 def apply_on_commit(mailing: Mailing) -> None:
-    """Let a saved mailing take effect as soon as it is committed, not at the next tick."""
+    """Queue the task that applies a saved mailing once it is committed, not at the next tick."""
     task = "finish_mailing" if mailing.is_over else "start_mailing"
     transaction.on_commit(partial(publish, task, mailing.pk))
 
@@ -105,7 +108,7 @@ def _start_all() -> None:
 
 
 def _ring_all() -> None:
-    """Reclaim what dead workers held, and ring for all that is due."""
+    """Recover the messages of dead workers, and ring for all mailings with due messages."""
     now = clock.now()
     recovery.replay_orphans(now=now)
     recovery.reclaim_expired(now=now)

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class MessagesConfig(AppConfig):
-    """The room of the messages and of the engine that delivers them."""
+    """The messages app."""
 
     name = "messages_app"
     verbose_name = "Messages"

@@ -1,4 +1,4 @@
-"""The time that all hosts agree on: the database's own."""
+"""The time that all hosts share: the database's (docs/adr/0010-clocks-and-ticks.md)."""
 
 import time
 from datetime import datetime, timedelta
@@ -8,10 +8,10 @@ from django.utils import timezone
 
 
 def now() -> datetime:
-    """Return the database's time, in UTC.
+    """Return the database's time, in UTC; with SQLite, this machine's.
 
-    The clocks of web servers, workers and beat may be minutes apart, and one of them must not
-    start a mailing early or take another's lease for expired. SQLite is this machine's own.
+    The clocks of web servers, workers and beat may be minutes apart, and none of them must start a
+    mailing early or reclaim a lease that has not expired.
     """
     if connection.vendor != "postgresql":
         return timezone.now()
@@ -22,14 +22,14 @@ def now() -> datetime:
 
 
 def monotonic() -> float:
-    """Return seconds from a counter that nobody sets; where it can, it counts sleep too."""
+    """Return seconds of a clock that is never set; on Linux it goes on while the machine sleeps."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class Clock:
-    """The database's time without asking each time: read once, then carried on by `monotonic`."""
+    """The database's time, read from it once and then advanced by `monotonic`."""
 
     def __init__(self) -> None:
         """Read the database's time."""
@@ -37,5 +37,5 @@ class Clock:
         self._read_at = monotonic()
 
     def now(self) -> datetime:
-        """Return the time; never ahead of the database's."""
+        """Return the time, in UTC; it is never ahead of the database's."""
         return self._time + timedelta(seconds=monotonic() - self._read_at)

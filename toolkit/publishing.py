@@ -1,8 +1,8 @@
-"""Putting tasks into the broker's queues without ever waiting long for it.
+"""Queues tasks in the broker, and waits for it BROKER_TIMEOUT seconds at most.
 
-A broker that is down refuses at once, but one that hangs would keep a web request for a minute.
-So each task is published by a thread of its own, and whoever wants it published waits only so
-long: nothing is lost if it does not get through, because the next tick finds what is due.
+A broker that is down refuses at once, but one that hangs would block a web request for a minute.
+So each task is published by a thread of its own. Nothing is lost if it is not queued, because the
+next tick finds what is due.
 """
 
 import logging
@@ -13,8 +13,9 @@ from celery import current_app
 from kombu.exceptions import OperationalError
 
 BROKER_TIMEOUT = 0.7  # seconds
-# Counted by the clocks of two hosts, which may differ: it only keeps queues from piling up.
-TASK_LIFE = 300  # seconds
+# Seconds until a queued task expires, so that queues do not grow without limit. It is much longer
+# than needed, because the clocks of publisher and worker may differ by minutes.
+TASK_LIFE = 300
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +23,7 @@ _hanging: "set[Future[None]]" = set()
 
 
 def publish(task: str, *args: int) -> bool:
-    """Queue a task by its name; tell whether the broker took it.
-
-    If it did not, that is logged, and the next tick makes up for it.
-    """
+    """Queue a task by its name. Returns False if the broker did not take it, which is logged."""
     if _hanging:
         logger.warning("%s%s waits for the next tick: the broker hangs.", task, args)
         return False
@@ -48,7 +46,7 @@ def _publish(publication: "Future[None]", task: str, args: tuple[int, ...]) -> N
     try:
         current_app.send_task(task, args, expires=TASK_LIFE)
     except BaseException as error:
-        # Whoever waits is the one to handle it.
+        # It is raised in the thread that waits for the result.
         publication.set_exception(error)
     else:
         publication.set_result(None)

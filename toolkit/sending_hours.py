@@ -1,9 +1,9 @@
-"""Windows: the hours of the day in which clients are written to, each by their own clock.
+"""Windows: the hours of the day in which clients are sent to, by the local time of each.
 
-Nothing decides but what the clock on the wall reads. Where it is set forward, the hours it leaves
-out never are: a window that begins among them opens when the clock is set, and one that lies
-among them stays shut that day. Where it is set back, a window that falls into the repeated hours
-is open in both of them, and shut in between if the clock reads an earlier hour again.
+Only the local time decides. When clocks are set forward, the skipped hours do not exist that day: a
+window that begins in them opens at the moment the clock is set, and one that lies within them stays
+shut. When clocks are set back, a window within the repeated hours is open both times, and shut in
+between where the local time is before its start again.
 """
 
 from bisect import bisect_left
@@ -28,24 +28,24 @@ class Window(NamedTuple):
     end: time
 
     def includes(self, reading: time) -> bool:
-        """Tell whether the window is open when the clock reads so."""
+        """Tell whether the window is open at a local time."""
         if self.start < self.end:
             return self.start <= reading < self.end
         return reading >= self.start or reading < self.end
 
 
 def next_opening(window: Window, zone_name: str, moment: datetime) -> datetime:
-    """Return when the window is open next, in UTC: `moment` itself if it is open then.
+    """Return when the window is next open, in UTC: `moment` itself if it is open then.
 
-    A zone that is not known is taken for UTC, as a client's is when nobody names one.
+    An unknown zone counts as UTC, which is also the default of a client's.
     """
     return _search(window, zone_name, moment, window.start, is_open=True)
 
 
 def next_closing(window: Window, zone_name: str, moment: datetime) -> datetime:
-    """Return when the window, open at `moment`, shuts: the first instant outside, in UTC.
+    """Return when the window, which is open at `moment`, shuts: the first instant outside, in UTC.
 
-    A zone that is not known is taken for UTC.
+    An unknown zone counts as UTC.
     """
     return _search(window, zone_name, moment, window.end, is_open=False)
 
@@ -53,24 +53,28 @@ def next_closing(window: Window, zone_name: str, moment: datetime) -> datetime:
 def _search(
     window: Window, zone_name: str, moment: datetime, reading: time, *, is_open: bool
 ) -> datetime:
-    """Go from one moment at which the window may open or shut to the next, until it is so."""
+    """Return the first time from `moment` on at which the window is open, or shut, in UTC.
+
+    `reading` is the local time at which that begins. Only the times when the clock reads so, or is
+    set, are tried: nothing changes between them.
+    """
     moment, zone = moment.astimezone(UTC), _zone(zone_name)
     try:
         while window.includes(moment.astimezone(zone).time()) is not is_open:
             moment = _next(reading, zone, moment)
     except OverflowError:
-        pass  # At the two ends of the calendar no clock can be read, and nothing is waited for.
+        pass  # The calendar ends (years 1 and 9999): the last time that was tried is returned.
     return moment
 
 
 @cache
 def _zone(name: str) -> ZoneInfo:
-    # ZoneInfo itself remembers only a few; the others it would read from disk each time.
+    # ZoneInfo's own cache keeps few zones alive; the others would be read from disk each time.
     return ZoneInfo(name if name in time_zones.names() else "UTC")
 
 
 def _next(reading: time, zone: ZoneInfo, moment: datetime) -> datetime:
-    """Return when the clock reads this next, or is set, whichever comes first."""
+    """Return when the local time is next `reading`, or the clock is set if that comes first."""
     local = moment.astimezone(zone)
     wait = (_since_midnight(reading) - _since_midnight(local.time())) % DAY
     if (moment + wait).astimezone(zone).utcoffset() == local.utcoffset():

@@ -1,4 +1,4 @@
-"""Time zones: the names of the IANA database, as the tzdata package or the system has them."""
+"""Names of time zones: those of the IANA database, from the system or the tzdata package."""
 
 from functools import cache
 from zoneinfo import available_timezones
@@ -9,15 +9,15 @@ from django.core.exceptions import ValidationError
 @cache
 def names() -> frozenset[str]:
     """Return all names; they are read from disk once."""
-    # Debian keeps the machine's own zone among them; elsewhere the name means nothing.
+    # On Debian "localtime" is the machine's own zone. Other machines do not have it.
     return frozenset(available_timezones()) - {"localtime"}
 
 
 def validate(name: str) -> None:
-    """Refuse what is not the name of a time zone.
+    """Refuse a name that no time zone has.
 
     Raises:
-        ValidationError: with a sentence that says what may stand there.
+        ValidationError: with an example of a name.
     """
     if name not in names():
         raise ValidationError(

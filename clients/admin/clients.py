@@ -1,4 +1,4 @@
-"""The console's room of the clients."""
+"""The console's pages of clients."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -20,8 +20,8 @@ from toolkit.console.labels import format_minute
 from toolkit.console.lists import ExactFilter
 
 SUGGESTED = ("operator_code", "tag")
-LOOK_UPS = 50  # values of a field that are looked through for suggestions
-SUGGESTIONS = 20
+LOOK_UPS = 50  # values of a field that are read for suggestions
+SUGGESTIONS = 20  # of them that are shown
 
 
 class OperatorCodeFilter(ExactFilter):
@@ -45,11 +45,11 @@ class TimeZoneFilter(DropdownFilter):
     parameter_name = "timezone"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer all zones there are, without asking the clients."""
+        """Return all time zones; those that clients have are not looked up."""
         return [(name, name) for name in sorted(time_zones.names())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Client]) -> QuerySet[Client]:
-        """Return the clients of the zone."""
+        """Keep the clients of the chosen zone; an unknown one keeps none."""
         zone = self.value()
         if not zone:
             return queryset
@@ -75,7 +75,7 @@ class ClientForm(ConsoleForm):
 
 @admin.register(Client)
 class ClientAdmin(ConsoleAdmin):
-    """Who can be reached: found by number or tag among millions, without reading them all."""
+    """Clients, searched by the beginning of number or tag, which have indexes."""
 
     form = ClientForm
     list_display = ("phone", "operator_code", "tag", "zone", "created", "updated")
@@ -87,11 +87,11 @@ class ClientAdmin(ConsoleAdmin):
     readonly_fields = ("created", "updated")
 
     def get_fields(self, request: HttpRequest, obj: Client | None = None) -> tuple[str, ...]:
-        """Leave out the times of a client that is not there yet."""
+        """Leave out the times of a client that is not saved yet."""
         return self.fields if obj else self.fields[:-2]
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep clients whose phone number or, if there are letters in it, tag begins so."""
+        """Keep clients whose phone number, or tag if the text has letters, begins with it."""
         number = as_digits(text)
         if number:
             return queryset.filter(phone_number__startswith=number)
@@ -102,17 +102,17 @@ class ClientAdmin(ConsoleAdmin):
         services.delete_client(item)
 
     def describe_deletion(self, item: Client) -> str:
-        """Say what happens to the client's messages."""
+        """Return what happens to the client's messages."""
         return f"{item} – its messages stay, with the number; those unsent never go out"
 
     @admin.display(description="phone number", ordering="phone_number")
     def phone(self, client: Client) -> str:
-        """Show the number as it is dialled."""
+        """Show the phone number with its plus sign."""
         return str(client)
 
     @admin.display(description="time zone")
     def zone(self, client: Client) -> str:
-        """Show the zone by its name, which is faster than by its choice among hundreds."""
+        """Show the zone's name; looking it up among hundreds of choices would be slower."""
         return str(client.timezone)
 
     @admin.display(description="created (UTC)")
@@ -126,13 +126,13 @@ class ClientAdmin(ConsoleAdmin):
         return format_minute(client.updated_at)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the suggestions that forms of mailings ask for."""
+        """Add the address of the suggestions for a mailing's filters."""
         suggest = self.admin_site.admin_view(self.suggest)
         own = [path("suggest/<slug:field>/", suggest, name="clients_client_suggest")]
         return own + list(super().get_urls())
 
     def suggest(self, request: HttpRequest, field: str) -> JsonResponse:
-        """Answer with values of a field that begin with what was typed, for Select2."""
+        """Answer with values of a field that begin with the typed text, as JSON for Select2."""
         if field not in SUGGESTED or not self.has_view_permission(request):
             raise PermissionDenied
         typed = request.GET.get("term", "").replace("\0", "")
@@ -147,16 +147,16 @@ class ClientAdmin(ConsoleAdmin):
 
 
 def as_digits(text: str) -> str:
-    """Return the digits of a phone number or its beginning; nothing if it is none."""
+    """Return the digits of a phone number or of its beginning; "" if the text is neither."""
     digits = text.translate(str.maketrans("", "", " +-().\u00a0"))
     return digits if digits.isdecimal() and digits.isascii() else ""
 
 
 def _values_from(field: str, start: str) -> Iterator[str]:
-    """Go through the different values of a field in order.
+    """Yield the distinct values of a field, sorted, from `start` on.
 
-    Each costs one look-up in the field's index, however many clients share it; DISTINCT
-    would read them all.
+    Each value takes one look-up in the field's index, however many clients have it. DISTINCT would
+    read all clients.
     """
     values = Client.objects.order_by(field).values_list(field, flat=True)
     value = values.filter(**{f"{field}__gte": start}).exclude(**{field: ""}).first()

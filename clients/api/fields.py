@@ -1,4 +1,4 @@
-"""The client's own kinds of values in JSON."""
+"""Fields of clients in JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""How a list of clients can be narrowed."""
+"""Query parameters of the list of clients."""
 
 from django.core.validators import RegexValidator
 from django.db.models import Q, QuerySet
@@ -30,9 +30,9 @@ class ClientFilterSet(FilterSet):
         fields = ("phone_number", "operator_code", "tag", "timezone")
 
     def beginning_with(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
-        """Keep the clients whose number begins like this, with or without a plus sign."""
+        """Keep clients whose phone number begins with a text, with or without a plus sign."""
         return clients.filter(phone_number__startswith=value.removeprefix("+"))
 
     def containing(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
-        """Keep the clients of whom this is a part of the number or of the tag."""
+        """Keep clients whose phone number or tag contains a text."""
         return clients.filter(Q(phone_number__contains=value) | Q(tag__icontains=value))

@@ -1,4 +1,4 @@
-"""Clients as JSON, and what is refused."""
+"""Clients as JSON: their fields, and what is refused."""
 
 from typing import Any
 
@@ -56,7 +56,10 @@ class ClientSerializer(StrictSerializer[Client]):
         )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Derive the operator code where none is given; a change of number derives it anew."""
+        """Derive the operator code from the number where none is given.
+
+        A PATCH without a code keeps one that somebody wrote, even if it changes the number.
+        """
         client = self.instance or Client()
         number = attrs.get("phone_number", client.phone_number)
         code = attrs.get("operator_code", self._kept_operator_code())
@@ -64,13 +67,16 @@ class ClientSerializer(StrictSerializer[Client]):
         return attrs
 
     def update(self, instance: Client, validated_data: dict[str, Any]) -> Client:
-        """Save what was changed, and nothing that somebody else changed meanwhile."""
+        """Save only the changed fields, over the client as it is in the database now."""
         with transaction.atomic():
             client = Client.objects.select_for_update().get(pk=instance.pk)
             return super().update(client, validated_data)
 
     def _kept_operator_code(self) -> str:
-        """Return the code that a PATCH without one leaves as it is: one that was not derived."""
+        """Return the code that a PATCH without one keeps, or "" where it is to be derived.
+
+        A code is kept that differs from the one derived from the client's number.
+        """
         client = self.instance
         if not self.partial or client is None:
             return ""

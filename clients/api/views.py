@@ -34,7 +34,7 @@ class ClientViewSet(ModelViewSet[Client]):
     lookup_value_converter = "int"
 
     def perform_destroy(self, instance: Client) -> None:
-        """Delete a client, keeping the account of what was sent to it."""
+        """Delete a client; its messages stay."""
         services.delete_client(instance)
 
     @extend_schema(summary="Count clients", responses=ClientStatsSerializer)

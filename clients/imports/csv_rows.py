@@ -1,7 +1,7 @@
-"""Rows of CSV files as spreadsheets, databases and people write them.
+"""Reads rows of CSV files as spreadsheets, databases and people write them.
 
-Whatever the bytes are, every row comes out with the line it starts on, either as cells or with
-the reason why it cannot be read; and never more than one row is held in memory.
+Whatever the bytes are, every row is returned with the number of the line it starts on, either as
+cells or with the reason why it cannot be read. No more than one row is held in memory.
 """
 
 import csv
@@ -21,7 +21,7 @@ _NOT_TEXT = 'This is not UTF-8 text. Save the file as CSV in UTF-8 (in Excel: "C
 
 
 class Row(NamedTuple):
-    """One row: its cells without surrounding spaces, or what is wrong with it."""
+    """One row: its cells without surrounding spaces, or the problem why it cannot be read."""
 
     line: int
     cells: list[str]
@@ -29,15 +29,15 @@ class Row(NamedTuple):
 
 
 class CsvRows(Iterator[Row]):
-    """The rows of a file that are not empty, the header among them.
+    """The rows of a file, the header first. Empty rows are left out.
 
-    The separator is whichever of comma, semicolon and tab the first line has most of.
+    The separator is the one of comma, semicolon and tab that is most frequent in the first line.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._bytes = ByteCounter(file)
-        # Undecodable bytes pass as surrogates, so that they spoil their own row only. Lines end
-        # the way of Unix, Windows or the old Mac.
+        # Undecodable bytes are read as surrogates, so that only their own row is refused. With
+        # newline="" lines may end with \n, \r\n or \r.
         self._lines = _Lines(
             io.TextIOWrapper(
                 io.BufferedReader(self._bytes),  # type: ignore[type-var]  # a RawIOBase is one
@@ -54,7 +54,7 @@ class CsvRows(Iterator[Row]):
 
     @property
     def bytes_read(self) -> int:
-        """How far into the file reading is, in bytes."""
+        """The number of bytes read from the file so far."""
         return self._bytes.count
 
     def __next__(self) -> Row:
@@ -63,7 +63,7 @@ class CsvRows(Iterator[Row]):
             try:
                 cells = [cell.strip() for cell in next(self._reader)]
             except (_UnreadableError, csv.Error) as error:
-                # Only the first line is given up: the next may be a good row.
+                # Only the first line is refused: a good row may begin on the next.
                 self._lines.rewind_row()
                 return Row(line, [], _MISQUOTED if isinstance(error, csv.Error) else str(error))
             if any(cells):
@@ -75,7 +75,7 @@ class _UnreadableError(Exception):
 
 
 class _Lines(Iterator[str]):
-    """The lines of a text, numbered; those of the row being read can be put back."""
+    """The lines of a text, counted. The lines of the row that is being read can be put back."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
@@ -85,7 +85,7 @@ class _Lines(Iterator[str]):
         self._number = 0
 
     def peek(self) -> str:
-        """Return the first line that is not blank; it will be read again."""
+        """Return the first line that is not blank; iteration begins with it, too."""
         line = self._read()
         while line and not line.strip():
             self._number += 1
@@ -94,7 +94,7 @@ class _Lines(Iterator[str]):
         return line
 
     def start_row(self) -> int:
-        """Begin a row and return the number of its line."""
+        """Begin a row and return the number of its first line."""
         self._row.clear()
         self._row_size = 0
         return self._number + 1
@@ -119,7 +119,7 @@ class _Lines(Iterator[str]):
         return line
 
     def _read(self) -> str:
-        """Return the next line, only the beginning of one that is too long, or "" at the end."""
+        """Return the next line, cut to ROW_LIMIT + 1 characters, or "" at the end."""
         line = self._text.readline(ROW_LIMIT + 1)
         rest = line if len(line) > ROW_LIMIT else ""
         while rest and rest[-1] not in "\r\n":
@@ -138,14 +138,14 @@ def _is_text(line: str) -> bool:
 
 
 class ByteCounter(io.RawIOBase):
-    """A file that knows how much of it was read, even where it cannot tell its position."""
+    """A file that counts the bytes read from it, also where it has no position (a pipe)."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.count = 0
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True: it is a file for reading."""
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any buffer

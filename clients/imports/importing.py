@@ -1,4 +1,4 @@
-"""Importing clients from a CSV file, however long it is."""
+"""Imports clients from a CSV file of any length."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ Values = dict[str, str]
 
 @dataclass
 class ImportResult:
-    """What became of the rows of a file: each is counted once."""
+    """The number of rows that were created, updated, unchanged or refused; each is counted once."""
 
     created: int = 0
     updated: int = 0
@@ -69,7 +69,11 @@ def import_clients(
 
 
 def _columns(header: Row | None) -> list[str]:
-    """Return the names of the columns in the order of the file."""
+    """Return the names of the columns in the order of the file.
+
+    Raises:
+        ValidationError: a column is unknown or there twice, or that of the phone number is missing.
+    """
     if header is None:
         raise _not_clients("The file is empty.")
     if header.problem:
@@ -92,7 +96,7 @@ def _not_clients(problem: str) -> ValidationError:
 
 
 def _good(batch: Sequence[Row], columns: Sequence[str], on_error: OnError) -> list[Values]:
-    """Return the values of the rows that can be saved; report the others."""
+    """Return the values of the rows that can be saved; call `on_error` for the others."""
     good = []
     for row in batch:
         try:
@@ -103,7 +107,11 @@ def _good(batch: Sequence[Row], columns: Sequence[str], on_error: OnError) -> li
 
 
 def _values(row: Row, columns: Sequence[str]) -> Values:
-    """Return the values of a client's fields by the rules of the model."""
+    """Return the values of a client's fields, validated by the rules of the model.
+
+    Raises:
+        ValidationError: with everything that is wrong with the row.
+    """
     if row.problem:
         raise ValidationError(row.problem)
     if len(row.cells) != len(columns):
@@ -124,10 +132,10 @@ def _values(row: Row, columns: Sequence[str]) -> Values:
 
 @lru_cache(maxsize=1_000)
 def _checked(column: str, cell: str) -> tuple[str, str]:
-    """Return the value of a cell as it is stored, and what is wrong with it, if anything.
+    """Return the value of a cell as it is stored, and its problem or "".
 
-    Remembered, because many rows share few tags, codes and zones, and the model's own checks
-    cost more than all the rest of a row.
+    Cached, because many rows share few tags, codes and zones, and the model's validation takes
+    longer than the rest of a row.
     """
     field = FIELDS[column]
     try:
@@ -144,15 +152,15 @@ def _problem(column: str, cell: str, error: ValidationError) -> str:
 
 
 def _save(batch: Sequence[Values], columns: Sequence[str], result: ImportResult) -> None:
-    """Write what is new or different and count it."""
+    """Save new and changed clients, and add the numbers to `result`."""
     last: dict[str, Values] = {}
     for values in batch:
-        # One statement cannot write a row twice, so a repeated number is settled here.
+        # One statement cannot write a row twice, so only the last row of a number is saved.
         if earlier := last.get(values[KEY]):
             result.updated += earlier != values
             result.unchanged += earlier == values
         last[values[KEY]] = values
-    # In one order, so that two imports at once wait for each other instead of deadlocking.
+    # Sorted, so that two imports at once lock rows in the same order and cannot deadlock.
     rows = [last[number] for number in sorted(last)]
     created, updated = _upsert(rows, [column for column in columns if column != KEY])
     result.created += created
@@ -161,14 +169,14 @@ def _save(batch: Sequence[Values], columns: Sequence[str], result: ImportResult)
 
 
 def _upsert(rows: Sequence[Values], columns: Sequence[str]) -> tuple[int, int]:
-    """Insert clients; of those that exist, update these columns where they differ.
+    """Insert clients; update these columns of clients that exist and differ.
 
-    One statement a batch takes half the time of bulk_create, and tells new from changed.
+    One statement takes half the time of bulk_create, and its result tells inserted from updated.
 
     Returns:
         How many were inserted, and how many updated.
     """
-    # Only names of this module become part of the SQL; all that was in the file is a parameter.
+    # The SQL contains only names from this module; everything from the file is a parameter.
     names = (KEY, *OPTIONAL)
     table = connection.ops.quote_name(Client._meta.db_table)
     json_rows = "json_each(%s)"

@@ -1,4 +1,4 @@
-"""What a mailing's page can do beside its form: tell how far it has come, and the buttons."""
+"""What a mailing's page has beside its form: the panel, the count of clients and the buttons."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,7 +32,7 @@ def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
 
-# What the buttons do, and what is then said to be done.
+# {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
@@ -41,12 +41,12 @@ ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
 
 
 class MailingActionsAdmin(ConsoleAdmin):
-    """The panel, the count of clients, and the buttons, for one mailing or the selected."""
+    """A mailing's panel and count of clients; buttons for one mailing, actions for the selected."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the count of clients, the panel, and the buttons."""
+        """Add the addresses of the count of clients, the panel and the buttons."""
         wrap = self.admin_site.admin_view
         return [
             path("audience/", wrap(self.count_audience), name="mailings_mailing_audience"),
@@ -76,7 +76,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         return HttpResponse(f"{number:,} {'matches' if number == 1 else 'match'} now.")
 
     def show_panel(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer with the panel as it is now; the page asks for it while the mailing is open."""
+        """Answer with the panel as it is now; the page polls it until the mailing is closed."""
         mailing = self._get(request, pk)
         if not self.has_view_permission(request, mailing):
             raise PermissionDenied
@@ -94,17 +94,17 @@ class MailingActionsAdmin(ConsoleAdmin):
 
     @admin.action(permissions=["change"], description="Pause selected")
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
-        """Send nothing more of them until they are resumed."""
+        """Pause mailings: nothing more of them is sent until they are resumed."""
         self._do_to_each(request, queryset, "pause")
 
     @admin.action(permissions=["change"], description="Resume selected")
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
-        """Go on with them where they were paused."""
+        """Resume paused mailings."""
         self._do_to_each(request, queryset, "resume")
 
     @admin.action(permissions=["change"], description="Cancel selected for good")
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
-        """End them; what is not in flight fails."""
+        """Cancel mailings for good; messages that are not in flight fail."""
         self._do_to_each(request, queryset, "cancel")
 
     def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], action: str) -> None:
@@ -124,10 +124,10 @@ class MailingActionsAdmin(ConsoleAdmin):
         return mailing
 
     def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
-        """Return what the panel shows: what has become of the mailing and what comes next."""
+        """Return what the panel shows: the mailing's status, its counts, and what comes next."""
         unsent = Message.objects.filter(mailing=mailing).unfinished()
         now = clock.now()
-        # By time zone only where that matters: it takes longer, and the panel asks often.
+        # Counts by time zone take longer and the panel is polled, so only where there is a window.
         stats: Any = timezone_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
         counts, zones = stats["stats"], stats.get("timezones", {})
         return {

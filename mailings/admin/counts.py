@@ -1,4 +1,4 @@
-"""What mailings have come to, as numbers and as bars."""
+"""Counts of a mailing's messages, as bars and as tables."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from mailings.admin import labels
 from mailings.models import Mailing
 from mailings.stats import mailing_stats
 
-# A message's status, how it reads to an operator, and its colour in a bar.
+# A message's status, its name in the console, and its colour in a bar.
 PARTS = (
     ("success", "sent", "bg-green-500"),
     ("fail", "failed", "bg-red-500"),
@@ -22,12 +22,12 @@ ZONES_SHOWN = 10
 
 
 def counts_of(mailings: Iterable[Mailing]) -> list[dict[str, int]]:
-    """Return each mailing's messages by status and in all, in at most one query."""
+    """Return each mailing's {status: number of messages} with "total", in at most one query."""
     return [cast(dict[str, int], stats["stats"]) for stats in mailing_stats(mailings)]
 
 
 def parts(counts: Mapping[str, int]) -> list[dict[str, str]]:
-    """Return counts as parts of a bar."""
+    """Return counts as the parts of a bar, with their share in percent."""
     total = counts["total"] or 1
     return [
         {
@@ -42,7 +42,7 @@ def parts(counts: Mapping[str, int]) -> list[dict[str, str]]:
 
 
 def bar(counts: Mapping[str, int]) -> SafeString:
-    """Return counts as a bar, and under it in numbers."""
+    """Return counts as a bar with the numbers below it."""
     named = [f"{counts[status]:,} {name}" for status, name, _ in PARTS if counts[status]]
     return render_to_string(
         "admin/mailings/mailing/progress.html",
@@ -53,7 +53,7 @@ def bar(counts: Mapping[str, int]) -> SafeString:
 def zone_table(
     mailing: Mailing, zones: Mapping[str, Mapping[str, int]], now: datetime
 ) -> dict[str, list[str] | list[list[str]]]:
-    """Return counts by time zone as a table of the first few zones."""
+    """Return counts by time zone as a table of the first ZONES_SHOWN zones."""
     columns = [status for status, _, _ in PARTS] + ["total"]
     rows = [
         [

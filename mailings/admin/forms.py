@@ -20,9 +20,9 @@ from toolkit.console.admin import ConsoleForm
 
 
 class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):
-    """Any values: those that clients have are suggested, others can be typed."""
+    """An input for any values of a client's field; those that clients have are suggested."""
 
-    # Django's, because Unfold's writes the value of an attribute where the option's belongs.
+    # Django's template, because Unfold's renders an attribute's value in place of the option's.
     option_template_name = "django/forms/widgets/select_option.html"
 
     def __init__(self, field: str) -> None:
@@ -35,16 +35,16 @@ class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):
         )
 
     def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
-        """Render the chosen values; the others come when they are asked for."""
+        """Render only the chosen values; suggestions are fetched while somebody types."""
         self.choices = [(chosen, chosen) for chosen in value]
         return super().optgroups(name, value, attrs)
 
 
 class AnyValuesField(forms.MultipleChoiceField):
-    """Values that no list limits."""
+    """A choice of any values, not only of listed ones."""
 
     def valid_value(self, value: str) -> bool:
-        """Take everything; what filters may contain is checked as a whole."""
+        """Accept every value; `validate_filters` checks the filters as a whole."""
         return True
 
 
@@ -58,7 +58,7 @@ class MailingForm(ConsoleForm):
     timezone = AnyValuesField(
         required=False, label="Time zones", widget=UnfoldAdminSelect2MultipleWidget
     )
-    # Which version of the mailing was edited, so that nobody's change is overwritten unseen.
+    # The `updated_at` that was edited: an edit of an older version is refused by the service.
     version = forms.DateTimeField(required=False, widget=forms.HiddenInput)
 
     class Meta:
@@ -72,13 +72,13 @@ class MailingForm(ConsoleForm):
         }
         widgets = {  # noqa: RUF012  # likewise
             "text": UnfoldAdminExpandableTextareaWidget,
-            # Django's own would offer the hour that it is now, and tell the offset to UTC.
+            # Django's own widget offers the current hour and shows the offset from UTC.
             "window_start": UnfoldAdminTextInputWidget({"placeholder": "09:00"}),
             "window_end": UnfoldAdminTextInputWidget({"placeholder": "21:00"}),
         }
 
     class Media:
-        """What counts the clients anew, and takes what there is before what is typed."""
+        """The scripts that count the clients and run the inputs for many values."""
 
         js = ("unfold/js/select2.init.js", "mailings/mailing.js")
 
@@ -92,7 +92,7 @@ class MailingForm(ConsoleForm):
             self.initial["version"] = self.instance.updated_at
 
     def clean(self) -> dict[str, Any]:
-        """Put together the filters, and keep what the form shows less exactly than it is."""
+        """Build the filters from their fields, and keep times that were not edited exact."""
         cleaned = super().clean()
         if any(key in self.changed_data for key in KEYS):
             self.instance.filters = self._filters(cleaned)
@@ -111,12 +111,12 @@ class MailingForm(ConsoleForm):
         return filters
 
     def _keep_microseconds(self, cleaned: dict[str, Any]) -> None:
-        """Keep times that were not edited; the form shows them in whole seconds."""
+        """Keep the microseconds of times that were not edited; the form shows whole seconds."""
         for name in ("start_time", "stop_time"):
             if name in cleaned and name not in self.changed_data:
                 cleaned[name] = getattr(self.instance, name)
 
 
 def filters_of(query: QueryDict) -> dict[str, list[str]]:
-    """Return the filters that the fields of a form say."""
+    """Return the filters from a form's fields."""
     return {key: query.getlist(key) for key in KEYS if query.getlist(key)}

@@ -1,4 +1,4 @@
-"""A mailing in words: for whom it is, and what happens to it next."""
+"""Mailings in words, for the pages of the console."""
 
 from datetime import datetime
 
@@ -29,20 +29,20 @@ def excerpt(text: str, length: int = 60) -> str:
 
 
 def audience(filters: Filters) -> str:
-    """Return for whom a mailing is."""
+    """Return a mailing's filters in words."""
     parts = [f"{NAMES[key]} {join_names(values)}" for key, values in as_lists(filters).items()]
     return " · ".join(parts) or "everyone"
 
 
 def hours(window: Window | None) -> str:
-    """Return at what hours of the day clients are sent to."""
+    """Return in words the hours of the day in which clients are sent to."""
     if window is None:
         return "at any hour"
     return f"only {window.start:%H:%M} – {window.end:%H:%M}, each client's own local time"
 
 
 def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
-    """Return whether clients of a time zone can be sent to, and until when that is so."""
+    """Return in words whether the window is open in a time zone, and until when."""
     if mailing.window is None or mailing.success_count is not None or zone == UNKNOWN_ZONE:
         return "–"
     opens_at = next_opening(mailing.window, zone, now)
@@ -57,7 +57,7 @@ def status_label(mailing: Mailing) -> SafeString:
 
 
 def next_event(mailing: Mailing, now: datetime) -> str:
-    """Return what will happen to a mailing by itself."""
+    """Return in words what happens to a mailing next, without an operator."""
     if mailing.success_count is not None:
         return "Nothing more happens: every message has had its last word."
     if mailing.is_over or mailing.stop_time <= now:

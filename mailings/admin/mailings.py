@@ -1,4 +1,4 @@
-"""The console's room of the mailings."""
+"""The console's pages of mailings."""
 
 from datetime import timedelta
 from typing import Any
@@ -48,7 +48,7 @@ class MailingAdmin(MailingActionsAdmin):
     # The list
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list, its mailings counted by one query."""
+        """Return the list; the messages of all its mailings are counted with one query."""
         changelist = super().get_changelist_instance(request)
         rows = changelist.result_list
         for mailing, counts in zip(rows, counts_of(rows), strict=True):
@@ -56,12 +56,12 @@ class MailingAdmin(MailingActionsAdmin):
         return changelist
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep mailings whose text has the words in it, or whose id it is."""
+        """Keep mailings whose text contains the search text, or whose id it is."""
         return queryset.filter(Q(text__icontains=text) | Q(pk=as_id(text))) if text else queryset
 
     @admin.display(description="id", ordering="pk")
     def number(self, mailing: Mailing) -> int:
-        """Show the id, which messages and the REST API know it by."""
+        """Show the id."""
         return mailing.pk
 
     @admin.display(description="text", ordering="text")
@@ -85,7 +85,7 @@ class MailingAdmin(MailingActionsAdmin):
 
     @admin.display(description="at what hours")
     def hours(self, mailing: Mailing) -> str:
-        """Show the hours of the day that it keeps to."""
+        """Show the hours of the day in which clients are sent to."""
         return labels.hours(mailing.window)
 
     @admin.display(description="to whom")
@@ -95,13 +95,13 @@ class MailingAdmin(MailingActionsAdmin):
 
     @admin.display(description="progress")
     def progress(self, mailing: Any) -> SafeString:  # a mailing that carries its counts
-        """Show how far it has come, as a bar and in numbers."""
+        """Show the counts of its messages as a bar."""
         return bar(mailing.counts)
 
     # The page of one
 
     def get_fieldsets(self, request: HttpRequest, obj: Mailing | None = None) -> Any:
-        """Show what can be edited as a form, and what cannot in words."""
+        """Show a form if the mailing can be edited, and its values in words if not."""
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": ("whole_text", "times", "hours", "audience")})]
         return [
@@ -110,7 +110,7 @@ class MailingAdmin(MailingActionsAdmin):
         ]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Suggest to begin now and to end tomorrow."""
+        """Suggest to start now and to stop in 24 hours."""
         now = clock.now()
         return {
             "start_time": now,
@@ -119,36 +119,36 @@ class MailingAdmin(MailingActionsAdmin):
         }
 
     def has_change_permission(self, request: HttpRequest, obj: Mailing | None = None) -> bool:
-        """Show what is over as read-only; a POST goes on to the service, which says why."""
-        is_shut = obj is not None and obj.is_over and request.method == "GET"
-        return bool(super().has_change_permission(request, obj)) and not is_shut
+        """Refuse to show a form for a mailing that is over. A POST is refused by the service."""
+        is_read_only = obj is not None and obj.is_over and request.method == "GET"
+        return bool(super().has_change_permission(request, obj)) and not is_read_only
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Show the page, with a panel of what has become of the mailing."""
+        """Show the page, with the mailing's panel."""
         mailing = context["original"]
         if mailing:
             context["panel"] = self.panel_of(request, mailing)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
-        """Save a mailing through its service and let it take effect."""
+        """Save a mailing through its service, and queue the task that applies the change."""
         save = services.edit_mailing if change else services.create_mailing
         apply_on_commit(save(obj, now=clock.now()))
 
     def response_post_save_add(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
-        """Go to the new mailing's page, where it can be watched."""
+        """Go to the new mailing's page, which shows its progress."""
         return redirect(self.page_of(obj.pk))
 
     @admin.display(description="text")
     def whole_text(self, mailing: Mailing) -> str:
-        """Show the text, line by line, as the clients read it."""
+        """Show the whole text."""
         return mailing.text
 
     @admin.display(description="Clients")
     def matching(self, mailing: Mailing) -> SafeString:
-        """Count the clients that the filters in the form select, whenever they change."""
+        """Show the number of clients that the form's filters select; the page fetches it."""
         return render_to_string(f"{TEMPLATES}/matching.html")
 
     def delete_via_service(self, item: Mailing) -> None:
@@ -156,5 +156,5 @@ class MailingAdmin(MailingActionsAdmin):
         services.delete_mailing(item, now=clock.now())
 
     def describe_deletion(self, item: Mailing) -> str:
-        """Say that the messages go too."""
+        """Return that its messages are deleted, too."""
         return f"{item} ({labels.excerpt(item.text)}), with all its messages"

@@ -1,4 +1,4 @@
-"""The console's first page: what is under way."""
+"""The console's first page: the mailings that are running or paused."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ Status = Mailing.Status
 
 
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Add to the first page what there is for somebody who may see mailings."""
+    """Return the first page's context; only users who may see mailings see any."""
     if not request.user.has_perm("mailings.view_mailing"):
         return context
     by_status = dict(Mailing.objects.order_by().values_list("status").annotate(Count("pk")))

@@ -1,4 +1,4 @@
-"""The mailing's own kinds of values in JSON."""
+"""Fields of mailings in JSON."""
 
 from typing import Any
 
@@ -13,5 +13,5 @@ class FiltersField(serializers.JSONField):
     """A mailing's filters."""
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return them as they are; to write them as JSON again would prove nothing."""
+        """Return them as they are; they were parsed from JSON, so they need no check for it."""
         return data

@@ -1,4 +1,4 @@
-"""How a list of mailings can be narrowed."""
+"""Query parameters of the list of mailings."""
 
 from django_filters import CharFilter, FilterSet
 

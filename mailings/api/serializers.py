@@ -1,4 +1,4 @@
-"""Mailings as JSON, and what is refused."""
+"""Mailings as JSON: their fields, and what is refused."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ class MailingSerializer(StrictSerializer[Mailing]):
         read_only_fields = ("status", "last_run_time")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Apply the model's own rules to the mailing as it would be."""
+        """Apply the model's rules to the mailing as it would be saved."""
         mailing = self.instance or Mailing()
         kept = {name: getattr(mailing, name) for name in services.EDITABLE}
         try:

@@ -52,11 +52,11 @@ class MailingViewSet(ModelViewSet[Mailing]):
     lookup_value_converter = "int"
 
     def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
-        """Save a mailing and let it start."""
+        """Save a mailing, and queue the task that starts it."""
         apply_on_commit(serializer.save())
 
     def perform_update(self, serializer: BaseSerializer[Mailing]) -> None:
-        """Save what was changed and let it take effect."""
+        """Save what was changed, and queue the task that applies it."""
         apply_on_commit(serializer.save())
 
     def perform_destroy(self, instance: Mailing) -> None:

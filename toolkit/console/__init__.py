@@ -1,4 +1,4 @@
-"""The console kit: one look and one way to refuse, for every page of the operators' console.
+"""The console kit: what all pages of the operators' console share.
 
-Pages of a subject live in the `admin` of its room.
+The pages of a subject are in the `admin` of its app.
 """

@@ -1,4 +1,4 @@
-"""What all rooms of the operators' console share: services change things, and may refuse."""
+"""The base class of the console's pages: services make every change, and may refuse it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
@@ -18,17 +18,17 @@ from django.urls import reverse
 from toolkit.console.labels import join_names, sentence
 from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
-# Where a request keeps the refusal that its form is to show the second time round.
+# The key in request.META of the service's refusal, for the second run of changeform_view.
 REFUSAL = "mailing_manager.refusal"
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in its stubs
-    """A form that shows what the service refused beside what the operator wrote."""
+    """A form that shows the service's refusal as an error, and keeps what the operator wrote."""
 
     refusal: ClassVar[ValidationError | None] = None
 
     def clean(self) -> dict[str, Any]:
-        """Add the refusal of the first time round."""
+        """Validate, and add the service's refusal of the first run, if there was one."""
         cleaned = super().clean() or self.cleaned_data
         if self.refusal:
             self.add_error(None, self.refusal)
@@ -36,13 +36,13 @@ class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in
 
 
 class ConsoleAdmin(SafeListAdmin):
-    """A room of the console: every change goes through a service, which may refuse it."""
+    """The console's pages of a model. Every change goes through a service, which may refuse it."""
 
     form = ConsoleForm
     actions: tuple[str, ...] = ("delete_selected",)
     list_per_page = 50
     list_filter_submit = True
-    # Counting or touching all of several million rows is nothing a click should do.
+    # No click may count or change all of several million rows.
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
@@ -52,7 +52,7 @@ class ConsoleAdmin(SafeListAdmin):
     delete_selected_confirmation_template = "admin/console/delete_selected_confirmation.html"
 
     class Media:
-        """What Unfold's lists lack on a phone."""
+        """Styles that make Unfold's lists fit on a phone."""
 
         css = {"all": ("console/console.css",)}  # noqa: RUF012  # Django's own way
 
@@ -61,33 +61,35 @@ class ConsoleAdmin(SafeListAdmin):
         raise NotImplementedError
 
     def describe_deletion(self, item: Any) -> str:
-        """Name an object, and what its deletion means, to somebody about to delete it."""
+        """Return an object's name and what its deletion means, for the confirmation page."""
         return str(item)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Take what the filters ask; regular expressions and such are slow, or wrong."""
+        """Allow exact lookups only; others, such as regular expressions, may be slow or fail."""
         return "__" not in lookup.removesuffix("__exact")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Return the rows a search finds, and that none of them comes twice."""
+        """Return the rows that a search finds, and False: no row is found twice."""
         return self.search(queryset, search_term.replace("\0", "").strip()), False
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep what a text finds."""
+        """Keep the rows that a search text finds; all rows if it is empty."""
         raise NotImplementedError
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Return the form class, which knows what was refused just now."""
+        """Return the form class, with the service's refusal if there was one in this request."""
         form = super().get_form(request, *args, **kwargs)
         form.refusal = request.META.get(REFUSAL)
         return form
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show or save an object; what the service refuses becomes an error of the form.
+        """Show or save an object; a service's refusal becomes an error of the form.
 
-        The form is gone through again then: only the service can tell, and only when asked.
+        On a refusal the whole view runs a second time. The first run, with all that it had written,
+        is rolled back (Django's admin runs each in a transaction). In the second, the form has the
+        refusal as an error, so that nothing is saved and the page is shown again.
         """
         try:
             response: HttpResponse = super().changeform_view(request, *args, **kwargs)
@@ -99,7 +101,7 @@ class ConsoleAdmin(SafeListAdmin):
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask, then delete; a refusal leads back to the object."""
+        """Ask for confirmation, then delete; a refusal leads back to the object's page."""
         try:
             response: HttpResponse = super().delete_view(request, object_id, extra_context)
         except ValidationError as refusal:
@@ -112,7 +114,7 @@ class ConsoleAdmin(SafeListAdmin):
         self.delete_via_service(obj)
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Do what was asked with the selected objects, except those that cannot exist."""
+        """Apply an action to the selected objects; texts that are no ids are ignored."""
         post = request.POST.copy()
         selected = post.getlist(ACTION_CHECKBOX_NAME)
         post.setlist(ACTION_CHECKBOX_NAME, [pk for pk in selected if as_id(pk)])
@@ -121,7 +123,7 @@ class ConsoleAdmin(SafeListAdmin):
 
     @admin.action(permissions=["delete"], description="Delete selected")
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Ask, then delete one by one."""
+        """Ask for confirmation, then delete the objects one by one."""
         if "post" not in request.POST:
             return ask_before_deleting(self, request, queryset)
 
@@ -136,7 +138,7 @@ class ConsoleAdmin(SafeListAdmin):
     def get_deleted_objects(
         self, objs: Any, request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Name the objects only; what hangs on them may be millions of rows."""
+        """Return the objects only; related rows, which may be millions, are not collected."""
         names = [self.describe_deletion(item) for item in objs]
         return names, {self.opts.verbose_name_plural: len(names)}, set(), []
 
@@ -147,7 +149,7 @@ class ConsoleAdmin(SafeListAdmin):
         action: Callable[[Any], object],
         done: str,
     ) -> None:
-        """Do one thing to each object; say how often, and what was refused and why."""
+        """Apply an action to each object; show how many were `done`, and every refusal."""
         refused: dict[str, list[str]] = {}
         count = 0
         for item in items:

@@ -1,10 +1,10 @@
-"""The console kit as an application, for its templates and styles."""
+"""The console kit as a Django app, so that its templates and styles are found."""
 
 from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """What all pages of the operators' console share."""
+    """The app of the console kit."""
 
     name = "toolkit.console"
     label = "console"

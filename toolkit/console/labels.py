@@ -1,4 +1,4 @@
-"""Words, times, labels and links, as all rooms of the console show them."""
+"""Sentences, times, labels and links, formatted alike on all pages of the console."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-NAMED = 5  # objects that a sentence names before it only counts
+NAMED = 5  # names that a sentence lists; the others are counted
 
 
 def sentence(refusal: ValidationError) -> str:
@@ -17,18 +17,18 @@ def sentence(refusal: ValidationError) -> str:
 
 
 def join_names(names: list[str]) -> str:
-    """Return names as part of a sentence, without end if there are many."""
+    """Return the first NAMED names, separated by commas, and the number of the others."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def format_minute(value: datetime | None) -> str:
-    """Return a time as it is shown everywhere in the console, in UTC."""
+    """Return a time in UTC, to the minute; "–" for None."""
     return f"{value:%Y-%m-%d %H:%M}" if value else "–"
 
 
 def format_second(value: datetime | None) -> str:
-    """Return a time, in UTC, where seconds matter."""
+    """Return a time in UTC, to the second; "–" for None."""
     return f"{value:%Y-%m-%d %H:%M:%S}" if value else "–"
 
 

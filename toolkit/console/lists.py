@@ -1,4 +1,4 @@
-"""Lists of millions of rows: paged and filtered without reading them all."""
+"""The console's lists of millions of rows: paged and filtered without reading all of them."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
-# What comes of an address that asks for a list that there cannot be.
+# What Django raises for an address whose query parameters are invalid.
 BAD_LIST_ERRORS = (
     IncorrectLookupParameters,
     DisallowedModelAdminLookup,
@@ -26,7 +26,7 @@ BAD_LIST_ERRORS = (
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic only in its stubs
-    """Pages through the first rows; counting stops there, so that millions cost no more."""
+    """Pages through the first `cap` rows and counts no more of them."""
 
     template_name = "admin/console/pages.html"
     cap = 10_000  # rows
@@ -48,10 +48,10 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg]  # generic only in i
 
 
 class ExactFilter(TextFilter):
-    """Keeps rows whose column is exactly what was typed, without a list of all its values."""
+    """Keeps rows whose column equals the typed text; it does not list the column's values."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows; what could never be a value has none."""
+        """Return the rows; none if the text cannot be a value of the column."""
         value = self.value()
         if not value:
             return queryset
@@ -62,10 +62,10 @@ class ExactFilter(TextFilter):
 
 
 class DaysFilter(RangeDateFilter):
-    """Keeps rows whose time is on one of some days, first and last included, in UTC."""
+    """Keeps rows whose time is between two days in UTC, both included."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows; what is no date leaves its side open."""
+        """Return the rows; a side without a valid date is not limited."""
         for side, lookup, hour in (("from", "gte", time.min), ("to", "lte", time.max)):
             day = parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{side}"))
             if day:
@@ -75,27 +75,32 @@ class DaysFilter(RangeDateFilter):
 
 
 class SafeListAdmin(ModelAdmin):
-    """Shows the whole list, and says so, where an address asks for what cannot be."""
+    """Shows the whole list, with a warning, where the query parameters are invalid."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list. An address that means nothing leads to the whole list instead."""
+        """Return the list.
+
+        Raises:
+            IncorrectLookupParameters: the query parameters are invalid; Django's view then
+                redirects to the whole list.
+        """
         try:
-            # A text with NUL in it is none to Postgres.
+            # Postgres refuses texts with a NUL character.
             if "%00" in request.META["QUERY_STRING"]:
                 raise IncorrectLookupParameters
             changelist = super().get_changelist_instance(request)
-            # Rows are read now, so that values beyond the database's reach are noticed here.
+            # Rows are read here, so that values that the database refuses raise here.
             changelist.result_list = list(changelist.result_list)
         except BAD_LIST_ERRORS:
             self.message_user(request, "No list can be filtered like that.", messages.WARNING)
             raise IncorrectLookupParameters from None
         if not (changelist.query or changelist.has_active_filters):
-            # Or else the whole list would offer to show the whole list.
+            # Otherwise the whole list has a link to itself, as a filtered list has to the whole.
             changelist.full_result_count = changelist.result_count
         return changelist
 
 
 def as_id(text: str) -> int | None:
-    """Return the id that a text is, if it is one."""
+    """Return a text as an id: a whole number from 1 to 2^63 - 1; None if it is not one."""
     number = int(text) if text.strip().isdecimal() and len(text) < 30 else 0
     return number if 0 < number <= BigIntegerField.MAX_BIGINT else None

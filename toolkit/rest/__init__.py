@@ -1,4 +1,4 @@
-"""The REST kit: one way to refuse, to filter, to page and to describe, for every endpoint.
+"""The REST kit: errors, authentication, filters, pages and schema of all endpoints.
 
-Serializers, views and filters of a subject live in the `api` of its room.
+Serializers, views and filters of a subject are in the `api` of its app.
 """

@@ -1,4 +1,4 @@
-"""Who asks."""
+"""Authentication of REST requests by token."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 
 class StrictTokenAuthentication(TokenAuthentication):
-    """Knox's tokens; what cannot be one is refused before the database is asked."""
+    """Knox's tokens; texts that cannot be tokens are refused without a query."""
 
     def authenticate_credentials(self, token: bytes) -> Any:
         """Return the user and the token.

@@ -1,4 +1,4 @@
-"""Kinds of values in JSON that several rooms have."""
+"""Fields in JSON that several apps use."""
 
 import re
 from datetime import datetime, time
@@ -14,9 +14,9 @@ from toolkit import time_zones
 
 
 class IdField(serializers.PrimaryKeyRelatedField[Any]):
-    """The id of another row: a whole number. Half a number, or true, would find another one.
+    """The id of another row: a whole number. A fraction or true might find the wrong row.
 
-    `is_clearable` says that the row may be deleted, and that the id is then answered as null.
+    `is_clearable` says that the other row may be deleted; the id is then null in answers.
     """
 
     default_error_messages: ClassVar = {
@@ -29,14 +29,18 @@ class IdField(serializers.PrimaryKeyRelatedField[Any]):
         self.is_clearable = is_clearable
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the row that has the id."""
+        """Return the row with the id.
+
+        Raises:
+            ValidationError: it is no whole number, or there is no such row.
+        """
         if type(data) is not int:
             self.fail("incorrect_type")
         return super().to_internal_value(data)
 
 
 class MomentField(serializers.DateTimeField):
-    """A moment in ISO 8601 whose offset from UTC is always told."""
+    """A time in ISO 8601 that must have an offset from UTC."""
 
     default_error_messages: ClassVar = {
         "invalid": "Write a moment such as 2030-01-31T09:00:00+03:00 or 2030-01-31T06:00:00Z.",
@@ -44,7 +48,11 @@ class MomentField(serializers.DateTimeField):
     }
 
     def enforce_timezone(self, value: datetime) -> datetime:
-        """Return the moment in UTC."""
+        """Return the time in UTC.
+
+        Raises:
+            ValidationError: it has no offset.
+        """
         if timezone.is_naive(value):
             self.fail("naive")
         moment: datetime = super().enforce_timezone(value)
@@ -56,14 +64,18 @@ HOUR = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$"
 
 @extend_schema_field({"type": "string", "pattern": HOUR, "example": "09:00"})
 class LocalTimeField(serializers.TimeField):
-    """What a clock on the wall reads; it has no offset from UTC, being each client's own."""
+    """A local time of day, each client's own, and so without an offset from UTC."""
 
     default_error_messages: ClassVar = {
         "invalid": "Write a local time such as 09:00 or 21:30:00, without an offset, or null.",
     }
 
     def to_internal_value(self, value: Any) -> time:
-        """Return the reading."""
+        """Return the time of day.
+
+        Raises:
+            ValidationError: it is not written as HOUR says.
+        """
         if not isinstance(value, str) or not re.fullmatch(HOUR, value):
             self.fail("invalid")
         return time.fromisoformat(value)
@@ -75,7 +87,11 @@ class TimeZoneField(serializers.CharField):
     default_validators = (time_zones.validate,)
 
     def run_validation(self, data: Any = empty) -> ZoneInfo:
-        """Return the zone of a name."""
+        """Return the zone with the name.
+
+        Raises:
+            ValidationError: there is none.
+        """
         return ZoneInfo(str(super().run_validation(data)))
 
     def to_representation(self, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Query parameters of a list: strict, and the kinds that several rooms have."""
+"""Query parameters of lists: unknown ones are refused; filters that several apps use."""
 
 from datetime import datetime
 from typing import Any, NoReturn
@@ -18,10 +18,13 @@ from toolkit.rest.fields import MomentField
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Filters that refuse what they do not know, so that a misspelt one selects nothing."""
+    """Refuses unknown query parameters: a misspelt one would be ignored, and select all rows."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
-        """Return the rows that the query parameters select; of one thing, there is no choice.
+        """Return the rows that the query parameters select.
+
+        Views of a single row (`detail`) have no query parameters: their rows are not filtered, and
+        unknown parameters are not refused.
 
         Raises:
             ValidationError: a parameter is unknown or its value malformed.
@@ -46,10 +49,14 @@ def _refuse(name: str, known: set[str]) -> NoReturn:
 
 
 class MomentFormField(IsoDateTimeField):
-    """A moment in a query, read as the one in a body is."""
+    """A time in a query parameter, parsed as MomentField parses it in a body."""
 
     def to_python(self, value: str | None) -> datetime | None:
-        """Return the moment in UTC."""
+        """Return the time in UTC; None if there is none.
+
+        Raises:
+            FormError: it is not a time with an offset from UTC.
+        """
         if not value:
             return None
         try:
@@ -61,13 +68,13 @@ class MomentFormField(IsoDateTimeField):
 
 
 class MomentFilter(IsoDateTimeFilter):
-    """Before or after a moment."""
+    """Keeps rows before or after a time."""
 
     field_class = MomentFormField
 
 
 class IdFormField(forms.IntegerField):
-    """An id that a database can have: from 1 to the largest of 64 bits."""
+    """An id in a query parameter: a whole number from 1 to 2^63 - 1."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs, min_value=1, max_value=BigIntegerField.MAX_BIGINT)
@@ -75,9 +82,9 @@ class IdFormField(forms.IntegerField):
 
 @extend_schema_field({"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT})
 class IdFilter(NumberFilter):
-    """Whose messages they are."""
+    """Keeps rows that refer to the row with an id."""
 
     field_class = IdFormField
 
     def get_max_validator(self) -> None:
-        """Leave the limits to the field."""
+        """Return None: the limits are validated by IdFormField."""

@@ -1,4 +1,4 @@
-"""Pages of a list."""
+"""Pagination of lists, by cursor."""
 
 import re
 from typing import Any, NoReturn
@@ -13,10 +13,10 @@ MAX_PAGE_SIZE = 1000
 
 
 class CursorPages(CursorPagination):
-    """Pages that stay right and fast while rows are added: newest first, by id.
+    """Pages that neither skip nor repeat rows while rows are added: newest first, by id.
 
-    A view whose rows have another order of their own names that column, which must be a whole
-    number and unique among them, as its `ordering`.
+    A view with another order names its column as `ordering`; that must hold whole numbers, each of
+    them once in the list.
     """
 
     ordering = "-id"
@@ -40,14 +40,14 @@ class CursorPages(CursorPagination):
     def get_ordering(
         self, request: Request, queryset: QuerySet[Any], view: APIView
     ) -> tuple[str, ...]:
-        """Return the column that the rows are in the order of."""
+        """Return the column that orders the rows."""
         return (getattr(view, "ordering", self.ordering),)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return the place a page begins at.
+        """Return the cursor of the request; None is the first page.
 
         Raises:
-            ValidationError: the cursor is not one that was handed out.
+            ValidationError: the cursor is not from another page's `next` or `previous`.
         """
         try:
             cursor = super().decode_cursor(request)

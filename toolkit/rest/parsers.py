@@ -1,4 +1,4 @@
-"""Reading request bodies."""
+"""Parsers of request bodies."""
 
 import codecs
 import json
@@ -11,7 +11,7 @@ from rest_framework.utils.json import strict_constant
 
 
 class StrictJSONParser(JSONParser):
-    """JSON of a depth and with numbers that Python and the database can take."""
+    """Parses JSON; refuses infinite numbers, and nesting too deep for Python."""
 
     def parse(self, stream: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the parsed body.

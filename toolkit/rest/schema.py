@@ -1,4 +1,4 @@
-"""What drf-spectacular cannot find out by itself."""
+"""The OpenAPI schema, where drf-spectacular cannot derive it from the code."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from drf_standardized_errors.openapi_serializers import (
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
-# Which field, and why: the reasons are too many, and too different, to be listed by field.
+# One description for all endpoints: to list each field's reasons would make the schema unreadable.
 BadRequestResponse = PolymorphicProxySerializer(
     component_name="ErrorResponse400",
     serializers={
@@ -96,7 +96,7 @@ class Schema(AutoSchema):
     """Describes every error, and the query parameters of counts as those of lists."""
 
     def get_filter_backends(self) -> list[Any]:
-        """Return what narrows a list, and what is counted."""
+        """Return the filters of endpoints that list or count many rows, and of no others."""
         return getattr(self.view, "filter_backends", []) if self._is_about_many() else []
 
     def _get_pagination_parameters(self) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ class Schema(AutoSchema):
         return parameters
 
     def _is_list_of_one(self) -> bool:
-        """Tell whether it lists what belongs to one thing."""
+        """Tell whether it lists what belongs to one row, such as the attempts of a message."""
         return self.method == "GET" and bool(self._is_list_view())
 
     def _is_about_many(self) -> bool:
@@ -150,13 +150,13 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 
 
 class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped
-    """Requests that refuse what they do not know say so."""
+    """Describes that requests may have no unknown fields."""
 
     target_class = "toolkit.rest.serializers.StrictSerializer"
     match_subclasses = True
 
     def map_serializer(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
-        """Describe the serializer as usual, and close it."""
+        """Describe the serializer as usual, without additional properties in requests."""
         schema: dict[str, Any] = auto_schema._map_serializer(  # type: ignore[no-untyped-call]
             self.target, direction, bypass_extensions=True
         )
@@ -164,11 +164,11 @@ class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-
 
 
 class Ids(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]  # untyped
-    """Ids of other things; one that was deleted is answered as null."""
+    """Describes IdField."""
 
     target_class = "toolkit.rest.fields.IdField"
 
     def map_serializer_field(self, auto_schema: BaseSchema, direction: Direction) -> dict[str, Any]:
-        """Describe an id, and null where that can be an answer."""
+        """Describe an id, in answers also null if the field is clearable."""
         is_nullable = direction == "response" and self.target.is_clearable
         return {"type": "integer", "minimum": 1, **({"nullable": True} if is_nullable else {})}

@@ -1,4 +1,4 @@
-"""Serializers that refuse what they do not know."""
+"""The base class of serializers that write: unknown fields are refused."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -10,9 +10,9 @@ Row = TypeVar("Row", bound=Model)
 
 
 class StrictSerializer(serializers.ModelSerializer[Row]):
-    """Refuses names it does not know: a mailing with a misspelt filter would go to everyone.
+    """Refuses unknown fields: a mailing with a misspelt `filters` would go to everyone.
 
-    What is read-only may be sent back, as in a GET followed by a PUT, and is left as it is.
+    Read-only fields may be sent back, as in a GET followed by a PUT, and are ignored.
     """
 
     def to_internal_value(self, data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`manage.py import_clients FILE.csv`: add clients, or change those that are there."""
+"""`manage.py import_clients FILE.csv`: add clients from a file, or change existing ones."""
 
 import os
 import sys
@@ -25,11 +25,15 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the file."""
+        """Declare the argument."""
         parser.add_argument("file", help="CSV in UTF-8; - reads standard input")
 
     def handle(self, *args: Any, file: str, **options: Any) -> None:
-        """Import the file, report and count."""
+        """Import the file; print refused rows as they come, and the counts at the end.
+
+        Raises:
+            CommandError: rows were refused, the file or the database failed, or Ctrl-C.
+        """
         try:
             with _opened(file) as source:
                 result = self._import(source, size=_size(file))
@@ -60,7 +64,7 @@ class Command(BaseCommand):
         with tqdm(total=size, unit="B", unit_scale=True, disable=not is_terminal) as bar:
 
             def show(bytes_read: int) -> None:
-                # All of a batch at once, because the bar is drawn anew below whatever is written.
+                # A whole batch at once, because the bar is redrawn after each write.
                 if problems:
                     with bar.external_write_mode():
                         self.stderr.write("\n".join(problems))
@@ -84,5 +88,5 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 
 def _size(file: str) -> int | None:
-    """Return the size in bytes, or nothing where only the end will tell."""
+    """Return the size in bytes; None where it is not known, as of standard input."""
     return (os.path.getsize(file) or None) if file != "-" else None

@@ -25,7 +25,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take one mailing or all, and perhaps a journal."""
+        """Declare the options."""
         parser.add_argument("--mailing", type=int, metavar="ID", help="only this mailing")
         parser.add_argument(
             "--journal", type=Path, metavar="FILE", help="the sandbox sender's journal"
@@ -33,7 +33,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print the report; fail if something does not hold."""
+        """Print the report.
+
+        Raises:
+            CommandError: a rule is broken (exit code 1), or nothing could be checked (2).
+        """
         mailing = options["mailing"]
         try:
             if mailing is not None and not Mailing.objects.filter(pk=mailing).exists():

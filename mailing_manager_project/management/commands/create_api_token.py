@@ -1,4 +1,4 @@
-"""`manage.py create_api_token USERNAME`: a key to the REST API for a program."""
+"""`manage.py create_api_token USERNAME`: create a token of the REST API for a program."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the user."""
+        """Declare the argument."""
         parser.add_argument("username")
 
     def handle(self, *args: Any, username: str, **options: Any) -> None:
-        """Make the token.
+        """Create the token and print it.
 
         Raises:
             CommandError: there is no such user, or it may not log in.
