@@ -1,1 +1,5 @@
-"""Measured speed: paired runs on one machine, ratios inside one run (make bench)."""
+"""Benchmarks (make bench): paired runs on one machine, compared by their ratios.
+
+`measures` has the measurements, `environment` the servers and workers that they run on, `scenarios`
+what is done there, and `baseline` the design that the product is compared with.
+"""

@@ -7,7 +7,7 @@ from benchmarks.measures import MEASURES, Row
 
 
 def main() -> None:
-    """Run the measurements that were asked for; all of them are written to the docs."""
+    """Run the named measurements; without names run all, and write docs/benchmarks.md."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,4 +1,4 @@
-"""The usual design, to compare with: one Celery task a message, get_or_create, requests."""
+"""The baseline is the usual design: one Celery task a message, get_or_create, requests."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Everything a benchmark runs on: its own database, Redis, sandbox sender and workers."""
+"""The environment of a benchmark: a database, Redis, a sandbox sender and workers of its own."""
 
 import json
 import os
@@ -24,7 +24,7 @@ class Environment:
     """An installation that lives as long as one benchmark."""
 
     def __init__(self, sandbox: RunningSandbox, env: dict[str, str]) -> None:
-        """Remember where everything is."""
+        """Keep the sandbox, and the environment variables of all programs."""
         self.sandbox = sandbox
         self.env = {**os.environ, **env}
 
@@ -41,7 +41,7 @@ class Environment:
     def running(
         self, commands: Iterable[Sequence[str]], **env: str
     ) -> Iterator[list["subprocess.Popen[bytes]"]]:
-        """Keep programs running for a while; yield their processes."""
+        """Run programs for the length of a with block; yield their processes."""
         running = [
             subprocess.Popen(command, cwd=PROJECT, env={**self.env, **env}) for command in commands
         ]

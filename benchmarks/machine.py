@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine and the versions that benchmarks were measured with."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("django", "celery", "kombu", "psycopg", "pycurl", "uvloop")
 
 
 def describe() -> list[tuple[str, str]]:
-    """Return the facts about this machine that decide speed."""
+    """Return (name, value) of everything about this machine that decides speed."""
     facts = [
         ("processor", f"{_processor()}, {os.cpu_count()} cores"),
         ("memory", f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"),

@@ -1,4 +1,4 @@
-"""The measurements. Each yields rows for the report; ratios compare runs made side by side."""
+"""The measurements. Each yields rows of the report; ratios are of runs made in turns."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, 
 from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
-LATENCY = 0.05  # seconds, of a sender that is not next door
+LATENCY = 0.05  # seconds of each answer of a remote sender
 A_DAY = 100_000_000  # messages
-BUSY_HOURS = 10  # of a day, in which all of them are sent
+BUSY_HOURS = 10  # hours of a day in which all of them are sent
 
 
 class Row(NamedTuple):
-    """One line of the report. `wanted` is what we set out to reach."""
+    """One line of the report. `wanted` is the target."""
 
     what: str
     value: float
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
-    """Compare the engine on Postgres with the bare limit: no latency, everything on one machine."""
+    """Compare the engine on Postgres with posting without a database, at no latency."""
     with environment() as installation:
         installation.run("add_clients", number=number)
         bare, engine = [], []
@@ -42,7 +42,7 @@ def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
 
 
 def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
-    """Compare the engine with arithmetic when the sender takes 50 ms."""
+    """Compare the engine with open requests / LATENCY, the limit of a sender that takes 50 ms."""
     limit = SENDING_PROCESSES * CONCURRENCY / LATENCY
     with environment() as installation:
         installation.run("add_clients", number=number)
@@ -59,7 +59,7 @@ def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
 
 
 def sqlite(repeats: int, number: int = 50_000) -> Iterator[Row]:
-    """Measure the engine on SQLite: a first run's installation."""
+    """Measure the engine on SQLite, which the first `make run` uses."""
     with environment("sqlite") as installation:
         installation.run("add_clients", number=number)
         with installation.running(workers()):
@@ -71,7 +71,7 @@ def sqlite(repeats: int, number: int = 50_000) -> Iterator[Row]:
 
 
 def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
-    """Compare the engine with the usual design, with as many worker processes."""
+    """Compare the engine with the usual design (`baseline`), with as many worker processes."""
     command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", "-A", "benchmarks.baseline"]
     command += ["worker", "-Q", "usual", "-c", str(SENDING_PROCESSES), "-l", "error"]
     with environment() as installation:
@@ -91,7 +91,7 @@ def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
 
 
 def processes(repeats: int, number: int = 100_000) -> Iterator[Row]:
-    """Deliver with one, two and four sending processes; the machine has as many cores as it has."""
+    """Deliver with one, two and four sending processes, however many cores the machine has."""
     with environment() as installation:
         installation.run("add_clients", number=number)
         for count in (1, 2, 4):
@@ -117,7 +117,7 @@ def fairness(repeats: int, mailings: int = 1_000) -> Iterator[Row]:
 
 
 def history(repeats: int, number: int = 100_000) -> Iterator[Row]:
-    """Deliver while the database holds more and more of what was sent before."""
+    """Deliver with more and more messages of earlier mailings in the database."""
     with environment() as installation:
         installation.run("add_clients", number=number)
         rates = []
@@ -138,7 +138,7 @@ def history(repeats: int, number: int = 100_000) -> Iterator[Row]:
 
 
 def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
-    """Look at what the programs take after they have delivered some mailings."""
+    """Measure the memory of each program after some mailings were delivered."""
     commands = {
         "web (gunicorn, 2 workers of 4 threads)": programs.web(programs.LOCALHOST, free_port()),
         "beat": programs.beat(),
@@ -157,7 +157,7 @@ def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
 
 
 def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
-    """Measure what a message costs, and work out what a hundred million a day would."""
+    """Measure processor time, log and disk of a message; calculate them for A_DAY messages."""
     with environment() as installation:
         installation.run("add_clients", number=number)
         with installation.running(workers()) as (planner, sender):
@@ -186,8 +186,8 @@ def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
 
 
 def partitions(repeats: int, mailings: int = 50, clients: int = 100_000) -> Iterator[Row]:
-    """Simulate partitions by mailing: what five million old messages do to a new mailing."""
-    del repeats  # Each step is a hundred thousand repeats.
+    """Compare one table with partitions by mailing, with five million older messages."""
+    del repeats  # Each step is measured over `clients` messages already.
     with environment() as installation:
         installation.run("add_clients", number=clients)
         found = installation.run("compare_partitions", mailings=mailings, clients=clients)
@@ -269,7 +269,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
 
 
 def _bare(installation: Environment, number: int) -> float:
-    """Post from as many processes as the engine has, and add up their rates."""
+    """Post without a database from SENDING_PROCESSES processes; return their messages a second."""
     share = number // SENDING_PROCESSES
     with ThreadPoolExecutor(SENDING_PROCESSES) as pool:
         runs: list[dict[str, Any]] = list(
@@ -279,19 +279,19 @@ def _bare(installation: Environment, number: int) -> float:
 
 
 def _warm_up(installation: Environment, number: int) -> None:
-    """Let workers start and connect; the first delivery is not measured."""
+    """Deliver once without measuring, so that workers have started and connected."""
     installation.run("deliver", number=number)
 
 
 def _megabytes(pid: int) -> float:
-    """Return what a program and all that it started take; memory that they share counts once."""
+    """Return the memory of a process and its children in MB; shared memory counts once."""
     process = psutil.Process(pid)
     tree = [process, *process.children(recursive=True)]
     return sum(float(each.memory_full_info().pss) for each in tree) / 1e6
 
 
 def _processor_seconds(pid: int) -> float:
-    """Return the processor time that a program and all that it started have taken so far."""
+    """Return the seconds of processor time of a process and its children, ended ones included."""
     process = psutil.Process(pid)
     of_the_dead = process.cpu_times()
     total = of_the_dead.children_user + of_the_dead.children_system
@@ -302,5 +302,5 @@ def _processor_seconds(pid: int) -> float:
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:
-    """Return the median of the ratios of paired runs, in per cent."""
+    """Return the median of the ratios of paired runs, in percent."""
     return median(our / their for our, their in zip(ours, theirs, strict=True)) * 100

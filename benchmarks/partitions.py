@@ -1,7 +1,8 @@
-"""A simulation: messages in one table beside messages in partitions by mailing.
+"""A study: messages in one table compared with messages in partitions by mailing.
 
-The engine's three statements in short; for partitions each names the mailing, so that Postgres
-looks into one of them only. docs/scaling.md says what the real tables would need.
+It runs simplified versions of the engine's statements. With partitions each statement names the
+mailing, so that Postgres reads one partition only. docs/scaling.md says what the product's tables
+would need.
 """
 
 import time
@@ -14,7 +15,8 @@ from django.db.backends.utils import CursorWrapper
 from messages_app.sql import DISABLED_PLANS
 
 BATCH = 2000  # messages
-KEYS = {"plain": "id", "parted": "id, mailing_id"}  # a key must contain what is partitioned by
+# Primary keys; that of a partitioned table must contain the column that it is partitioned by.
+KEYS = {"plain": "id", "parted": "id, mailing_id"}
 MAKE = """
 CREATE TABLE {table} (LIKE messages_app_message INCLUDING DEFAULTS INCLUDING CONSTRAINTS) {how};
 CREATE SEQUENCE {table}_ids CACHE 1;
@@ -47,9 +49,10 @@ FORGET = {"plain": "DELETE FROM plain WHERE mailing_id = 1", "parted": "DROP TAB
 
 
 def compare(mailings: int, clients: int) -> dict[str, dict[str, float]]:
-    """Send one more mailing when so many are sent, and forget the first, in both kinds of table.
+    """Send one more mailing after `mailings` others, and delete the first, in both kinds of table.
 
-    Returns {kind of table: {step: microseconds a message}}.
+    Returns:
+        {kind of table: {step: microseconds a message}}
     """
     found: dict[str, dict[str, float]] = {}
     for table, key in KEYS.items():
@@ -73,15 +76,15 @@ def compare(mailings: int, clients: int) -> dict[str, dict[str, float]]:
 
 
 def _send(cursor: CursorWrapper, table: str, mailing: int, clients: int) -> dict[str, float]:
-    """Plan, claim and record one mailing; return the seconds that each step took in all."""
+    """Plan, claim and record one mailing; return {step: seconds}."""
     steps = {"plan": 0.0, "claim": 0.0, "record": 0.0}
-    # In one table it would lead Postgres to a worse index than that of the ids.
+    # In one table this condition would make Postgres use a worse index than that of the ids.
     there = f"AND mailing_id = {mailing}" if table == "parted" else ""
     for way in DISABLED_PLANS:
         cursor.execute(f"SET enable_{way} = off")  # as the engine does
     with _timed(steps, "plan"):
         _plan(cursor, table, mailing, clients, WAITING)
-    # Without it Postgres takes a new partition for empty, and any index of it for as good.
+    # Without statistics Postgres takes a new partition for empty, and chooses any of its indexes.
     cursor.execute(f"ANALYZE {table}")
     for _ in range(0, clients, BATCH):
         with _timed(steps, "claim"):

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md: a table, a plot, and what they were measured on."""
+"""Writes docs/benchmarks.md: the results as tables and a plot, and the machine."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

@@ -1,6 +1,7 @@
-"""What benchmarks do inside an installation, each in a process of its own.
+"""Scenarios: what benchmarks do inside an installation, each in a process of its own.
 
-`python -m benchmarks.scenarios NAME JSON` prints the result as JSON on the last line.
+`python -m benchmarks.scenarios NAME JSON` runs one with the arguments of a JSON object, and prints
+its result as JSON on the last line.
 """
 
 import json
@@ -41,14 +42,14 @@ Result = dict[str, Any]
 
 
 def migrate() -> Result:
-    """Make the tables, and an operator to log in as."""
+    """Create the tables, and a superuser named bench."""
     call_command("migrate", verbosity=0)
     User.objects.create_superuser("bench", password="bench")
     return {}
 
 
 def add_clients(number: int, tags: int = 5) -> Result:
-    """Add clients of ten operators, so many tags and two zones, in the database itself."""
+    """Insert `number` clients of ten operators, `tags` tags and two time zones."""
     columns = "phone_number, operator_code, tag, timezone, created_at, updated_at"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -68,7 +69,11 @@ def add_clients(number: int, tags: int = 5) -> Result:
 
 
 def deliver(number: int) -> Result:
-    """Create a mailing to everyone and wait until the running workers have delivered it."""
+    """Create a mailing to all `number` clients, wait until it is delivered, and return the speed.
+
+    The workers must be running. Messages a second are counted from the creation of the mailing and
+    from the first message.
+    """
     began_at = timezone.now()
     mailing = _create_mailing()
     apply_on_commit(mailing)
@@ -88,9 +93,9 @@ def deliver(number: int) -> Result:
 
 
 def deliver_small(mailings: int) -> Result:
-    """Start so many mailings, each to one tag, at once; tell how soon each had its first message.
+    """Start mailings at once, each to one tag; return the times until each one's first message.
 
-    The workers are to be running.
+    The workers must be running.
     """
     now = timezone.now()
     ids = [
@@ -119,7 +124,7 @@ def deliver_small(mailings: int) -> Result:
 
 
 def post(number: int) -> Result:
-    """Post messages through the product's transport with no database behind it."""
+    """Post messages through the product's transport, without a database; return the seconds."""
     transport = sender.transport()
     text = json.dumps("A text as long as the one that the mailing has, to be fair.")
     began_at = time.perf_counter()
@@ -137,8 +142,8 @@ def post(number: int) -> Result:
 
 
 def deliver_as_usual(number: int) -> Result:
-    """Queue one task a message of a new mailing and wait until the workers have sent them."""
-    from benchmarks.baseline import send_one  # Its Celery application is not ours.
+    """Queue one task of the baseline for each message, wait for them, and return the speed."""
+    from benchmarks.baseline import send_one  # Here, because it has another Celery application.
 
     mailing = _create_mailing()
     clients = list(Client.objects.values_list("pk", flat=True)[:number])
@@ -155,7 +160,7 @@ def deliver_as_usual(number: int) -> Result:
 
 
 def wait_for_first(number: int, url: str, stats_url: str) -> Result:
-    """Post mailings that are due, one by one; tell how soon the sender had their first message."""
+    """POST due mailings, one by one; return the times until the sender had their first message."""
     _, token = AuthToken.objects.create(User.objects.get(username="bench"))
     times = []
     with requests.Session() as session:
@@ -182,7 +187,7 @@ def wait_for_first(number: int, url: str, stats_url: str) -> Result:
 
 
 def plan(number: int) -> Result:
-    """Plan a mailing to everyone, in one process; tell the memory it took."""
+    """Plan a mailing to all clients in this process; return speed, seconds and memory growth."""
     mailing = _create_mailing()
     services.start_mailing(mailing.pk, now=timezone.now())
     services.plan_chunk(mailing.pk, now=timezone.now())
@@ -203,7 +208,7 @@ def plan(number: int) -> Result:
 
 
 def add_history(mailings: int, clients: int, running: int) -> Result:
-    """Add mailings with a message to each client: the last ones running, the others finished."""
+    """Insert mailings with a message to each client: the last ones running, the others finished."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT COALESCE(MAX(id), 0) FROM mailings_mailing")
         (last,) = cursor.fetchone()
@@ -248,12 +253,12 @@ def add_history(mailings: int, clients: int, running: int) -> Result:
 
 
 def count_messages() -> Result:
-    """Count all messages."""
+    """Return the number of all messages."""
     return {"messages": Message.objects.count()}
 
 
 def look_at_postgres() -> Result:
-    """Tell the process of the server, and how much it has written and keeps, in bytes."""
+    """Return the server's process id, its write-ahead log and the messages' disk space in bytes."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_backend_pid(), pg_current_wal_lsn() - '0/0',"
@@ -269,7 +274,7 @@ def compare_partitions(mailings: int, clients: int) -> Result:
 
 
 def read(paths: list[str], repeats: int) -> Result:
-    """Ask for addresses again and again, in this process; tell times and numbers of queries."""
+    """GET each path `repeats` times in this process; return times and numbers of queries."""
     browser = Browser(SERVER_NAME="localhost")
     browser.force_login(User.objects.get(username="bench"))
     return {path: _read(browser, path, repeats) for path in paths}
