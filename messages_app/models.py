@@ -96,8 +96,6 @@ class Message(models.Model):
     objects = MessageQuerySet.as_manager()
 
     class Meta:
-        """One message per mailing and client; the engine's indexes."""
-
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(
@@ -174,8 +172,6 @@ class Withdrawal(models.Model):
     client = models.ForeignKey(Client, models.CASCADE, related_name="withdrawals")
 
     class Meta:
-        """Once is enough."""
-
         constraints = (
             models.UniqueConstraint(
                 fields=("mailing", "client"), name="withdrawal_once_per_client"
@@ -202,8 +198,6 @@ class Doorbell(models.Model):
     objects = DoorbellQuerySet.as_manager()
 
     class Meta:
-        """One doorbell a lane."""
-
         constraints = (
             models.UniqueConstraint(fields=("mailing", "lane"), name="doorbell_once_per_lane"),
         )

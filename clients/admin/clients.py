@@ -60,8 +60,6 @@ class ClientForm(ConsoleForm):
     """A client, with time zones that can be searched."""
 
     class Meta:
-        """Time zones are many."""
-
         labels = {"timezone": "Time zone"}  # noqa: RUF012  # Django's own way
         widgets = {"timezone": UnfoldAdminSelect2Widget}  # noqa: RUF012  # Django's own way
 

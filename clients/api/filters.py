@@ -24,8 +24,6 @@ class ClientFilterSet(FilterSet):
     search = CharFilter(method="containing", help_text="Part of the phone number or of the tag.")
 
     class Meta:
-        """The fields that can be asked for."""
-
         model = Client
         fields = ("phone_number", "operator_code", "tag", "timezone")
 

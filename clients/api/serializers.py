@@ -42,8 +42,6 @@ class ClientSerializer(StrictSerializer[Client]):
     timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
 
     class Meta:
-        """All that is known of a client."""
-
         model = Client
         fields = (
             "id",

@@ -18,7 +18,5 @@ class MailingFilterSet(FilterSet):
     search = CharFilter("text", "icontains", help_text="Part of the text.")
 
     class Meta:
-        """The fields that can be asked for."""
-
         model = Mailing
         fields = ("status",)

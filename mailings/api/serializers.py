@@ -57,8 +57,6 @@ class MailingSerializer(StrictSerializer[Mailing]):
     )
 
     class Meta:
-        """All that an operator decides, and what has come of it."""
-
         model = Mailing
         fields = (
             "id",

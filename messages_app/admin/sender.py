@@ -50,8 +50,6 @@ class SendingControlForm(ConsoleForm):
     """The operator's pause and rate."""
 
     class Meta:
-        """What they are called on the page."""
-
         labels = {"is_paused": "Pause all sending", "rate": "Messages a second"}  # noqa: RUF012  # Django's own way
 
     def clean_rate(self) -> float | None:

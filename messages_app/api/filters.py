@@ -24,8 +24,6 @@ class MessageFilterSet(FilterSet):
     )
 
     class Meta:
-        """The fields that can be asked for."""
-
         model = Message
         fields = ("mailing", "client", "status", "error_code")
 

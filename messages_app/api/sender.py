@@ -58,8 +58,6 @@ class BreakerSerializer(serializers.ModelSerializer[SendingControl]):
     state = serializers.SerializerMethodField(help_text=STATES)
 
     class Meta:
-        """Since when, why, and when it is tried again."""
-
         model = SendingControl
         fields = ("state", "failures", "opened_at", "reason", "probe_at")
         read_only_fields = fields
@@ -141,8 +139,6 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     heartbeats = serializers.SerializerMethodField(help_text="Heartbeats, by part.")
 
     class Meta:
-        """What can be set, and what can only be looked at."""
-
         model = SendingControl
         fields = ("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats")
 

@@ -39,8 +39,6 @@ class MessageSerializer(StrictSerializer[Message]):
     )
 
     class Meta:
-        """What became of a message."""
-
         model = Message
         fields = (
             "id",
@@ -99,8 +97,6 @@ class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     error_code = ErrorCodeField(help_text="Why it failed; empty when the sender accepted it.")
 
     class Meta:
-        """When, how long, and what came of it."""
-
         model = Attempt
         fields = (
             "number",
