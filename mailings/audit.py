@@ -210,8 +210,8 @@ def everything_over_is_closed(scope: AuditScope) -> Iterable[int]:
 def leases_end(scope: AuditScope) -> Iterable[int]:
     """No delivery holds a message for longer than its lease, or without one."""
     leases = Lease.objects.filter(token=OuterRef("lease_token"))
-    held = scope.messages.unfinished().leased()
-    return ids_of(held.filter(Q(lease_until__lt=scope.now - GRACE) | ~Exists(leases)))
+    leased = scope.messages.unfinished().leased()
+    return ids_of(leased.filter(Q(lease_until__lt=scope.now - GRACE) | ~Exists(leases)))
 
 
 CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (

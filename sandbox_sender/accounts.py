@@ -9,8 +9,8 @@ from typing import NamedTuple
 from sandbox_sender.contract import Message
 from sandbox_sender.journal import ACCEPTED, REPEATED, Journal, JournalRecord
 
-RECENT_MESSAGES = 200
-EXCERPT_LENGTH = 160
+RECENT_MESSAGES = 200  # that the inbox shows
+EXCERPT_LENGTH = 160  # characters of a text in the inbox
 
 
 class Delivery(NamedTuple):
@@ -23,7 +23,7 @@ class Delivery(NamedTuple):
 
 
 class Accounts:
-    """What happened so far. With a journal, accepted ids outlive the process."""
+    """Counts of requests since the start. With a journal, accepted ids outlive the process."""
 
     def __init__(self, journal: Journal | None = None, *, is_deduplicating: bool = True) -> None:
         record = journal.record if journal is not None else JournalRecord()
@@ -58,7 +58,7 @@ class Accounts:
         self.note(ACCEPTED, message, now)
 
     def note(self, kind: str, message: Message, now: float) -> None:
-        """Put the event in the journal, if there is one."""
+        """Add an event to the journal, if there is one; `now` is unix time."""
         if self.journal is not None:
             self.journal.add(kind, message, now)
 

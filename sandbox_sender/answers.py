@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from typing import NamedTuple
 
-KEEP_OPEN = -1.0
+KEEP_OPEN = -1.0  # close_after of an answer that leaves the connection open
 # A client that is still writing when the connection closes gets a reset instead of the answer,
 # so what it writes is read and thrown away for a while.
 DRAIN_SECONDS = 0.2
@@ -31,7 +31,7 @@ def build(
     content_type: str = "application/json",
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    """Write out an answer with its length and extra headers."""
+    """Return an answer with this body, its Content-Length and extra headers."""
     lines = [
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         f"Content-Type: {content_type}",
@@ -42,12 +42,12 @@ def build(
 
 
 def build_json(status: int, data: object, headers: dict[str, str] | None = None) -> Answer:
-    """Write out an answer whose body is JSON."""
+    """Return an answer whose body is JSON."""
     return build(status, json.dumps(data).encode(), headers=headers)
 
 
 def build_error(status: int, message: str, headers: dict[str, str] | None = None) -> Answer:
-    """Write out a refusal in the shape of the sender API: a code that is not 0, and why."""
+    """Return a refusal as the sender API writes it: a code that is not 0, and a reason."""
     return build_json(status, {"code": status, "message": message}, headers)
 
 
@@ -59,11 +59,11 @@ NOT_FOUND = build_error(404, "There is nothing here. Messages go to POST /send/{
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 NOT_HTTP = build_error(400, "This is not an HTTP/1.1 request.").closing(DRAIN_SECONDS)
 
-# Not answers but what happens in place of one; told apart by identity.
+# What happens in place of an answer: the connection is reset, or nothing comes. Compare with `is`.
 RESET = Answer(0, b"", 0.0)
 HANG = Answer(0, b"", 0.0)
 
 
 def build_method_not_allowed(allowed: str) -> Answer:
-    """Write out the refusal of a method, naming those that work."""
+    """Return the refusal of a method that names the allowed ones."""
     return build_error(405, f"Use {allowed} here.", {"Allow": allowed})

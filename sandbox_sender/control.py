@@ -1,4 +1,4 @@
-"""What the person at the sandbox sees and sets: inbox, stats, faults."""
+"""The control pages of the sandbox: inbox, stats and faults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sandbox_sender.answers import (
 from sandbox_sender.faults import FaultError, Faults, list_active, read_faults
 from sandbox_sender.inbox import list_messages, render_inbox
 
-# What is on the page came from outside: nothing of it may run or be fetched.
+# The inbox shows texts from outside, so nothing on the page may be executed or fetched.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -30,18 +30,18 @@ PAGE_HEADERS = {
 
 
 class Control:
-    """Answers everything but sends."""
+    """Answers all requests except those to send a message."""
 
     def __init__(
         self, accounts: Accounts, faults: Faults, on_change: Callable[[Faults], None]
     ) -> None:
-        """Call on_change with the new faults whenever they change; FaultError refuses them."""
+        """Call `on_change` with new faults before they are set; it may raise FaultError."""
         self.accounts = accounts
         self.faults = faults
         self.on_change = on_change
 
     def answer(self, method: bytes, path: bytes, body: bytes) -> Answer:
-        """Find the page and let it answer."""
+        """Return the answer of the page at a path; 404 or 405 if there is none."""
         pages = PAGES.get(path)
         if pages is None:
             return NOT_FOUND
@@ -83,7 +83,7 @@ class Control:
         return self.change_faults(body, self.faults)
 
     def change_faults(self, body: bytes, base: Faults) -> Answer:
-        """Lay the settings in the body over base and let the sandbox follow."""
+        """Set the faults that a JSON body describes, laid over `base`; 400 if they are invalid."""
         try:
             faults = read_faults(json.loads(body), base)
             self.on_change(faults)
@@ -92,7 +92,7 @@ class Control:
         except (ValueError, RecursionError):
             return build_error(400, 'The body must be JSON, for example {"latency": 0.05}.')
         self.faults = faults
-        # An outage cuts every connection but those that are closing.
+        # The connection is closed, because an outage cuts all connections that stay open.
         return build_json(200, asdict(faults)).closing()
 
 

@@ -1,4 +1,4 @@
-"""Chance in the sandbox: which fault a request meets, and how long it waits."""
+"""Random draws of the sandbox: which fault a request gets, and how long its answer waits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sandbox_sender.faults import RATES, Faults
 
 
 class FaultDraw:
-    """Draws from a set of faults; the same seed and the same requests, the same draws."""
+    """Draws from a set of faults. The same seed and requests give the same draws."""
 
     def __init__(self, faults: Faults) -> None:
         # Chance for tests, not for secrets.
@@ -23,9 +23,9 @@ class FaultDraw:
                 self.ceilings.append((ceiling, name))
 
     def draw_fault(self) -> str:
-        """Return the name of the fault that the next request meets, or an empty string.
+        """Return the name of the fault that the next request gets, or an empty string.
 
-        One draw decides among all of them, so that each comes exactly at its rate.
+        One draw decides among all faults, so that each has exactly its own rate.
         """
         if not self.ceilings:
             return ""
@@ -43,7 +43,7 @@ class FaultDraw:
 
 
 class RateLimit:
-    """Lets through so many messages a second: a bucket that holds a tenth of a second's worth."""
+    """A token bucket: `per_second` messages a second, and bursts of a tenth of a second's worth."""
 
     def __init__(self, per_second: float | None) -> None:
         self.per_second = per_second
@@ -52,7 +52,7 @@ class RateLimit:
         self.filled_at = 0.0
 
     def is_exceeded(self, now: float) -> bool:
-        """Take one message's worth at the time `now` (seconds); tell whether there was none."""
+        """Take one token at the time `now` (seconds). Returns True if there was none."""
         if self.per_second is None:
             return False
         gained = max(0.0, now - self.filled_at) * self.per_second

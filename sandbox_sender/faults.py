@@ -17,7 +17,7 @@ class FaultError(ValueError):
 
 
 class Kind(NamedTuple):
-    """A kind of value: in words, and as a test."""
+    """A kind of value: its description, and a function that tells whether a value is of it."""
 
     words: str
     accepts: Callable[[object], bool]
@@ -53,13 +53,13 @@ MAYBE_WHOLE = Kind("a whole number, or null", lambda value: value is None or is_
 
 
 def fault(default: T, kind: Kind, meaning: str) -> T:
-    """Declare a fault setting. Typed as its value, as dataclasses.field is."""
+    """Declare a setting of Faults. The return type is the value's, as with dataclasses.field."""
     return field(default=default, metadata={"kind": kind, "meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How the sandbox misbehaves. A request meets at most one of the faults with a rate."""
+    """The faults of a sandbox. A request gets at most one of those with a rate."""
 
     latency: float = fault(0.0, SECONDS, "seconds before each answer")
     jitter: float = fault(0.0, SECONDS, "up to so many seconds more, at random")

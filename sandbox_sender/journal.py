@@ -1,12 +1,12 @@
-"""The journal of the sandbox: what was accepted, on disk before anyone is told.
+"""The journal of the sandbox: accepted messages, written to disk before they are answered.
 
-One line an event, four fields parted by tabs:
+One line for each event, with four fields separated by tabs:
 
     accepted    id    phone    unix time      the message is delivered
     repeated    id    phone    unix time      a repeat of a known id came and was dropped
 
-An id that is accepted twice was delivered twice (that takes --no-deduplicate). A line without
-its newline at the end of the file was being written when the machine went down: nobody was told.
+An id that is accepted twice was delivered twice (only with --no-deduplicate). A last line without
+a newline was being written when the machine went down, and its message was not answered.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ def read_whole_lines(path: str | Path) -> Iterator[str]:
 
 
 class Journal:
-    """A journal open for writing. Lines gather in memory until flush() puts them on disk."""
+    """A journal open for writing. Lines are kept in memory until flush() writes them."""
 
     def __init__(self, path: Path, is_synced: bool = False) -> None:
-        """Open or create the file, or raise JournalError; what it says already is in `record`.
+        """Open or create the file, or raise JournalError. Its content is in `record`.
 
-        With is_synced every flush also waits for the disk.
+        With `is_synced` every flush also waits for the disk (fsync).
         """
         self.is_synced = is_synced
         self.lines: list[str] = []
@@ -94,11 +94,11 @@ class Journal:
             raise JournalError(f"The journal {path} cannot be used: {error.strerror}.") from error
 
     def add(self, kind: str, message: Message, at: float) -> None:
-        """Note an event for the next flush."""
+        """Add an event that the next flush writes; `at` is unix time."""
         self.lines.append(f"{kind}\t{message.id}\t{message.phone}\t{at:.6f}\n")
 
     def flush(self) -> None:
-        """Write what was noted; on return it survives the death of this process."""
+        """Write the added events. On return they survive the end of this process."""
         if not self.lines:
             return
         data = "".join(self.lines).encode()
@@ -115,9 +115,9 @@ class Journal:
 
 
 def cut_torn_line(path: str | Path) -> None:
-    """Cut the file after its last newline, or the next line would be glued to half a line.
+    """Cut the file after its last newline, so that the next line is not appended to half a line.
 
-    Raises JournalError, and touches nothing, when what would be cut is not half a journal line.
+    Raises JournalError, and changes nothing, when the rest is not the beginning of a journal line.
     """
     with open(path, "r+b") as file:
         end = file.seek(0, os.SEEK_END)
@@ -131,6 +131,6 @@ def cut_torn_line(path: str | Path) -> None:
 
 
 def is_half_a_line(torn: bytes) -> bool:
-    """Tell whether a journal line can begin so."""
+    """Tell whether the bytes can be the beginning of a journal line."""
     starts = [f"{kind}\t".encode() for kind in (ACCEPTED, REPEATED)]
     return any(torn.startswith(start) or start.startswith(torn) for start in starts)

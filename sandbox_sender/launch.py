@@ -1,4 +1,4 @@
-"""Start a sandbox in a process of its own and talk to it: for tests and benchmarks."""
+"""Starts a sandbox in a process of its own and sends it requests: for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 PROJECT = Path(__file__).resolve().parents[1]
 READY = re.compile(r"Sandbox sender: (\S+):(\d+) \(inbox\), port \d+, control port (\d+)")
 STOP_SECONDS = 5
-# The environment's proxy is not for this machine's own ports.
+# A proxy from the environment is not used for this machine's own ports.
 opener = build_opener(ProxyHandler({}))
 
 
@@ -47,7 +47,7 @@ class RunningSandbox:
             return json.load(answer)
 
     def set_faults(self, **faults: object) -> None:
-        """Have exactly these faults from now on; none to have none."""
+        """Set exactly these faults; without arguments, none."""
         body = json.dumps(faults).encode()
         with opener.open(Request(f"{self.control_url}/faults", body, method="PUT")):
             pass
@@ -63,7 +63,7 @@ class RunningSandbox:
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for its end, not for long, and return its exit code."""
+        """Wait for its end, kill it after STOP_SECONDS, and return its exit code."""
         try:
             return self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The command line of the sandbox, one for `python -m` and manage.py."""
+"""The options of the sandbox, the same for `python -m sandbox_sender` and manage.py."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def read_options(values: dict[str, Any]) -> Options:
 
 
 def read_port(text: str) -> int:
-    """Return the port number, or refuse it."""
+    """Return the port number, or raise ArgumentTypeError."""
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose one from 0 to 65535.")
     return int(text)
 
 
 def parse_faults(text: str) -> Faults:
-    """Return the faults, or refuse them."""
+    """Return the faults, or raise ArgumentTypeError."""
     try:
         return read_faults(json.loads(text))
     except FaultError as error:

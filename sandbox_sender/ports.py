@@ -1,4 +1,4 @@
-"""TCP ports of the sandbox: taken, and held through an outage."""
+"""TCP ports of the sandbox: listening, or bound without listening in an outage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BACKLOG = 2048
 
 
 class PortError(Exception):
-    """The port cannot be had; the text says why and what to do."""
+    """The port cannot be used; the text says why and what to do."""
 
 
 def take_port(host: str, port: int) -> socket.socket:
@@ -31,7 +31,7 @@ def hold_port(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     sock = socket.socket(family, kind, protocol)
     try:
-        # Closed connections keep the port busy for a minute.
+        # Otherwise closed connections block the port for a minute.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
     except OSError:

@@ -29,15 +29,15 @@ from sandbox_sender.answers import (
 from sandbox_sender.routes import Routes
 from sandbox_sender.write_batch import WriteBatch
 
-# Bytes that may arrive before a request is complete.
+# Bytes that may arrive before a request is complete; with more it is refused.
 LARGEST_REQUEST = 1024 * 1024
 TOO_LARGE = build_error(413, f"A request may have {LARGEST_REQUEST} bytes.").closing(DRAIN_SECONDS)
-# On, and zero seconds: closing resets the connection.
+# SO_LINGER, on and zero seconds: closing resets the connection.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ReplySlot:
-    """An answer's place in the queue of a connection; empty until its time has come."""
+    """An answer's place in the queue of a connection; empty until its delay is over."""
 
     __slots__ = ("answer",)
 
@@ -46,7 +46,7 @@ class ReplySlot:
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection, through all its requests."""
+    """One connection of a client, with all its requests."""
 
     def __init__(
         self, routes: Routes, write_batch: WriteBatch, accounts: Accounts, peers: set[Connection]
@@ -66,12 +66,12 @@ class Connection(asyncio.Protocol):
         self.body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the way back to the client."""
+        """Keep the transport of the new connection."""
         self.transport = cast(asyncio.Transport, transport)
         self.peers.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the client and what it waits for."""
+        """Drop the connection and its unanswered requests."""
         self.peers.discard(self)
         self.transport = None
         self.is_closing = True
@@ -79,14 +79,14 @@ class Connection(asyncio.Protocol):
         self.queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; complete requests are answered on the way."""
+        """Parse bytes; the parser calls on_message_complete for each complete request."""
         if self.is_closing:
             return
         self.unfinished_bytes += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError:
-            # A mistake of ours, not the client's.
+            # A defect of this program, not of the client's.
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.place(NOT_HTTP)
@@ -96,35 +96,35 @@ class Connection(asyncio.Protocol):
         self.write_batch.add(self)
 
     def pause_writing(self) -> None:
-        """Read no more from a client that does not read its answers."""
+        """Stop reading from a client that does not read its answers."""
         if self.transport is not None:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Start reading again."""
         if self.transport is not None:
             self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
-        """Forget the request before."""
+        """Clear the data of the request before."""
         self.url = b""
         self.authorization = b""
         self.body.clear()
 
     def on_url(self, url: bytes) -> None:
-        """Gather the target; it may come in pieces."""
+        """Add a piece of the URL."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the headers that matter."""
-        # The lengths first: most headers are neither, and lower() costs.
+        """Keep the Authorization header, and answer an Expect header."""
+        # Lengths are compared first, because lower() takes longer and most headers are others.
         if len(name) == 13 and name.lower() == b"authorization":
             self.authorization = value
         elif len(name) == 6 and name.lower() == b"expect":
             self.invite_body()
 
     def on_body(self, body: bytes) -> None:
-        """Gather the body; it may come in pieces."""
+        """Add a piece of the body."""
         self.body.append(body)
 
     def on_message_complete(self) -> None:
@@ -140,12 +140,12 @@ class Connection(asyncio.Protocol):
         self.place(answer, delay)
 
     def invite_body(self) -> None:
-        """Tell a client that asks first (curl does, for large bodies) to send its body."""
+        """Answer 100 Continue to a client that waits for it, as curl does with large bodies."""
         if self.transport is not None and not self.answers and not self.queue:
             self.transport.write(CONTINUE)
 
     def place(self, answer: Answer, delay: float = 0.0) -> None:
-        """Let the answer go out after `delay` seconds and after those before it."""
+        """Write an answer after `delay` seconds, and not before those of earlier requests."""
         if self.is_closing:
             return
         self.is_closing = answer.close_after != KEEP_OPEN
@@ -159,7 +159,7 @@ class Connection(asyncio.Protocol):
             self.write_batch.loop.call_later(delay, self.release, place, answer)
 
     def release(self, place: ReplySlot, answer: Answer) -> None:
-        """Fill the answer's place, and let go what now stands at the head of the queue."""
+        """Fill an answer's place, and write all answers that are ready at the head of the queue."""
         place.answer = answer
         while self.queue and (head := self.queue[0].answer) is not None:
             self.queue.popleft()
@@ -168,7 +168,7 @@ class Connection(asyncio.Protocol):
         self.write_batch.add(self)
 
     def write_answers(self) -> None:
-        """Write the answers whose time has come, and close the connection if the last says so."""
+        """Write the answers that are ready, and close the connection if the last one says so."""
         answers, transport = self.answers, self.transport
         if transport is None or not answers:
             return
@@ -181,12 +181,12 @@ class Connection(asyncio.Protocol):
             self.write_batch.loop.call_later(last.close_after, transport.close)
 
     def cut(self) -> None:
-        """Reset the connection in an outage, unless it is closing and its last answer is due."""
+        """Reset the connection in an outage, unless it is closing with an answer to be written."""
         if not (self.is_closing and self.answers):
             self.reset()
 
     def reset(self) -> None:
-        """Close the connection so that the client sees a reset, not an end."""
+        """Close the connection with a TCP reset."""
         if self.transport is not None:
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

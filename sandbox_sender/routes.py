@@ -1,4 +1,4 @@
-"""Which request goes where."""
+"""Routes: which requests of a port go to the send endpoint, and which to the control pages."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Routes(Protocol):
     def answer(
         self, method: bytes, url: bytes, authorization: bytes, body: bytes
     ) -> tuple[Answer, float]:
-        """Do what the request asks for."""
+        """Return the answer to a request, and the seconds that it waits."""
 
 
 class ControlRoutes:
-    """The control port: it takes no messages, and neither faults nor an outage concern it."""
+    """The control port: no messages are sent to it, and no fault or outage applies to it."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -30,12 +30,12 @@ class ControlRoutes:
     def answer(
         self, method: bytes, url: bytes, authorization: bytes, body: bytes
     ) -> tuple[Answer, float]:
-        """Pass everything on."""
+        """Answer with a control page."""
         return self.control.answer(method, url.partition(b"?")[0], body), 0.0
 
 
 class SendRoutes(ControlRoutes):
-    """The main port: messages, and for convenience everything of the control port."""
+    """The main port: messages, and also all pages of the control port."""
 
     def __init__(self, send_endpoint: SendEndpoint, control: Control) -> None:
         super().__init__(control)
@@ -44,7 +44,7 @@ class SendRoutes(ControlRoutes):
     def answer(
         self, method: bytes, url: bytes, authorization: bytes, body: bytes
     ) -> tuple[Answer, float]:
-        """Pick out the messages."""
+        """Send messages to the send endpoint; answer all else with a control page."""
         folder, _, path_id = url.partition(b"?")[0].rpartition(b"/")
         if folder not in SEND_PATHS:
             return super().answer(method, url, authorization, body)

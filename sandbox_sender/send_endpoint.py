@@ -1,4 +1,4 @@
-"""POST /send/{id}: one request to send a message, and what becomes of it."""
+"""POST /send/{id}: accepts a message by the contract, or answers with a fault."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from sandbox_sender.faults import Faults
 BAD_REQUEST = build_error(400, "A fault of the sandbox: bad_request.")
 SERVER_ERROR = build_error(500, "A fault of the sandbox: server_error.")
 WRONG_CODE = build_json(200, {"code": 1, "message": "A fault of the sandbox: wrong_code."})
-# From bytes of no encoding to JSON that comes close: a client must believe none of them.
+# Bodies that are no answer of the contract, from invalid UTF-8 to almost right JSON. A client must
+# take none of them for an acceptance.
 GARBAGE = (
     build(200, b"\xff\xfe\x00garbage\x80"),
     build(200, b"<html><body>OK</body></html>", "text/html"),
@@ -35,7 +36,7 @@ GARBAGE = (
     build(200, b'{"code": "0", "message": "OK"}'),
     build(200, b'{"code": 0, "mess'),
 )
-# Faults of this kind strike after the message was accepted.
+# Faults in which the message is accepted, and the client does not learn of it.
 LATE_FAULTS = {"reset_after": RESET, "hang_after": HANG}
 
 
@@ -43,21 +44,21 @@ class SendEndpoint:
     """Answers requests to send, by the contract or by a fault."""
 
     def __init__(self, accounts: Accounts, token: str, faults: Faults) -> None:
-        """Accept the bearer token, or any if it is empty."""
+        """Require this bearer token; if it is empty, accept any."""
         self.accounts = accounts
         self.token = token.encode()
         self.set_faults(faults)
 
     def set_faults(self, faults: Faults) -> None:
-        """Misbehave so from now on."""
+        """Replace the faults of all requests from now on."""
         self.faults = faults
         self.draw = FaultDraw(faults)
         self.limit = RateLimit(faults.rate_limit)
 
     def answer(self, authorization: bytes, path_id: bytes, body: bytes) -> Answer:
-        """Accept the message or not, and return what the client gets.
+        """Accept a message or not, and return the answer.
 
-        Faults meet only requests that are right, so that their rates are those of good messages.
+        Only valid requests get faults, so that a fault's rate is its share of valid messages.
         """
         if not self.is_allowed(authorization):
             return self.reject(UNAUTHORIZED)
@@ -95,12 +96,12 @@ class SendEndpoint:
         return answer
 
     def build_throttled(self) -> Answer:
-        """Write out a 429."""
+        """Return a 429, with Retry-After."""
         headers = self.build_retry_after(self.faults.retry_after)
         return build_error(429, "Too many requests.", headers)
 
     def build_unavailable(self) -> Answer:
-        """Write out a 503."""
+        """Return a 503, with Retry-After if the faults say so."""
         headers = self.build_retry_after(self.faults.unavailable_retry_after)
         return build_error(503, "A fault of the sandbox: unavailable.", headers)
 

@@ -24,7 +24,7 @@ from sandbox_sender.write_batch import WriteBatch
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to start a sandbox. Port 0 is any free port; an empty token lets any bearer in."""
+    """The options of a sandbox. Port 0 is any free port; an empty token accepts any other."""
 
     host: str = "127.0.0.1"
     port: int = 8025
@@ -55,7 +55,7 @@ async def run_sandbox(options: Options) -> None:
 
 
 class Sandbox:
-    """Everything that one sandbox consists of."""
+    """One running sandbox: its ports, journal, accounts and connections."""
 
     def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
         """Take the ports and read the journal; raise PortError or JournalError if it cannot."""
@@ -91,7 +91,7 @@ class Sandbox:
             self.close()
 
     def announce(self) -> None:
-        """Print the one line by which a parent process learns the ports."""
+        """Print one line with the ports, which a parent process reads."""
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
         sys.stdout.write(
             f"Sandbox sender: http://{host}:{self.port} (inbox), "
@@ -109,7 +109,7 @@ class Sandbox:
         return Connection(ControlRoutes(self.control), self.write_batch, self.accounts, set())
 
     def follow_faults(self, faults: Faults) -> None:
-        """Change over to other faults; raise FaultError when it is too early for it."""
+        """Replace the faults; raise FaultError while the sandbox is coming back from an outage."""
         if self.recovering is not None and not self.recovering.done():
             raise FaultError("The sandbox is just coming back from an outage. Try again.")
         self.send_endpoint.set_faults(faults)
@@ -123,7 +123,7 @@ class Sandbox:
         listener.close()
         self.listener = None
         self.socket = hold_port(self.options.host, self.port)
-        # The connection that asked for the outage is still to be answered.
+        # Later, because the connection that asked for the outage gets its answer first.
         self.loop.call_soon(self.cut_connections)
 
     def cut_connections(self) -> None:
@@ -132,7 +132,7 @@ class Sandbox:
             connection.cut()
 
     def end_outage(self) -> None:
-        """Let clients in again: from now on they can connect, and are served in a moment."""
+        """Listen again: clients can connect at once, and are served as soon as `accept` runs."""
         self.socket.listen(BACKLOG)
         self.recovering = self.loop.create_task(self.accept())
 
@@ -148,12 +148,12 @@ class Sandbox:
             self.stopped.set_result(None)
 
     def fail(self, error: OSError) -> None:
-        """End run() with an error: without its journal the sandbox must not answer."""
+        """End run() with an error, because no message may be answered without the journal."""
         if not self.stopped.done():
             self.stopped.set_exception(JournalError(f"The journal cannot be written: {error}."))
 
     def close(self) -> None:
-        """Leave nothing unwritten."""
+        """Write the rest of the journal and close it."""
         if self.journal is not None and self.stopped.exception() is None:
             self.journal.close()
 

@@ -1,4 +1,4 @@
-"""The write_batch of the sandbox: answers leave together, and after the journal."""
+"""Batches writes: the journal is flushed once for all answers, which are written after it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from sandbox_sender.journal import Journal
 
 
 class Writer(Protocol):
-    """Has answers to write."""
+    """A connection with answers to write."""
 
     def write_answers(self) -> None:
-        """Write those whose time has come."""
+        """Write the answers that are ready."""
 
 
 class WriteBatch:
-    """Lets the answers of one turn of the event loop go, once the journal has their messages.
+    """Writes all answers of one turn of the event loop, after the journal has their messages.
 
-    One write (and one fsync) for all connections of a turn: it is what makes a journal cheap.
+    There is one write (and one fsync) of the journal for all connections of a turn, not one each.
     """
 
     def __init__(
@@ -28,20 +28,20 @@ class WriteBatch:
         journal: Journal | None,
         on_failure: Callable[[OSError], None],
     ) -> None:
-        """Call on_failure when the journal cannot be written; no answer goes out then."""
+        """Call `on_failure` when the journal cannot be written; no answer is written then."""
         self.loop = loop
         self.journal = journal
         self.on_failure = on_failure
         self.waiting: list[Writer] = []
 
     def add(self, writer: Writer) -> None:
-        """Let it write when this turn is over."""
+        """Have a writer write its answers at the end of this turn."""
         if not self.waiting:
             self.loop.call_soon(self.flush)
         self.waiting.append(writer)
 
     def flush(self) -> None:
-        """Put the journal on disk, then let everyone write who waits for it."""
+        """Flush the journal, then have all added writers write their answers."""
         if self.journal is not None:
             try:
                 self.journal.flush()
