@@ -18,7 +18,7 @@ app = Celery("mailing_manager")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 # Otherwise Celery opens a database connection for each task, which takes longer than a small task.
-# There is no CELERY_… setting for it in Celery's documentation.
+# Set here, because settings.py cannot: the name is not among the settings that Celery knows.
 app.conf["CELERY_DB_REUSE_MAX"] = 1000  # tasks
 
 
