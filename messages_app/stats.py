@@ -13,9 +13,6 @@ def complete_counts(by_status: Mapping[str, int]) -> dict[str, int]:
     return {**known, "total": sum(known.values())}
 
 
-counts = complete_counts  # its former name, by which the launcher's demo calls it
-
-
 def message_stats(messages: QuerySet[Message]) -> dict[str, object]:
     """Return counts of messages by status, and of failed ones by error code, in one query."""
     by_status: dict[str, int] = {}

@@ -19,7 +19,7 @@ from mailings.models import Mailing
 from mailings.services import create_mailing
 from mailings.tasks import apply_on_commit
 from messages_app.models import Message
-from messages_app.stats import counts
+from messages_app.stats import complete_counts
 from sandbox_sender.journal import read_journal
 
 SAMPLE = Path(__file__).resolve().parent / "sample" / "clients.csv"
@@ -74,7 +74,7 @@ def start_mailing_to_all() -> Mailing:
 def report(mailing: Mailing, clients: int, journal: Path, write: Write) -> bool:
     """Write the final counts; tell whether each client was sent to, and the sandbox agrees."""
     messages = Message.objects.filter(mailing=mailing)
-    result = counts(messages.count_by_status())
+    result = complete_counts(messages.count_by_status())
     accepted = read_journal(journal).accepted
     arrived = sum(accepted[pk] for pk in messages.values_list("pk", flat=True))
     last = messages.aggregate(last=Max("sent_at"))["last"]
@@ -109,5 +109,5 @@ def _progress(mailing: Mailing) -> tuple[int, bool]:
     """Return how many messages were sent or failed, and whether that is all."""
     # Planned first: counted before, the last planned messages would be missed.
     is_planned = Mailing.objects.exclude(last_run_time=None).filter(pk=mailing.pk).exists()
-    result = counts(Message.objects.filter(mailing=mailing).count_by_status())
+    result = complete_counts(Message.objects.filter(mailing=mailing).count_by_status())
     return result["total"] - result["pending"], is_planned and not result["pending"]
