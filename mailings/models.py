@@ -105,9 +105,13 @@ class Mailing(models.Model):
         return f"Mailing {self.pk}"
 
     @property
-    def is_over(self) -> bool:
-        """Whether its status allows no more sending: it is finished or cancelled."""
+    def is_ended(self) -> bool:
+        """Whether its status is final: finished or cancelled."""
         return self.status in (self.Status.FINISHED, self.Status.CANCELLED)
+
+    def is_over_at(self, now: datetime) -> bool:
+        """Tell whether nothing of it may be sent any more: ended, or past its stop time."""
+        return self.is_ended or self.stop_time <= now
 
     @property
     def window(self) -> Window | None:

@@ -18,7 +18,7 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep those that are not closed: their messages may still change."""
         return self.filter(success_count=None)
 
-    def not_over(self) -> "MailingQuerySet":
+    def accepting_messages(self) -> "MailingQuerySet":
         """Keep those that are neither closed nor cancelled: messages can be added to them."""
         return self.open().exclude(status="cancelled")
 

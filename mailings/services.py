@@ -57,7 +57,7 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """
     with transaction.atomic():
         before = _lock(mailing)
-        if before.is_over:
+        if before.is_ended:
             raise _conflict(before, "edited")
         if before.stop_time <= now:
             raise ValidationError(
@@ -229,7 +229,7 @@ def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mai
         mailing = _lock(mailing)
         if mailing.status == status:
             return mailing
-        if mailing.is_over:
+        if mailing.is_ended:
             raise _conflict(mailing, action)
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])

@@ -83,7 +83,7 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
 
 def apply_on_commit(mailing: Mailing) -> None:
     """Queue the task that applies a saved mailing once it is committed, not at the next tick."""
-    task = "finish_mailing" if mailing.is_over else "start_mailing"
+    task = "finish_mailing" if mailing.is_ended else "start_mailing"
     transaction.on_commit(partial(publish, task, mailing.pk))
 
 

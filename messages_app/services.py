@@ -212,7 +212,7 @@ def _lock_open(mailing: "Mailing", now: datetime) -> None:
         ValidationError: it is over, or its stop time has passed.
     """
     mailing.lock()
-    if mailing.is_over or mailing.stop_time <= now:
+    if mailing.is_over_at(now):
         raise ValidationError(
             "The mailing is over; its messages do not change any more.", code="mailing_over"
         )

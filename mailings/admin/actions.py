@@ -142,6 +142,6 @@ class MailingActionsAdmin(ConsoleAdmin):
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),
             "is_open": mailing.success_count is None,
-            "may_change": not mailing.is_over and self.has_change_permission(request, mailing),
+            "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
         }

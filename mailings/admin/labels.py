@@ -60,7 +60,7 @@ def next_event(mailing: Mailing, now: datetime) -> str:
     """Return in words what happens to a mailing next, without an operator."""
     if mailing.success_count is not None:
         return "Nothing more happens: every message has had its last word."
-    if mailing.is_over or mailing.stop_time <= now:
+    if mailing.is_over_at(now):
         return "It is being closed: what is in flight arrives, the rest fails."
     stop = f"At {format_minute(mailing.stop_time)} what is left fails."
     if mailing.status == Status.PAUSED:

@@ -120,7 +120,7 @@ class MailingAdmin(MailingActionsAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Mailing | None = None) -> bool:
         """Refuse to show a form for a mailing that is over. A POST is refused by the service."""
-        is_read_only = obj is not None and obj.is_over and request.method == "GET"
+        is_read_only = obj is not None and obj.is_ended and request.method == "GET"
         return bool(super().has_change_permission(request, obj)) and not is_read_only
 
     def render_change_form(

@@ -1,7 +1,7 @@
 """What a mailing may be, and what the database itself refuses."""
 
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -105,7 +105,7 @@ def test_the_database_refuses_what_could_never_be_sent(
 
 
 @pytest.mark.parametrize(
-    ("status", "is_over"),
+    ("status", "is_ended"),
     [
         ("scheduled", False),
         ("running", False),
@@ -114,8 +114,12 @@ def test_the_database_refuses_what_could_never_be_sent(
         ("cancelled", True),
     ],
 )
-def test_it_is_over_when_finished_or_cancelled(status: str, is_over: bool) -> None:
-    assert Mailing(status=status).is_over is is_over
+def test_it_has_ended_when_finished_or_cancelled(status: str, is_ended: bool) -> None:
+    stop = datetime(2030, 1, 1, tzinfo=UTC)
+    mailing = Mailing(status=status, stop_time=stop)
+    assert mailing.is_ended is is_ended
+    assert mailing.is_over_at(stop - timedelta(microseconds=1)) is is_ended
+    assert mailing.is_over_at(stop) is True
 
 
 @pytest.mark.django_db

@@ -439,7 +439,7 @@ class Account(RuleBasedStateMachine):
         assert sum(counts) == sum(before)
         assert counts[0] >= before[0]
         self.closed = counts
-        assert mailing.is_over
+        assert mailing.is_ended
         assert Message.objects.filter(mailing=mailing, status="success").count() == counts[0]
         assert Message.objects.filter(mailing=mailing, status="fail").count() == counts[1]
         assert not Message.objects.filter(mailing=mailing).unfinished().exists()

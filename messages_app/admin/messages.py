@@ -38,7 +38,7 @@ class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only 
     """A choice among the mailings that are not over, shown with their text."""
 
     def __init__(self, queryset: Any, **kwargs: Any) -> None:
-        super().__init__(queryset.not_over(), **kwargs)
+        super().__init__(queryset.accepting_messages(), **kwargs)
 
     def label_from_instance(self, obj: Any) -> str:
         """Return the beginning of the text along with the id."""
