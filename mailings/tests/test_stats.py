@@ -26,6 +26,7 @@ from pytest_django import DjangoAssertNumQueries
 from clients.models import Client
 from clients.services import delete_client
 from mailings import services
+from mailings.api.serializers import MailingStatsSerializer, TimezoneStatsSerializer
 from mailings.audit import CHECKS, AuditScope, everything_over_is_closed, leases_end, sent_in_time
 from mailings.models import Mailing
 from mailings.stats import mailing_stats, timezone_stats, totals
@@ -272,6 +273,12 @@ tokens = count(1)
 tags = st.sampled_from(["vip", "new"])
 picks = st.integers(0, 1000)
 waits = st.sampled_from([None, MINUTE, 10 * MINUTE])
+
+
+def test_openapi_knows_every_field_of_the_stats(make_mailing: Callable[..., Mailing]) -> None:
+    mailing = make_mailing()
+    assert set(MailingStatsSerializer().fields) == set(mailing_stats([mailing])[0])
+    assert set(TimezoneStatsSerializer().fields) == set(timezone_stats(mailing))
 
 
 class Account(RuleBasedStateMachine):
