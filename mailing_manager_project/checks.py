@@ -6,13 +6,14 @@ with an error. Other commands, such as migrate, are run for something else and s
 
 import resource
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+
+from messages_app.sender.transports.base import is_loopback
 
 TAG = "mailing_manager"
 COMMANDS = ("check", "runserver")
@@ -63,7 +64,7 @@ def check_database(**_: Any) -> list[CheckMessage]:
 def check_address(**_: Any) -> list[CheckMessage]:
     """Warn where token and phone numbers would cross a network for all to read."""
     url = urlsplit(settings.MESSAGE_SENDER_URL)
-    if url.scheme != "http" or _is_this_machine(url.hostname or ""):
+    if url.scheme != "http" or is_loopback(settings.MESSAGE_SENDER_URL):
         return []
     return [
         Warning(
@@ -120,10 +121,3 @@ def _file_limit() -> float:
     """Return how many files this process, and what it starts, may have open."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if limit == resource.RLIM_INFINITY else limit
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from kombu import Exchange, Queue
 
 from mailing_manager_project.environment import (
     BASE_DIR,
@@ -163,6 +164,10 @@ CELERY_BROKER_URL = _broker_url()
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "mailings"
+# Listed, so that a worker without -Q serves all of them; -Q only splits the work.
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages")
+]
 CELERY_TASK_ROUTES = {"send_message": {"queue": "messages"}}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,

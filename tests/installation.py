@@ -116,11 +116,12 @@ class Installation:
             check=True,
         ).stdout
 
-    def start_worker(self, queue: str, processes: int = 2) -> Path:
-        """Start a Celery worker; return its log."""
-        log = self.folder / f"{queue}-{time.monotonic_ns()}.log"
+    def start_worker(self, queue: str = "", processes: int = 2) -> Path:
+        """Start a Celery worker of one queue, or a plain one; return its log."""
+        log = self.folder / f"{queue or 'mixed'}-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "worker"]
-        options = f"-Q {queue} -P prefork -c {processes} -l INFO -n {log.stem}@%h"
+        queues = f"-Q {queue}" if queue else ""
+        options = f"{queues} -P prefork -c {processes} -l INFO -n {log.stem}@%h"
         quiet = "--without-gossip --without-mingle --without-heartbeat"
         with log.open("wb") as output:
             worker = subprocess.Popen(

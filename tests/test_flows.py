@@ -68,6 +68,18 @@ def test_twenty_thousand_clients_are_sent_to_exactly_once(install: Install, data
     installation.check_that_each_was_sent_once(20_000)
 
 
+def test_a_plain_worker_does_everything(install: Install) -> None:
+    """As every tutorial starts one: `celery -A mailing_manager_project worker`."""
+    installation = install("postgres")
+    installation.start_worker()
+    installation.start_beat()
+    installation.add_clients(1_000)
+    installation.wait_until_ready()
+    installation.fire("start_mailing", installation.add_mailing(start=-HOUR, stop=HOUR))
+    installation.wait_for(lambda: installation.messages() == {"success": 1_000})
+    installation.check_that_each_was_sent_once(1_000)
+
+
 def test_two_workers_at_once_share_the_work(install: Install) -> None:
     installation = install("postgres")
     installation.environment["MESSAGE_SENDER_PROCESSES"] = "4"

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from messages_app import sender
 from messages_app.sender import Answer, Failure, Request, Transport, Verdict, classify
-from messages_app.sender.transports.base import MAX_BODY
+from messages_app.sender.transports.base import MAX_BODY, is_loopback
 from messages_app.sender.transports.curl import CurlTransport
 from messages_app.sender.transports.requests import RequestsTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
@@ -335,6 +335,46 @@ class TestConnections:
 def _is_honest(verdict: Verdict) -> bool:
     """Tell whether a verdict on a message that the sender has leaves that possible."""
     return verdict.is_success or verdict.is_unclear
+
+
+class TestProxy:
+    """What the environment names as a proxy is for others, not for this machine's own ports."""
+
+    @pytest.fixture(autouse=True)
+    def _proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.port = free_port()
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{self.port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_no_proxy_comes_between_us_and_this_machine(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        (answer,) = send(connect(backend, sandbox.url))
+        assert (answer.status, answer.body) == (200, ACCEPTED)
+
+    def test_elsewhere_the_proxy_is_asked(self, backend: type[Transport]) -> None:
+        (answer,) = send(connect(backend, "http://sender.example"))
+        assert answer.failure
+        assert str(self.port) in answer.detail
+
+    @pytest.mark.parametrize(
+        ("url", "is_local"),
+        [
+            ("http://127.0.0.1:8025/v1", True),
+            ("http://127.9.9.9/v1", True),
+            ("http://[::1]:8025/v1", True),
+            ("http://localhost:8025/v1", True),
+            ("http://LOCALHOST/v1", True),
+            ("https://probe.fbrq.cloud/v1", False),
+            ("http://localhost.example.com/v1", False),
+            ("http://10.0.0.1/v1", False),
+            ("http://127.0.0.1.example.com/v1", False),
+        ],
+    )
+    def test_this_machine_is_told_by_its_address(self, url: str, is_local: bool) -> None:
+        assert is_loopback(url) is is_local
 
 
 class TestUnclearEnds:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from functools import cache
+from ipaddress import ip_address
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +20,19 @@ FORMER_NAMES = {
     "messages_app.sender.threads.RequestsTransport": f"{__package__}.requests.RequestsTransport",
 }
 MAX_BODY = 64 * 1024  # bytes of an answer; a longer one counts as a broken connection
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is on this machine: no proxy of the environment is for that.
+
+    Messages for the sandbox, which promises that nothing leaves the machine, would otherwise go
+    to whatever http_proxy names, and its answers would pass for the sandbox's.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class Transport(Protocol):

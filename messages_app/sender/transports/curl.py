@@ -11,7 +11,7 @@ import pycurl
 
 from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
-from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
+from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY, is_loopback
 
 # Seconds that an unused connection is kept. Servers keep theirs longer, so it is not cut by them.
 MAX_IDLE = 4
@@ -29,7 +29,9 @@ FAILURES = {
 class _Exchange:
     """A reusable handle with the request it carries and the body that comes back."""
 
-    def __init__(self, headers: Sequence[str], timeout: float, may_repeat: bool) -> None:
+    def __init__(
+        self, headers: Sequence[str], timeout: float, may_repeat: bool, no_proxy: bool
+    ) -> None:
         self.id = 0
         self.is_repeated = False
         self.body = BytesIO()
@@ -40,6 +42,8 @@ class _Exchange:
         handle.setopt(pycurl.POST, 1)
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         handle.setopt(pycurl.NOSIGNAL, 1)
+        if no_proxy:
+            handle.setopt(pycurl.NOPROXY, "*")
         handle.setopt(pycurl.TCP_NODELAY, 1)
         handle.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
         handle.setopt(pycurl.TIMEOUT_MS, int(timeout * 1000))
@@ -106,7 +110,10 @@ class CurlTransport:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, concurrency)
-        self._exchanges = [_Exchange(headers, timeout, may_repeat) for _ in range(concurrency)]
+        self._exchanges = [
+            _Exchange(headers, timeout, may_repeat, no_proxy=is_loopback(url))
+            for _ in range(concurrency)
+        ]
         self._idle = list(self._exchanges)
 
     @property

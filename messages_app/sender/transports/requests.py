@@ -15,7 +15,7 @@ from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
-from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY
+from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY, is_loopback
 
 MAX_DIGITS = 9  # of a Retry-After; int() refuses more than 4300 digits
 
@@ -33,6 +33,7 @@ class RequestsTransport:
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
         self._open: set[Future[Answer]] = set()
         self._session = requests.Session()
+        self._session.trust_env = not is_loopback(url)  # which is where a proxy would come from
         self._session.headers["Content-Type"] = CONTENT_TYPE
         self._session.auth = _Bearer(token)
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=concurrency)
