@@ -273,7 +273,7 @@ class SendingControl(models.Model):
         )
 
     def __str__(self) -> str:
-        return "SendingControl"
+        return "Pause, rate and breaker"
 
 
 class Heartbeat(models.Model):

@@ -159,7 +159,7 @@ def test_everything_has_a_name(message: Message, mailing: "Mailing", person: Cli
     assert str(Attempt(message=message, number=2)) == f"Attempt 2 of message {message.pk}"
     lease = Lease(token=7, mailing=mailing)
     assert str(lease) == f"Lease 7 on messages of mailing {mailing.pk}"
-    assert str(SendingControl()) == "SendingControl"
+    assert str(SendingControl()) == "Pause, rate and breaker"
     assert str(Heartbeat(name="beat")) == "Heartbeat of beat"
 
 
