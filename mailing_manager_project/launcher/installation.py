@@ -119,7 +119,8 @@ def load_settings() -> None:
         django.setup()
     except (ImproperlyConfigured, ValueError, OSError) as error:
         raise SetupError(f"A setting is wrong. {error} See .env.example.") from None
-    issues = [issue for issue in run_checks(tags=[TAG]) if not issue.is_silenced()]
+    found = [issue for issue in run_checks(tags=[TAG]) if not issue.is_silenced()]
+    issues = sorted(found, key=lambda issue: str(issue.id))  # Django keeps checks in no order.
     for issue in issues:
         if issue.is_serious():
             raise SetupError(f"{issue.msg} {issue.hint}")
