@@ -133,7 +133,7 @@ def post(number: int) -> Result:
     while answered < number:
         for _ in range(min(transport.capacity, number - begun)):
             begun += 1
-            transport.submit(sender.Request(first + begun, "79000000000", text))
+            transport.submit(sender.Request(first + begun, first + begun, "79000000000", text))
         answers = transport.poll(0.05)
         answered += len(answers)
         if any(not sender.classify(answer).is_success for answer in answers):

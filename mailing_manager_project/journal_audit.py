@@ -1,9 +1,14 @@
-"""The audit with the sandbox sender's journal, which the product does not write itself."""
+"""The audit with the sandbox sender's journal, which the product does not write itself.
+
+The ids that its findings name are those by which the sender knows messages.
+"""
 
 from functools import partial
 from pathlib import Path
 
-from mailings.audit import AuditScope, Report, audit, finding, ids_of
+from mailings.audit import AuditScope, Report, audit, finding
+from messages_app.querysets import MessageQuerySet
+from messages_app.sender_ids import sender_id
 from sandbox_sender.journal import read_journal
 
 
@@ -20,11 +25,11 @@ def _compare(path: Path, is_everything: bool, report: Report, scope: AuditScope)
     """Add findings: messages the sender accepted that are no success here, and the reverse."""
     # Read after the snapshot of the database, so it has every message that is a success in it.
     journal = read_journal(path)
-    ours = set(ids_of(scope.messages))
-    sent = set(ids_of(scope.sent))
+    ours = _sender_ids(scope.messages)
+    sent = _sender_ids(scope.sent)
     accepted = {pk for pk in journal.accepted if is_everything or pk in ours}
-    unfinished = set(ids_of(scope.messages.unfinished()))
-    unconfirmed = set(ids_of(scope.messages.unconfirmed()))
+    unfinished = _sender_ids(scope.messages.unfinished())
+    unconfirmed = _sender_ids(scope.messages.unconfirmed())
     twice = (pk for pk in accepted if journal.accepted[pk] > 1)
     report.findings += [
         finding(
@@ -46,3 +51,9 @@ def _compare(path: Path, is_everything: bool, report: Report, scope: AuditScope)
     report.notes["repeated"] = sum(journal.repeated[pk] for pk in accepted)
     report.notes["accepted_and_open"] = len(accepted & unfinished)
     report.notes["accepted_and_unconfirmed"] = len(accepted & unconfirmed)
+
+
+def _sender_ids(messages: MessageQuerySet) -> set[int]:
+    """Return the ids by which the sender knows messages."""
+    rows = messages.values_list("mailing__sender_key", "pk", "phone_number").iterator()
+    return {sender_id(key, message_id=pk, phone_number=number) for key, pk, number in rows}

@@ -30,7 +30,8 @@ from django.db.models.functions import Cast, Coalesce, Greatest
 
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
-from messages_app.models import Attempt, ErrorCode, Lease, Message
+from messages_app.ledger import folding, reconciling
+from messages_app.models import Attempt, ErrorCode, Lease, Message, Posting
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import complete_counts
 from toolkit import clock
@@ -133,6 +134,21 @@ def counts_add_up(scope: AuditScope) -> Iterator[int]:
             yield mailing.pk
 
 
+def ledger_adds_up(scope: AuditScope) -> Iterable[int]:
+    """The ledger says of each mailing what its messages say, by state, reason and time zone."""
+    known = scope.mailings.exclude(ledger_at=None)
+    return (pk for pk in ids_of(known) if reconciling.difference(pk))
+
+
+def balances_are_postings(scope: AuditScope) -> Iterable[int]:
+    """The folded counts of a mailing are the sum of its postings, while all of those are kept."""
+    oldest = Posting.objects.exclude(position=None).order_by("position", "pk").first()
+    if not oldest:
+        return ()
+    known = scope.mailings.exclude(ledger_at=None).filter(created_at__gt=oldest.at)
+    return (pk for pk in ids_of(known) if folding.misfolded(pk))
+
+
 def successes_were_accepted(scope: AuditScope) -> Iterable[int]:
     """A success has a time and an accepted attempt: the first, or one that is in the log."""
     log = Attempt.objects.filter(message=OuterRef("pk"))
@@ -216,6 +232,8 @@ def leases_end(scope: AuditScope) -> Iterable[int]:
 
 CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     counts_add_up,
+    ledger_adds_up,
+    balances_are_postings,
     successes_were_accepted,
     failures_have_a_reason,
     doubts_are_named,

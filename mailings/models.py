@@ -1,15 +1,22 @@
 """The mailing: a text, the clients it is for, and the time it may be sent in."""
 
+import secrets
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
+from django.utils import timezone
 
 from clients.audience import validate_filters
 from mailings.querysets import MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
 from toolkit.sending_hours import Window
+
+
+def new_sender_key() -> int:
+    """Return a random number of 63 bits, from which the sender ids of a mailing are made."""
+    return secrets.randbits(63)
 
 
 class Mailing(models.Model):
@@ -58,6 +65,15 @@ class Mailing(models.Model):
 
     # The id of the last client planned, while planning is under way; 0 when it is not.
     planned_up_to = models.BigIntegerField(default=0, editable=False)
+    # From it and a client's number the sender's id of a message is made (docs/adr/0015). Empty in
+    # mailings that an earlier version made: there it is the message's own id.
+    sender_key = models.BigIntegerField(default=new_sender_key, null=True, editable=False)
+    text_version = models.PositiveIntegerField(
+        default=1, db_default=1, editable=False, help_text="Counts the texts it has had, from 1."
+    )
+    # Since when the ledger has all its messages. Empty in a mailing that an earlier version has
+    # made or changed, until `messages_app.ledger.reconciling` has counted its messages.
+    ledger_at = models.DateTimeField(default=timezone.now, null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
@@ -136,6 +152,8 @@ class Mailing(models.Model):
         return MailingSnapshot(
             id=self.pk,
             text=self.text,
+            text_version=self.text_version,
+            sender_key=self.sender_key,
             filters=self.filters,
             stop_time=self.stop_time,
             window=self.window,
@@ -204,3 +222,28 @@ class Mailing(models.Model):
             validate_filters(self.filters)
         except ValidationError as error:
             raise ValidationError({"filters": error}) from None
+
+
+class FormerText(models.Model):
+    """A text that a mailing had before it was edited, because messages were sent with it."""
+
+    mailing = models.ForeignKey(
+        Mailing,
+        models.CASCADE,
+        related_name="former_texts",
+        db_index=False,
+        db_constraint=False,  # An earlier version deletes mailings and does not know this table.
+    )
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    replaced_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("mailing", "version"), name="former_text_once_per_version"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Text {self.version} of mailing {self.mailing_id}"

@@ -9,14 +9,18 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
-from mailings.models import Mailing
-from mailings.stats import count_by_timezone, totals_of
+from mailings.bookkeeping import take_in
+from mailings.models import FormerText, Mailing
+from mailings.stats import balances_of
 from messages_app import services as messages
 from messages_app.engine import planning, recovery
+from messages_app.ledger import folding
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Doorbell, ErrorCode, Message
+from messages_app.stats import by_status, complete_counts
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction
+REPLAN_CHUNK = 20_000  # clients looked through in one transaction, most of whom have a message
 # The fields that an operator can edit. Derived from the model: a field missing here would be shown
 # as changed in the answer to a PATCH, and not be saved.
 EDITABLE = tuple(
@@ -57,28 +61,16 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """
     with transaction.atomic():
         before = _lock(mailing)
-        if before.is_ended:
-            raise _conflict(before, "edited")
-        if before.stop_time <= now:
-            raise ValidationError(
-                "The stop time has passed; the mailing does not change any more.",
-                code="mailing_over",
-            )
-        if before.updated_at != mailing.updated_at:
-            raise ValidationError(
-                "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
-                code="mailing_changed_meanwhile",
-            )
-        if mailing.start_time != before.start_time and before.start_time <= now:
-            started = ValidationError(
-                "The mailing has started; its start time cannot change.", code="mailing_started"
-            )
-            raise ValidationError({"start_time": started})
+        _refuse_edit(mailing, before, now)
         edited = [*EDITABLE, "updated_at"]
         if mailing.filters != before.filters:
             # All clients are planned again; those that have a message already keep it.
             mailing.last_run_time, mailing.planned_up_to = None, 0
             edited += ["last_run_time", "planned_up_to"]
+        if mailing.text != before.text:
+            _keep_text(before, now)
+            mailing.text_version = before.text_version + 1
+            edited += ["text_version"]
         if (mailing.filters, mailing.window) != (before.filters, before.window):
             messages.requeue_deferred(mailing_id=mailing.pk, now=now)
         if mailing.stop_time > before.stop_time:
@@ -86,6 +78,40 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         mailing.save(update_fields=edited)
         _schedule_start(mailing, now)
     return mailing
+
+
+def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
+    """Refuse an edit that comes too late, given the mailing as it stands in the database.
+
+    Raises:
+        ValidationError: see `edit_mailing`.
+    """
+    if before.is_ended:
+        raise _conflict(before, "edited")
+    if before.stop_time <= now:
+        raise ValidationError(
+            "The stop time has passed; the mailing does not change any more.",
+            code="mailing_over",
+        )
+    if before.updated_at != mailing.updated_at:
+        raise ValidationError(
+            "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
+            code="mailing_changed_meanwhile",
+        )
+    if mailing.start_time != before.start_time and before.start_time <= now:
+        started = ValidationError(
+            "The mailing has started; its start time cannot change.", code="mailing_started"
+        )
+        raise ValidationError({"start_time": started})
+
+
+def _keep_text(mailing: Mailing, now: datetime) -> None:
+    """Keep the text of a mailing that is about to be edited: messages may have gone out with it."""
+    FormerText.objects.get_or_create(
+        mailing=mailing,
+        version=mailing.text_version,
+        defaults={"text": mailing.text, "replaced_at": now},
+    )
 
 
 def pause_mailing(mailing: Mailing) -> Mailing:
@@ -125,6 +151,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
     Raises:
         ValidationError: it is running, or messages of it are in flight.
     """
+    mailing_id = mailing.pk
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == Status.RUNNING:
@@ -138,6 +165,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
             )
         _forget_schedule(mailing)
         mailing.delete()
+        folding.forget(mailing_id)
 
 
 def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
@@ -168,7 +196,7 @@ def start_mailing(mailing_id: int, *, now: datetime) -> bool:
 
 
 def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
-    """Plan messages for the next PLAN_CHUNK clients. Returns whether more clients are left.
+    """Plan messages for the next clients, a chunk of them. Returns whether more clients are left.
 
     The last client planned is saved with the mailing in the same transaction, so the next call goes
     on from there even if this process dies. Of several calls for one mailing at once, one plans
@@ -184,7 +212,8 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
         if not mailing:
             return False
         audience = Client.objects.matching(mailing.filters).filter(pk__gt=mailing.planned_up_to)
-        last = audience.order_by("pk").values_list("pk", flat=True)[PLAN_CHUNK - 1 :].first()
+        size = REPLAN_CHUNK if mailing.last_run_time else PLAN_CHUNK
+        last = audience.order_by("pk").values_list("pk", flat=True)[size - 1 :].first()
         if last:
             audience = audience.filter(pk__lte=last)
         planning.plan(mailing_id=mailing_id, audience=audience, window=mailing.window, now=now)
@@ -203,7 +232,9 @@ def finish_mailing(mailing_id: int, *, now: datetime) -> None:
     is_cancelled = mailing.status == Status.CANCELLED
     error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
     messages.fail_unsent(mailing.snapshot(now), error_code)
-    _close(mailing_id, now)
+    if not Message.objects.filter(mailing=mailing_id).unfinished().exists():
+        take_in(mailing, now=now)
+        _close(mailing_id, now)
 
 
 def _close(mailing_id: int, now: datetime) -> None:
@@ -212,15 +243,13 @@ def _close(mailing_id: int, now: datetime) -> None:
         over = Mailing.objects.filter(pk=mailing_id).to_close(now)
         # Selected again under the lock: its stop time may have been moved, or it was deleted.
         mailing = over.select_for_update(no_key=True).first()
-        sent = Message.objects.filter(mailing=mailing_id)
-        if not mailing or sent.unfinished().exists():
+        if not mailing or Message.objects.filter(mailing=mailing_id).unfinished().exists():
             return
-        mailing.timezone_counts = count_by_timezone(sent)
-        counts = totals_of(mailing.timezone_counts)
+        counts = complete_counts(by_status(balances_of([mailing])[mailing_id]))
         mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
         if mailing.status != Status.CANCELLED:
             mailing.status = Status.FINISHED
-        mailing.save(update_fields=["success_count", "fail_count", "timezone_counts", "status"])
+        mailing.save(update_fields=["success_count", "fail_count", "status"])
         _forget_schedule(mailing)
 
 

@@ -1,97 +1,110 @@
-"""Counts of mailings' messages: of closed mailings the final ones, of all others counted now."""
+"""Counts of mailings' messages, from the ledger."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from django.db.models import CharField, Count, QuerySet, Sum, Value
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import Sum
 
 from mailings.models import Mailing
-from messages_app.models import Message
-from messages_app.stats import complete_counts
+from mailings.querysets import MailingQuerySet
+from messages_app.ledger import counting
+from messages_app.ledger.accounts import FAIL, RETRY, SUCCESS, Account
+from messages_app.ledger.balances import Balances, balances, total_balances
+from messages_app.stats import by_error_code, by_status, complete_counts
+
+UNKNOWN_ZONE = "unknown"  # of messages that an earlier version planned
 
 ByTimezone = Mapping[str, Mapping[str, int]]  # messages by the client's zone and by status
 
-UNKNOWN_ZONE = "unknown"  # of messages whose client was deleted
-
 
 def mailing_stats(mailings: Iterable[Mailing]) -> list[dict[str, object]]:
-    """Return each mailing with its messages by status, in at most one query."""
+    """Return each mailing with its messages by status."""
     mailings = list(mailings)
-    ids = [mailing.pk for mailing in mailings if mailing.success_count is None]
-    counted = Message.objects.filter(mailing__in=ids).count_by_mailing() if ids else {}
-    return [_stats(mailing, counted.get(mailing.pk, {})) for mailing in mailings]
+    found = balances_of(mailings)
+    return [_stats(mailing, found[mailing.pk]) for mailing in mailings]
 
 
-def timezone_stats(mailing: Mailing) -> dict[str, object]:
-    """Return one mailing with its messages by status, in total and by their clients' time zones.
+def detailed_stats(mailing: Mailing) -> dict[str, object]:
+    """Return one mailing with its messages by status, reason, text version and time zone.
 
-    Zones with most messages come first. Totals and zones come from one query, so that they add up
-    while messages are being sent.
+    Zones with most messages come first. All numbers come from one reading of the ledger, so that
+    they add up while messages are being sent.
     """
-    zones: ByTimezone | None = mailing.timezone_counts
-    if zones is None:
-        zones = count_by_timezone(Message.objects.filter(mailing=mailing))
+    found = balances_of([mailing])[mailing.pk]
+    # A mailing that an earlier version closed has them stored; its messages do not say them.
+    zones = mailing.timezone_counts or _by_timezone(found)
     by_size = sorted(zones.items(), key=lambda item: (-sum(item[1].values()), item[0]))
     return {
-        **_stats(mailing, totals_of(zones)),
-        "timezones": {zone: complete_counts(by_status) for zone, by_status in by_size},
+        **_stats(mailing, found),
+        "error_codes": by_error_code(found),
+        "text_versions": _by_text_version(found),
+        "timezones": {zone: complete_counts(counts) for zone, counts in by_size},
     }
 
 
-def count_by_timezone(messages: QuerySet[Message]) -> dict[str, dict[str, int]]:
-    """Return {client's time zone: {status: number of messages}}, in one query."""
-    zones: dict[str, dict[str, int]] = {}
-    # As text, because the field refuses the name of a zone that this machine does not have.
-    zone = Coalesce(Cast("client__timezone", CharField()), Value(UNKNOWN_ZONE))
-    rows = messages.order_by().values_list(zone, "status").annotate(Count("pk"))
-    for name, status, number in rows:
-        zones.setdefault(name, {})[status] = number
-    return zones
+def balances_of(mailings: Sequence[Mailing]) -> dict[int, Balances]:
+    """Return {mailing's id: its messages by account}.
 
-
-def totals_of(zones: ByTimezone) -> dict[str, int]:
-    """Return the counts of all time zones together, by status and with "total"."""
-    by_status: Counter[str] = Counter()
-    for of_zone in zones.values():
-        by_status.update(of_zone)
-    return complete_counts(by_status)
+    They come from the ledger. Of a mailing that an earlier version has made or changed, and
+    that the ledger does not have yet, they are its final counts, or are counted now.
+    """
+    found = balances([mailing.pk for mailing in mailings if mailing.ledger_at])
+    outside = [mailing for mailing in mailings if not mailing.ledger_at]
+    found |= counting.count([mailing.pk for mailing in outside if not mailing.is_closed])
+    found |= {mailing.pk: _final(mailing) for mailing in outside if mailing.is_closed}
+    return {mailing.pk: found.get(mailing.pk, {}) for mailing in mailings}
 
 
 def totals() -> dict[str, int]:
-    """Return the messages of all mailings by status, with "total".
-
-    It is one query, so that a mailing that is being closed meanwhile counts exactly once.
-    """
-    open_ones = Message.objects.filter(mailing__success_count=None).order_by()
-    closed = Mailing.objects.closed().order_by()
-    rows = (
-        open_ones.values_list("status")
-        .annotate(Count("pk"))
-        .union(
-            closed.values_list(Value("success")).annotate(Sum("success_count", default=0)),
-            closed.values_list(Value("fail")).annotate(Sum("fail_count", default=0)),
-            all=True,
-        )
-    )
-    by_status: Counter[str] = Counter()
-    for status, number in rows:
-        by_status[status] += number
-    return complete_counts(by_status)
+    """Return the messages of all mailings by status, with "total"."""
+    numbers = Counter(by_status(total_balances()))
+    outside = Mailing.objects.filter(ledger_at=None).order_by()
+    if outside.exists():
+        _add_outside(numbers, outside)
+    return complete_counts(numbers)
 
 
-def _stats(mailing: Mailing, counted: Mapping[str, int]) -> dict[str, object]:
+def _add_outside(numbers: Counter[str], outside: MailingQuerySet) -> None:
+    """Add the messages of mailings that the ledger has only some changes of, or none."""
+    known = balances(list(outside.values_list("pk", flat=True)))
+    counted = counting.count(list(outside.open().values_list("pk", flat=True)))
+    for of_mailing in known.values():
+        numbers.subtract(by_status(of_mailing))
+    for of_mailing in counted.values():
+        numbers.update(by_status(of_mailing))
+    final = {"success": Sum("success_count", default=0), "fail": Sum("fail_count", default=0)}
+    numbers.update(outside.closed().aggregate(**final))
+
+
+def _stats(mailing: Mailing, found: Balances) -> dict[str, object]:
     return {
         "id": mailing.pk,
         "status": mailing.status,
         "start_time": mailing.start_time,
         "stop_time": mailing.stop_time,
         "last_run_time": mailing.last_run_time,
-        "stats": _final(mailing) or complete_counts(counted),
+        "stats": complete_counts(by_status(found)),
+        "retrying": sum(number for account, number in found.items() if account.state == RETRY),
     }
 
 
-def _final(mailing: Mailing) -> dict[str, int] | None:
-    if mailing.success_count is None or mailing.fail_count is None:
-        return None
-    return complete_counts({"success": mailing.success_count, "fail": mailing.fail_count})
+def _final(mailing: Mailing) -> Balances:
+    """Return the final counts of a closed mailing as balances."""
+    numbers = {SUCCESS: mailing.success_count, FAIL: mailing.fail_count}
+    return {Account(state, "", 0, ""): number for state, number in numbers.items() if number}
+
+
+def _by_timezone(found: Balances) -> dict[str, Counter[str]]:
+    zones: dict[str, Counter[str]] = {}
+    for account, number in found.items():
+        zones.setdefault(account.timezone or UNKNOWN_ZONE, Counter())[account.status] += number
+    return zones
+
+
+def _by_text_version(found: Balances) -> dict[int, int]:
+    """Return {version of the text: messages that the sender accepted with it}."""
+    versions: Counter[int] = Counter()
+    for account, number in found.items():
+        if account.state == SUCCESS:
+            versions[account.text_version] += number
+    return dict(sorted(versions.items()))

@@ -13,9 +13,11 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError, transaction
 
 from mailings import services
+from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
 from messages_app.engine.pump import deliver
+from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control
 from toolkit import clock
@@ -58,12 +60,13 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
 
 @shared_task(name="finish_mailing")
 def finish_mailing(mailing_id: int | None = None) -> None:
-    """Close one mailing that is over; without an id, queue that for all of them (the tick)."""
+    """Close one mailing that is over; without an id, queue that for all, and keep the books."""
     with tolerate_database_outage("Closing"):
         now = clock.now()
         if mailing_id is None:
             for pk in Mailing.objects.to_close(now).values_list("pk", flat=True):
                 publish("finish_mailing", pk)
+            keep_books(now=now)
         else:
             services.finish_mailing(mailing_id, now=now)
 
@@ -112,6 +115,7 @@ def _ring_all() -> None:
     now = clock.now()
     recovery.replay_orphans(now=now)
     recovery.reclaim_expired(now=now)
+    folding.fold_all()
     if control.is_blocked(SendingControl.objects.current(), now):
         return
     for pk in services.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Exists
 
 from clients.audience import Filters
+from messages_app.sender_ids import sender_id
 from toolkit.sending_hours import Window
 
 
@@ -21,10 +22,16 @@ class MailingSnapshot:
 
     id: int
     text: str
+    text_version: int
+    sender_key: int | None
     filters: Filters
     stop_time: datetime
     window: Window | None
     is_unchanged: Exists
+
+    def sender_id(self, message_id: int, phone_number: str) -> int:
+        """Return the id by which the sender knows a message of this mailing."""
+        return sender_id(self.sender_key, message_id=message_id, phone_number=phone_number)
 
 
 # Called with the time; returns the mailing as it is now, or None if it is not running.

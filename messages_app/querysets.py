@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
-from django.db.models import CharField, Count, Q
+from django.db.models import Case, CharField, Count, F, Max, Q, When
 from django.db.models.functions import Cast
 
 from messages_app.sql import index_scans_only
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHUNK = 10_000  # rows that one statement changes at most
 BEAT = timedelta(seconds=5)  # between two heartbeats
+# An earlier version writes only `at`, so that it differs from `own_at`.
+FORMER_AT = Case(When(at=F("own_at"), then=F("former_at")), default=F("at"))
 
 
 class MessageQuerySet(models.QuerySet["Message"]):
@@ -29,6 +31,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def due(self, now: datetime) -> "MessageQuerySet":
         """Keep those that may be claimed now: unleased, and their next attempt is due."""
         return self.unleased().filter(next_attempt_at__lte=now)
+
+    def with_sender_id(self) -> "MessageQuerySet":
+        """Read with them what `Message.sender_id` needs of their mailings."""
+        return self.select_related("mailing").defer("mailing__text", "mailing__filters")
 
     def count_up_to(self, limit: int) -> int:
         """Count these unfinished messages of one mailing, reading at most `limit` of them."""
@@ -156,6 +162,12 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
     def beat(self, name: str, now: datetime) -> None:
         """Save a component's heartbeat, unless the last one is younger than BEAT."""
         known = self.filter(name=name)
-        if known.filter(at__gt=now - BEAT).exists() or known.update(at=now):
+        own = known.filter(own_at__gt=now - BEAT, at=F("own_at"))
+        if own.exists() or known.update(at=now, own_at=now, former_at=FORMER_AT):
             return
-        self.bulk_create([self.model(name=name, at=now)], ignore_conflicts=True)
+        self.bulk_create([self.model(name=name, at=now, own_at=now)], ignore_conflicts=True)
+
+    def last_of_former(self) -> datetime | None:
+        """Return when a worker of an earlier version was last seen, which keeps no ledger."""
+        moment: datetime | None = self.aggregate(at=Max(FORMER_AT))["at"]
+        return moment

@@ -10,6 +10,8 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
+from messages_app.ledger.accounts import NOWHERE
+from messages_app.ledger.posting import Move, account_of, post, posted
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from mailings.models import Mailing
 
 FAIL_CHUNK = 2_000  # messages that one transaction fails
+REQUEUE_CHUNK = 2_000  # messages that one statement makes due again
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -27,8 +30,9 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
     """
     with transaction.atomic():
         _lock_open(mailing, now)
-        message = Message(mailing=mailing, client=client)
-        return _save_manual(message, now)
+        message = _save_manual(Message(mailing=mailing, client=client), now)
+        post(mailing.pk, [Move(message.pk, NOWHERE, account_of(message))])
+        return message
 
 
 def move_message(message: Message, *, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -47,8 +51,9 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
             )
         _remember_withdrawal(message)
         _lock_open(mailing, now)
-        message.mailing, message.client = mailing, client
-        return _save_manual(message, now)
+        with posted([message.pk]):
+            message.mailing, message.client = mailing, client
+            return _save_manual(message, now)
 
 
 def withdraw_message(message: Message, *, now: datetime) -> None:
@@ -61,7 +66,8 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
         _lock_open(message.mailing, now)
         message = _lock_unsent(message)
         _remember_withdrawal(message)
-        message.delete()
+        with posted([message.pk]):
+            message.delete()
 
 
 def resend_message(message: Message, *, now: datetime) -> Message:
@@ -86,7 +92,8 @@ def resend_message(message: Message, *, now: datetime) -> Message:
             )
         # Without its token, a late answer to an earlier attempt is written only if it is a success.
         message.next_attempt_at, message.lease_token = now, None
-        message.save(update_fields=["next_attempt_at", "lease_token"])
+        with posted([message.pk]):
+            message.save(update_fields=["next_attempt_at", "lease_token"])
         return message
 
 
@@ -127,7 +134,8 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
     message.status, message.sent_at = Message.Status.SUCCESS, at
     message.next_attempt_at = message.lease_token = message.lease_until = None
     message.error_code = message.error = ""
-    message.save()
+    with posted([message.pk]):
+        message.save()
     mailing.count_late_success()
     return message
 
@@ -155,8 +163,12 @@ def requeue_failed(*, mailing_id: int, now: datetime) -> int:
     """
     failed = Message.objects.unleased().filter(mailing=mailing_id, status=Message.Status.FAIL)
     codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
-    left = failed.filter(next_attempt_at=None, error_code__in=codes)
-    return left.update_in_chunks(next_attempt_at=now)
+    left = failed.filter(next_attempt_at=None, error_code__in=codes).order_by("pk")
+    total = 0
+    while ids := list(left.select_for_update().values_list("pk", flat=True)[:REQUEUE_CHUNK]):
+        with posted(ids):
+            total += Message.objects.filter(pk__in=ids).update(next_attempt_at=now)
+    return total
 
 
 def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
@@ -171,7 +183,8 @@ def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
         with transaction.atomic():
             # Locked before their reason is read: an answer may just be about to be written.
             ids = unsent.lock(FAIL_CHUNK)
-            Message.objects.filter(pk__in=ids).update(**final)
+            with posted(ids):
+                Message.objects.filter(pk__in=ids).update(**final)
         is_more = bool(ids)
 
 
@@ -238,8 +251,9 @@ def _lock_unsent(message: Message) -> Message:
 def _save_manual(message: Message, now: datetime) -> Message:
     Withdrawal.objects.filter(mailing=message.mailing, client=message.client).delete()
     message.is_manual = True
+    message.timezone = str(message.client.timezone) if message.client else ""
     message.phone_number = message.client.phone_number if message.client else ""
-    message.next_attempt_at = max(now, message.mailing.start_time)
+    message.next_attempt_at = now  # The claim looks whether the mailing runs.
     message.save()
     return message
 

@@ -19,6 +19,7 @@ from celery import Celery
 from kombu import Connection
 
 from mailing_manager_project.environment import BASE_DIR
+from messages_app.sender_ids import sender_id
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 
 HOUR = timedelta(hours=1)
@@ -35,6 +36,12 @@ from datetime import datetime
 from mailings.models import Mailing
 times = [datetime.fromisoformat(each) for each in {times}]
 print(Mailing.objects.create(start_time=times[0], stop_time=times[1], text="Привет 👋").pk)
+"""
+
+
+SENDER_IDS = """
+SELECT sender_key, message.id, message.phone_number FROM messages_app_message AS message
+JOIN mailings_mailing AS mailing ON mailing.id = message.mailing_id
 """
 
 
@@ -181,6 +188,11 @@ class Installation:
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             return connection.execute(sql.encode()).fetchall()
 
+    def sender_ids(self, condition: str = "1 = 1") -> set[int]:
+        """Return the ids by which the sender knows the messages of which this SQL is true."""
+        rows = self.query(f"{SENDER_IDS} WHERE {condition}")
+        return {sender_id(key, message_id=pk, phone_number=phone) for key, pk, phone in rows}
+
     def messages(self) -> dict[str, int]:
         """Return {status: number of messages}."""
         return dict(self.query("SELECT status, COUNT(*) FROM messages_app_message GROUP BY status"))
@@ -205,7 +217,7 @@ class Installation:
 
     def check_that_each_was_sent_once(self, number: int) -> None:
         """Compare the database's account with the sender's."""
-        ids = {pk for (pk,) in self.query("SELECT id FROM messages_app_message")}
+        ids = self.sender_ids()
         clients = self.query("SELECT COUNT(DISTINCT client_id) FROM messages_app_message")
         attempts = self.query("SELECT MIN(attempts), MAX(attempts) FROM messages_app_message")
         assert self.messages() == {"success": number}

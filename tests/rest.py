@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 from clients.models import Client
 from mailings.models import Mailing
 from messages_app.models import Message
+from messages_app.tests.scenes import open_books
 
 
 class Answer(Protocol):
@@ -60,11 +61,12 @@ def make_message(
     def make(**fields: Any) -> Message:
         mailing = fields.pop("mailing", None) or make_mailing()
         client = fields.pop("client", ...)
-        return Message.objects.create(
-            mailing=mailing,
-            client=make_clients(1)[0] if client is ... else client,
-            **{"next_attempt_at": now, **fields},
-        )
+        client = make_clients(1)[0] if client is ... else client
+        zone = str(client.timezone) if client else ""
+        values = {"next_attempt_at": now, "timezone": zone, **fields}
+        message = Message.objects.create(mailing=mailing, client=client, **values)
+        open_books()
+        return message
 
     return make
 

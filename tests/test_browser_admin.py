@@ -11,6 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 from clients.models import Client
 from mailings.models import Mailing
 from messages_app.models import Message, SendingControl
+from messages_app.tests.scenes import open_books
 from tests.browser import running_chromium
 from toolkit import clock
 
@@ -167,6 +168,7 @@ def test_the_page_of_a_mailing_keeps_counting_by_itself(
     expect(page.locator("#panel")).to_contain_text("All messages 0")
     [client] = make_clients(1)
     Message.objects.create(mailing=mailing, client=client, status="success")
+    open_books()
     page.clock.fast_forward(6000)
     expect(page.locator("#panel")).to_contain_text("All messages 1")
     assert page.locator("#id_text").input_value() == "Half a sentence"

@@ -97,13 +97,14 @@ def test_the_demo_is_good_when_the_counts_and_the_sandbox_agree(
         Message.objects.create(
             mailing=mailing,
             client=client,
+            phone_number=client.phone_number,
             status="success" if number < sent else "fail",
             sent_at=mailing.start_time + timedelta(seconds=2),
         )
         for number, client in enumerate(make_clients(3))
     ]
     # Strangers of other mailings are in the journal too, and an id may be there twice.
-    ids = [*(message.pk for message in messages), messages[0].pk][:arrived]
+    ids = [*(each.sender_id for each in messages), messages[0].sender_id][:arrived]
     lines = [f"accepted\t{pk}\t79991234567\t1.0\n" for pk in [*ids, 999_999]]
     journal = tmp_path / "journal"
     journal.write_text("".join(lines))

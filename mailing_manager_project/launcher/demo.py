@@ -76,7 +76,7 @@ def report(mailing: Mailing, clients: int, journal: Path, write: Write) -> bool:
     messages = Message.objects.filter(mailing=mailing)
     result = complete_counts(messages.count_by_status())
     accepted = read_journal(journal).accepted
-    arrived = sum(accepted[pk] for pk in messages.values_list("pk", flat=True))
+    arrived = sum(accepted[message.sender_id] for message in messages.with_sender_id())
     last = messages.aggregate(last=Max("sent_at"))["last"]
     seconds = (last - mailing.start_time).total_seconds() if last else 0
     rate = result["success"] / seconds if seconds else 0
@@ -106,8 +106,9 @@ def _watch(mailing: Mailing, total: int, write: Write, is_stopping: Event) -> No
 
 
 def _progress(mailing: Mailing) -> tuple[int, bool]:
-    """Return how many messages were sent or failed, and whether that is all."""
+    """Return how many messages were sent or failed for good, and whether that is all."""
     # Planned first: counted before, the last planned messages would be missed.
     is_planned = Mailing.objects.exclude(last_run_time=None).filter(pk=mailing.pk).exists()
-    result = complete_counts(Message.objects.filter(mailing=mailing).count_by_status())
-    return result["total"] - result["pending"], is_planned and not result["pending"]
+    messages = Message.objects.filter(mailing=mailing)
+    left = messages.unfinished().count()
+    return messages.count() - left, is_planned and not left

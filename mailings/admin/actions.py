@@ -20,7 +20,7 @@ from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
 from mailings.models import Mailing
-from mailings.stats import mailing_stats, timezone_stats
+from mailings.stats import detailed_stats, mailing_stats
 from mailings.tasks import apply_on_commit
 from messages_app.models import Message
 from toolkit import clock
@@ -128,7 +128,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         unsent = Message.objects.filter(mailing=mailing).unfinished()
         now = clock.now()
         # Counts by time zone take longer and the panel is polled, so only where there is a window.
-        stats: Any = timezone_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
+        stats: Any = detailed_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
         counts, zones = stats["stats"], stats.get("timezones", {})
         return {
             "mailing": mailing,

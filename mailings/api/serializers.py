@@ -103,15 +103,27 @@ class MailingStatsSerializer(serializers.Serializer[Any]):
     stop_time = serializers.DateTimeField()
     last_run_time = serializers.DateTimeField(allow_null=True)
     stats = CountsSerializer()
+    retrying = serializers.IntegerField(
+        help_text="How many of those in `fail` are tried again; the others have failed for good."
+    )
 
 
-class TimezoneStatsSerializer(MailingStatsSerializer):
-    """What a mailing's messages have come to, in all and by their clients' time zones."""
+class DetailedStatsSerializer(MailingStatsSerializer):
+    """What a mailing's messages have come to, also by reason, text and time zone."""
 
+    error_codes = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Failed messages by `error_code`, those that are tried again included.",
+    )
+    text_versions = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Messages that the sender accepted, by the version of the text they went out "
+        "with; 0 is a version that an earlier release did not note.",
+    )
     timezones = serializers.DictField(
         child=CountsSerializer(),
-        help_text="By IANA name, those with most messages first; `unknown` are the messages "
-        "whose client was deleted.",
+        help_text="By IANA name, those with most messages first; `unknown` are messages "
+        "that an earlier release planned.",
     )
 
 

@@ -12,12 +12,12 @@ from rest_framework.viewsets import ModelViewSet
 from mailings import services
 from mailings.api.filters import MailingFilterSet
 from mailings.api.serializers import (
+    DetailedStatsSerializer,
     MailingSerializer,
     MailingStatsPageSerializer,
-    TimezoneStatsSerializer,
 )
 from mailings.models import Mailing
-from mailings.stats import mailing_stats, timezone_stats, totals
+from mailings.stats import detailed_stats, mailing_stats, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
 
@@ -81,11 +81,11 @@ class MailingViewSet(ModelViewSet[Mailing]):
         """End it for good. What is in flight arrives, the rest fails as cancelled."""
         return self._changed(services.cancel_mailing(self.get_object()))
 
-    @extend_schema(summary="Count a mailing's messages", responses=TimezoneStatsSerializer)
+    @extend_schema(summary="Count a mailing's messages", responses=DetailedStatsSerializer)
     @action(detail=True, url_path="stats")
     def mailing_stats(self, request: Request, pk: int) -> Response:
         """Count a mailing's messages by status, in all and by their clients' time zones."""
-        return Response(timezone_stats(self.get_object()))
+        return Response(detailed_stats(self.get_object()))
 
     @extend_schema(
         summary="Count all mailings' messages",

@@ -14,6 +14,7 @@ from mailings.admin import labels
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.models import Message
+from messages_app.tests.scenes import open_books
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +75,7 @@ def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status
             )
             for client in make_clients(number)
         )
+    open_books()
 
 
 def do_with(browser: Browser, action: str, *mailings: Mailing, **more: str) -> str:
@@ -398,7 +400,7 @@ class TestList:
     ) -> None:
         mailing = make_mailing(filters={"tag": ["vip", "new"], "operator_code": "999"})
         plan(mailing, make_clients, now, success=3, fail=1, pending=2)
-        make_mailing(status=Status.FINISHED, success_count=1234, fail_count=0)
+        make_mailing(status=Status.FINISHED, success_count=1234, fail_count=0, ledger_at=None)
         page = admin_client.get(LIST).content.decode()
         assert "operator 999" in page
         assert "tag vip, new" in page
@@ -510,7 +512,10 @@ class TestPanel:
     ) -> None:
         mailing = make_mailing(window_start=time(9), window_end=time(21))
         clients = make_clients(1234, timezone="Asia/Tokyo")
-        Message.objects.bulk_create(Message(mailing=mailing, client=each) for each in clients)
+        Message.objects.bulk_create(
+            Message(mailing=mailing, client=each, timezone="Asia/Tokyo") for each in clients
+        )
+        open_books()
         panel = self.panel(admin_client, mailing)
         assert "Sent only 09:00 – 21:00, each client&#x27;s own local time." in panel
         assert "Asia/Tokyo" in panel

@@ -252,7 +252,7 @@ def test_a_mailing_with_messages_on_their_way_cannot_be_deleted(
     now: datetime,
 ) -> None:
     mailing = make_mailing(status="cancelled")
-    make_message(mailing=mailing, lease_token=1, lease_until=now + HOUR)
+    make_message(mailing=mailing, lease_token=-1, lease_until=now + HOUR)
 
     assert refusal(api.delete(f"{MAILINGS}{mailing.pk}/")) == (409, {None: "mailing_in_flight"})
     assert Mailing.objects.exists()

@@ -23,10 +23,13 @@ from mailings.audit import CHECKS, Finding, Report, audit
 from mailings.models import Mailing
 from messages_app import sender
 from messages_app import services as messages
-from messages_app.engine import bulk, recovery
-from messages_app.models import Attempt, Lease, Message, SendingControl
+from messages_app.engine import recovery
+from messages_app.ledger import folding
+from messages_app.ledger.accounts import NOWHERE
+from messages_app.ledger.posting import Move, post
+from messages_app.models import Attempt, Balance, Lease, Message, Posting, SendingControl
 from messages_app.sender import Answer, Failure
-from messages_app.tests.scenes import claim_ids, deliver
+from messages_app.tests.scenes import accept, claim_ids, deliver, open_books
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
 from toolkit import clock
 
@@ -49,7 +52,7 @@ SILENCE = {"failure": Failure.TIMEOUT}
 STRANGER = {"status": 401}
 NONSENSE = {"status": 200, "body": b"<html>"}
 
-tokens = count(1)
+numbers = count(1)
 
 
 class World:
@@ -69,7 +72,7 @@ class World:
 
     def plan(self, number: int = 2, *, zone: str = "UTC", **fields: Any) -> Mailing:
         """Save a mailing to new clients, who get no other, and plan it."""
-        tag = f"of scene {next(tokens)}"
+        tag = f"of scene {next(numbers)}"
         self.make_clients(number, tag=tag, timezone=zone)
         mailing = self.make_mailing(**{"filters": {"tag": tag}, **fields})
         services.plan_chunk(mailing.pk, now=clock.now())
@@ -94,11 +97,11 @@ class World:
 
     def claim(self, mailing: Mailing, *, limit: int = 100) -> list[int]:
         """Lease what is due, as a delivery does; return the ids."""
-        return claim_ids(mailing, clock.now(), token=next(tokens), limit=limit)
+        return claim_ids(mailing, clock.now(), token=-next(numbers), limit=limit)
 
     def lose(self) -> None:
         """Take back what deliveries hold that did not come back."""
-        recovery.reclaim_expired(now=clock.now() + HOUR)
+        recovery.reclaim_expired(now=clock.now() + HOUR / 2)
 
     def close(self, mailing: Mailing) -> None:
         services.finish_mailing(mailing.pk, now=mailing.stop_time)
@@ -231,7 +234,7 @@ def cancelled(world: World) -> Mailing:
     token = Message.objects.get(pk=sent).lease_token or 0
     services.cancel_mailing(mailing)
     services.finish_mailing(mailing.pk, now=clock.now())
-    bulk.record_accepted([sent], token=token, at=clock.now())
+    accept([sent], token=token, at=clock.now())
     services.finish_mailing(mailing.pk, now=clock.now())
     return mailing
 
@@ -471,6 +474,22 @@ def forget_an_attempt(mailing: Mailing) -> list[int]:
     return [message.pk]
 
 
+def miscount(mailing: Mailing, model: type[Balance] | type[Posting], number: int) -> list[int]:
+    """Falsify how many messages are counted, in the folded counts or in what was folded."""
+    folding.fold_all()
+    row = model.objects.filter(mailing_id=mailing.pk).order_by("pk").values("pk")[:1]
+    model.objects.filter(pk__in=list(row.values_list("pk", flat=True))).update(
+        number=F("number") + number
+    )
+    return [mailing.pk]
+
+
+def mispost(mailing: Mailing) -> list[int]:
+    """Post one message that does not exist."""
+    post(mailing.pk, [Move(10**9, NOWHERE, "pending||0|UTC")])
+    return [mailing.pk]
+
+
 def forget_the_leases(mailing: Mailing) -> list[int]:
     held = Message.objects.filter(mailing=mailing).leased()
     Lease.objects.filter(mailing=mailing).delete()
@@ -489,6 +508,13 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
         (without_anybody, lambda it: change(it, success_count=1)),
         (delivered, forget_a_message),
         (expired, leave_one_pending),
+    ],
+    "ledger_adds_up": [
+        (rejected, mispost),
+        (in_flight, mispost),
+    ],
+    "balances_are_postings": [
+        (delivered, lambda it: miscount(it, Posting, 1)),
     ],
     "successes_were_accepted": [
         (delivered, lambda it: falsify(it, sent_at=None)),
@@ -583,6 +609,8 @@ class TestWrongBooks:
             mailing.refresh_from_db()
         assert wrong(audit()) == {}
         ids = deed(mailing)
+        if check not in ("ledger_adds_up", "balances_are_postings"):
+            open_books()  # or else every change of a message would be found by those, too
         assert wrong(audit()) == {check: ids}
         assert wrong(audit(mailing_id=mailing.pk)) == {check: ids}
 
@@ -636,6 +664,7 @@ class TestPatience:
                 next_attempt_at=None,
                 sent_at=shut_at + seconds * SECOND,
             )
+            open_books()
             assert wrong(audit()) == findings
 
     @pytest.mark.parametrize("status", ["running", "paused", "scheduled"])
@@ -671,15 +700,16 @@ def write(
     return journal
 
 
-def ids_of(*mailings: Mailing, **fields: Any) -> list[int]:
+def sender_ids_of(*mailings: Mailing, **fields: Any) -> list[int]:
+    """Return the ids by which the sender knows their messages."""
     found = Message.objects.filter(mailing__in=mailings, **fields).order_by("pk")
-    return list(found.values_list("pk", flat=True))
+    return [message.sender_id for message in found.select_related("mailing")]
 
 
 class TestJournal:
     def test_what_was_accepted_is_what_we_call_a_success(self, world: World, journal: Path) -> None:
         mailings = [delivered(world), rejected(world), expired(world)]
-        sent = ids_of(*mailings, status="success")
+        sent = sender_ids_of(*mailings, status="success")
         report = audit_with_journal(write(journal, sent, repeated=[sent[0], sent[0], sent[1]]))
         assert wrong(report) == {}
         assert len(report.findings) == len(CHECKS) + 4
@@ -695,7 +725,7 @@ class TestJournal:
         self, world: World, journal: Path
     ) -> None:
         answers = [in_flight(world), paused(world), held(world)]
-        report = audit_with_journal(write(journal, ids_of(*answers)))
+        report = audit_with_journal(write(journal, sender_ids_of(*answers)))
         assert wrong(report) == {}
         assert report.notes["accepted_and_open"] == 4
         assert report.notes["accepted_and_unconfirmed"] == 3
@@ -703,13 +733,13 @@ class TestJournal:
     def test_a_success_that_the_sender_does_not_know_is_found(
         self, world: World, journal: Path
     ) -> None:
-        first, *others = ids_of(delivered(world))
+        first, *others = sender_ids_of(delivered(world))
         assert wrong(audit_with_journal(write(journal, others))) == {
             "journal_knows_successes": [first]
         }
 
     def test_an_id_that_we_do_not_know_is_found(self, world: World, journal: Path) -> None:
-        sent = ids_of(delivered(world))
+        sent = sender_ids_of(delivered(world))
         assert wrong(audit_with_journal(write(journal, [*sent, 10**9]))) == {
             "journal_knows_no_others": [10**9]
         }
@@ -719,14 +749,14 @@ class TestJournal:
         self, world: World, journal: Path, scene: Scene
     ) -> None:
         mailing = scene(world)
-        failed, *_ = ids_of(mailing, status="fail")
-        sent = ids_of(mailing, status="success")
+        failed, *_ = sender_ids_of(mailing, status="fail")
+        sent = sender_ids_of(mailing, status="success")
         assert wrong(audit_with_journal(write(journal, [*sent, failed]))) == {
             "accepted_is_success": [failed]
         }
 
     def test_a_message_that_was_delivered_twice_is_found(self, world: World, journal: Path) -> None:
-        sent = ids_of(delivered(world))
+        sent = sender_ids_of(delivered(world))
         assert wrong(audit_with_journal(write(journal, [*sent, sent[1]]))) == {
             "delivered_once": [sent[1]]
         }
@@ -735,7 +765,7 @@ class TestJournal:
         self, world: World, journal: Path
     ) -> None:
         mailing, other = delivered(world), delivered(world)
-        sent, others = ids_of(mailing), ids_of(other)
+        sent, others = sender_ids_of(mailing), sender_ids_of(other)
         write(journal, [*sent, others[0], others[0], 10**9], repeated=others)
         report = audit_with_journal(journal, mailing_id=mailing.pk)
         assert wrong(report) == {}
@@ -749,7 +779,7 @@ class TestJournal:
     def test_a_line_that_is_just_being_written_is_left_out(
         self, world: World, journal: Path
     ) -> None:
-        sent = ids_of(delivered(world))
+        sent = sender_ids_of(delivered(world))
         write(journal, sent, tail=f"accepted\t{10**9}\t7999")
         assert wrong(audit_with_journal(journal)) == {}
 
@@ -833,7 +863,7 @@ class TestCommand:
 
     def test_programs_are_told_in_json(self, world: World, journal: Path) -> None:
         mailing = delivered(world)
-        write(journal, ids_of(mailing))
+        write(journal, sender_ids_of(mailing))
         report = json.loads(run("--json", "--journal", journal, "--mailing", mailing.pk))
         assert report["is_good"] is True
         assert report["mailings"] == 1

@@ -312,8 +312,8 @@ class TestTick:
         self, mailing: "Mailing", queued: Queued, now: datetime, is_paused: bool
     ) -> None:
         control.change(is_paused=is_paused)
-        Lease.objects.create(token=7, mailing=mailing, expires_at=now)
-        Message.objects.update(lease_token=7, lease_until=now, attempts=1)
+        Lease.objects.create(token=-7, mailing=mailing, expires_at=now)
+        Message.objects.update(lease_token=-7, lease_until=now, attempts=1)
         send_message()
         assert not Message.objects.leased().exists()
         assert Message.objects.due(timezone.now()).count() == 5
@@ -322,10 +322,10 @@ class TestTick:
     def test_what_a_killed_delivery_of_this_machine_noted_down_is_written(
         self, mailing: "Mailing", queued: Queued, now: datetime
     ) -> None:
-        Lease.objects.create(token=7, mailing=mailing, expires_at=now + HOUR)
-        Message.objects.update(lease_token=7, lease_until=now + HOUR, attempts=1)
+        Lease.objects.create(token=-7, mailing=mailing, expires_at=now + HOUR)
+        Message.objects.update(lease_token=-7, lease_until=now + HOUR, attempts=1)
         ids = list(Message.objects.values_list("pk", flat=True))
-        spool = Spool(7, mailing.pk)
+        spool = Spool(-7, mailing.pk)
         spool.begin(ids[:2])
         spool.answer(ids[:2], [], now)
         spool.keep()

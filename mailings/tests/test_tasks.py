@@ -89,7 +89,7 @@ def test_the_tick_sees_to_the_messages_of_dead_workers(
 ) -> None:
     dead, _ = mailings = [make_mailing(last_run_time=now) for _ in range(2)]
     for mailing, until in zip(mailings, (now, now + MINUTE), strict=True):
-        lease = Lease.objects.create(token=mailing.pk, mailing=mailing, expires_at=until)
+        lease = Lease.objects.create(token=-mailing.pk, mailing=mailing, expires_at=until)
         Message.objects.create(
             mailing=mailing,
             client=make_clients(1)[0],

@@ -31,6 +31,9 @@ class MessageSerializer(StrictSerializer[Message]):
     """One mailing's text on its way to one client. Its status is never set from outside."""
 
     serializer_related_field = IdField
+    sender_id = serializers.CharField(
+        read_only=True, help_text="The id by which the sender knows it, a number of 64 bits."
+    )
     error_code = ErrorCodeField(help_text="Why the last attempt, or the message, failed.")
     client = IdField(
         queryset=Client.objects.all(),
@@ -42,6 +45,7 @@ class MessageSerializer(StrictSerializer[Message]):
         model = Message
         fields = (
             "id",
+            "sender_id",
             "mailing",
             "client",
             "status",
@@ -51,8 +55,9 @@ class MessageSerializer(StrictSerializer[Message]):
             "next_attempt_at",
             "error_code",
             "error",
+            "text_version",
         )
-        read_only_fields = fields[3:]
+        read_only_fields = ("sender_id", *fields[4:])
         extra_kwargs: ClassVar = {
             "mailing": {"help_text": "Whose text it is."},
             "status": {"help_text": STATUS},

@@ -12,6 +12,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from messages_app import services
+from messages_app.api.changes import ChangesMixin
 from messages_app.api.filters import MessageFilterSet
 from messages_app.api.serializers import (
     AttemptSerializer,
@@ -19,8 +20,9 @@ from messages_app.api.serializers import (
     MessageStatsSerializer,
 )
 from messages_app.engine.doorbells import ring
+from messages_app.ledger.balances import Balances, balances, total_balances
 from messages_app.models import Message
-from messages_app.stats import message_stats
+from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
 
 
@@ -43,10 +45,10 @@ from toolkit import clock
     ),
 )
 @extend_schema(tags=["messages"])
-class MessageViewSet(ModelViewSet[Message]):
+class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
     """What became of every message."""
 
-    queryset = Message.objects.all()
+    queryset = Message.objects.with_sender_id()
     serializer_class = MessageSerializer
     filterset_class = MessageFilterSet
     ordering = "-id"
@@ -103,7 +105,22 @@ class MessageViewSet(ModelViewSet[Message]):
     @action(detail=False, pagination_class=None)
     def stats(self, request: Request) -> Response:
         """Count the selected messages by status, and the failed ones by reason."""
-        return Response(message_stats(self.filter_queryset(self.get_queryset())))
+        messages = self.filter_queryset(self.get_queryset())
+        found = _balances(request)
+        return Response(message_stats(messages) if found is None else ledger_stats(found))
+
+
+def _balances(request: Request) -> Balances | None:
+    """Return what the ledger says of all messages or of a mailing's; None if it cannot tell."""
+    selected = {name: str(value) for name, value in request.query_params.items() if value}
+    if not selected:
+        return total_balances()
+    if set(selected) != {"mailing"}:
+        return None
+    mailing_id = int(selected["mailing"])
+    if Message.objects.filter(mailing=mailing_id, mailing__ledger_at=None).exists():
+        return None  # An earlier version has made or changed it; see mailings.bookkeeping.
+    return balances([mailing_id]).get(mailing_id, {})
 
 
 def _ring_on_commit(message: Message) -> None:

@@ -6,19 +6,32 @@ are built from querysets where the ORM can say it, and run on Postgres and on SQ
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from django.db.models import BooleanField, Case, F, Q, QuerySet, Value, When
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
 from clients.audience import Filters, matching
 from messages_app.engine.records import Claimed, Outcome
+from messages_app.ledger.accounts import accepted, account
+from messages_app.ledger.posting import (
+    ACCOUNT_COLUMNS,
+    Move,
+    account_from,
+    accounts_of,
+    post_by_mailing,
+)
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sql import index_scans_only, is_postgres, moment_value, table_of
 
+Status = Message.Status
+
+NEVER = datetime.min.replace(tzinfo=UTC)
 OUTCOME_COLUMNS = {  # fields of Outcome, with their Postgres types
     "id": "bigint",
     "status": "text",
@@ -66,15 +79,31 @@ def claim(
                 lease_until = CASE WHEN due.matches THEN %s END,
                 next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
                 attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
-                phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END
+                phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END,
+                text_version = CASE WHEN due.matches THEN %s ELSE text_version END
             FROM due WHERE {table}.id = due.id
-            RETURNING {table}.id, {table}.phone_number, {table}.attempts, {table}.lease_token
+            RETURNING {table}.lease_token, {table}.id, phone_number, attempts, status, error_code,
+                timezone
             """,
-            [*params, token, moment_value(lease_until), moment_value(recheck_at)],
+            [
+                *params,
+                token,
+                moment_value(lease_until),
+                moment_value(recheck_at),
+                mailing.text_version,
+            ],
         )
         found = cursor.fetchall()
-    claimed = [Claimed(*row[:3]) for row in found if row[3] is not None]
+    claimed = [_claimed(row[1:], mailing.text_version) for row in found if row[0] is not None]
     return claimed, len(found) == limit
+
+
+def _claimed(row: tuple[int, str, int, str, str, str], text_version: int) -> Claimed:
+    pk, phone_number, attempts, status, error_code, timezone = row
+    before = account(
+        status, error_code, is_retried=True, text_version=0, attempts=0, timezone=timezone
+    )
+    return Claimed(pk, phone_number, attempts, before, text_version)
 
 
 def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Message, Any]:
@@ -84,6 +113,9 @@ def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Mess
     are skipped.
     """
     matches = Q(is_manual=True) | matching(filters, prefix="client__")
+    number = Coalesce("client__phone_number", Value(""))
+    # It may have arrived there already, and the sender knows it by this number's id.
+    unclear = Exists(Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True))
     return (
         due.annotate(
             matches=Case(
@@ -91,7 +123,11 @@ def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Mess
                 default=Value(False),
                 output_field=BooleanField(),
             ),
-            number=Coalesce("client__phone_number", Value("")),
+            number=Case(
+                When(attempts=0, then=number),
+                When(unclear, then=F("phone_number")),
+                default=number,
+            ),
         )
         .order_by("mailing_id", "next_attempt_at")
         .select_for_update(of=("self",), skip_locked=True)
@@ -112,23 +148,33 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
     return leased.update(lease_token=None, lease_until=None, attempts=F("attempts") - 1, **due)
 
 
-def record_accepted(ids: Sequence[int], *, token: int, at: datetime) -> int:
+def record_accepted(messages: Sequence[Claimed], *, token: int, at: datetime) -> int:
     """Write that the sender accepted messages at their first attempt; count those written.
 
     A statement of its own for the most frequent outcome: it takes only ids and writes no log.
     Messages that are not leased under `token` any more are left as they are.
     """
-    if not ids:
+    if not messages:
         return 0
-    condition, ids_as_text = _id_condition(ids)
+    condition, ids = _id_condition([message.id for message in messages])
     with index_scans_only() as cursor:
         cursor.execute(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
             " error = '', next_attempt_at = NULL, lease_token = NULL, lease_until = NULL"
-            f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL",
-            [moment_value(at), ids_as_text, token],
+            f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL"
+            " RETURNING id, mailing_id",
+            [moment_value(at), ids, token],
         )
-        return int(cursor.rowcount)
+        written = dict(cursor.fetchall())
+        post_by_mailing(
+            (
+                written[each.id],
+                Move(each.id, each.account, accepted(each.account, each.text_version)),
+            )
+            for each in messages
+            if each.id in written
+        )
+    return len(written)
 
 
 def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) -> int:
@@ -137,29 +183,28 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
     Only messages that are leased under `token` are written. With `is_late` it is the other way
     round: only messages that were reclaimed from this token, and not claimed by anybody since.
 
-    A message that is not retried and has an unclear attempt in its log fails as `unconfirmed`,
-    whatever the last answer was (docs/adr/0011-attempts-and-unclear-outcomes.md).
+    There is no retry that would not be due before the mailing's stop time. A message that is not
+    retried and has an unclear attempt in its log fails as `unconfirmed`, whatever the last answer
+    was (docs/adr/0011-attempts-and-unclear-outcomes.md).
 
     Returns:
         The number of messages written.
     """
     if not outcomes:
         return 0
-    answers = json.dumps([asdict(outcome) for outcome in outcomes], default=_moment_text)
     table, log = table_of(Message), table_of(Attempt)
     logged = "began_at, seconds, error_code, http_status, error, is_unclear"
     same = f"{table}.id = answer.id AND {table}.lease_token = %s"
     same += f" AND {table}.lease_until IS {'' if is_late else 'NOT '}NULL"
     rows = _outcome_rows()
+    ours = Message.objects.filter(lease_token=token, lease_until__isnull=is_late)
     with index_scans_only() as cursor:
-        if is_postgres():
-            # First of all, because the log is written for messages that are ours until then:
-            # somebody else may be about to write the same attempt of a message taken from us.
-            cursor.execute(
-                f"SELECT FROM {table} JOIN {rows} AS answer ON {same}"
-                f" ORDER BY {table}.id FOR UPDATE OF {table}",
-                [answers, token],
-            )
+        outcomes = _in_time(outcomes)
+        answers = json.dumps([asdict(outcome) for outcome in outcomes], default=_moment_text)
+        # Locked first of all, because the log is written for messages that are ours until then:
+        # somebody else may be about to write the same attempt of a message taken from us.
+        locked = ours.filter(pk__in=[each.id for each in outcomes]).select_for_update()
+        before = accounts_of(locked.order_by("pk"))
         cursor.execute(
             f"INSERT INTO {log} (message_id, number, {logged})"
             f" SELECT {table}.id, {table}.attempts, {_columns('answer', logged)}"
@@ -176,10 +221,37 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
             " next_attempt_at = answer.next_attempt_at,"
             f" sent_at = COALESCE(answer.sent_at, {table}.sent_at), lease_until = NULL,"
             f" lease_token = CASE WHEN answer.awaits_answer THEN lease_token END"
-            f" FROM {rows} AS answer WHERE {same}",
+            f" FROM {rows} AS answer WHERE {same}"
+            f" RETURNING mailing_id, {table}.id, {_columns(table, ', '.join(ACCOUNT_COLUMNS))}",
             [answers, token],
         )
-        return int(cursor.rowcount)
+        written = cursor.fetchall()
+        post_by_mailing(
+            (mailing_id, Move(pk, before[pk], account_from(*columns)))
+            for mailing_id, pk, *columns in written
+        )
+    return len(written)
+
+
+def _in_time(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """Return outcomes of one mailing without the retries that its stop time leaves no time for.
+
+    Before a retry is given up, the mailing is locked: its stop time may just be moved, and whoever
+    moves it looks for such messages (services.requeue_failed).
+    """
+    retries = [each.next_attempt_at or NEVER for each in outcomes if each.status == Status.FAIL]
+    message = Message.objects.filter(pk=outcomes[0].id).select_related("mailing").first()
+    if not message or max(retries, default=NEVER) < message.mailing.stop_time:
+        return outcomes
+    with suppress(ObjectDoesNotExist):  # It was deleted, and its messages with it.
+        message.mailing.lock()
+    stop_time = message.mailing.stop_time
+    return [
+        replace(each, next_attempt_at=None)
+        if each.status == Status.FAIL and (each.next_attempt_at or NEVER) >= stop_time
+        else each
+        for each in outcomes
+    ]
 
 
 def _outcome_rows() -> str:

@@ -36,8 +36,8 @@ class ReadyMessage(NamedTuple):
     """
 
     message: Claimed
+    sender_id: int
     text: str  # as JSON
-    stop_time: datetime
     begin_before: float
     begin_at: float = 0.0
 
@@ -155,7 +155,10 @@ class ClaimQueue:
         )
         self.may_claim = is_more and not self.is_probe
         text, end = json.dumps(mailing.text), min(self._end, self._monotonic_at(mailing.stop_time))
-        claimed = [ReadyMessage(message, text, mailing.stop_time, end) for message in messages]
+        claimed = [
+            ReadyMessage(message, mailing.sender_id(message.id, message.phone_number), text, end)
+            for message in messages
+        ]
         return self._inside(mailing.window, claimed) if mailing.window else claimed
 
     def _inside(self, window: Window, claimed: list[ReadyMessage]) -> list[ReadyMessage]:

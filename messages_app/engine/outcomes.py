@@ -17,15 +17,13 @@ from messages_app.sending.control import MAX_RETRY_AFTER
 FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; doubled for each one after it
 
 
-def outcome(
-    answer: Answer, verdict: Verdict, *, attempt: int, stop_time: datetime, now: datetime
-) -> Outcome:
+def outcome(answer: Answer, verdict: Verdict, *, attempt: int, now: datetime) -> Outcome:
     """Return what an attempt came to: the message's new status, and when it is retried.
 
-    There is no retry once the message was accepted or refused for good, nor when the next attempt
-    would not be due before `stop_time`. With a sender that does not drop repeated ids, an unclear
-    attempt is not retried either: the message becomes unconfirmed until an operator decides
-    (docs/sender-api.md).
+    There is no retry once the message was accepted or refused for good; `bulk.record` drops those
+    that the mailing's stop time leaves no time for. With a sender that does not drop repeated ids,
+    an unclear attempt is not retried either: the message becomes unconfirmed until an operator
+    decides (docs/sender-api.md).
     """
     is_unconfirmed = verdict.is_unclear and not settings.MESSAGE_SENDER_IDEMPOTENT
     is_over = verdict.is_success or verdict.is_final or is_unconfirmed
@@ -35,7 +33,7 @@ def outcome(
         began_at=now - timedelta(seconds=answer.seconds),
         seconds=answer.seconds,
         sent_at=now if verdict.is_success else None,
-        next_attempt_at=None if is_over else _retry_at(answer, verdict, attempt, stop_time, now),
+        next_attempt_at=None if is_over else _retry_at(answer, verdict, attempt, now),
         error_code=ErrorCode.UNCONFIRMED if is_unconfirmed else verdict.error_code,
         error=verdict.error[:255],
         http_status=answer.status or None,
@@ -49,16 +47,11 @@ def _status(verdict: Verdict) -> str:
     return Message.Status.PENDING if verdict.is_systemic else Message.Status.FAIL
 
 
-def _retry_at(
-    answer: Answer, verdict: Verdict, attempt: int, stop_time: datetime, now: datetime
-) -> datetime | None:
-    """Return when the next attempt is due; None if that is not before the stop time."""
+def _retry_at(answer: Answer, verdict: Verdict, attempt: int, now: datetime) -> datetime:
+    """Return when the next attempt is due."""
     if verdict.is_systemic:
         return now  # The message is not to blame, and the open breaker delays it anyway.
-    retry_at = now + timedelta(
-        seconds=max(_backoff(attempt), min(answer.retry_after, MAX_RETRY_AFTER))
-    )
-    return retry_at if retry_at < stop_time else None
+    return now + timedelta(seconds=max(_backoff(attempt), min(answer.retry_after, MAX_RETRY_AFTER)))
 
 
 def _backoff(attempt: int) -> float:

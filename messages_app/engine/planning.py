@@ -12,6 +12,7 @@ from django.db.models import (
     Exists,
     F,
     OuterRef,
+    Q,
     QuerySet,
     Value,
     When,
@@ -19,6 +20,8 @@ from django.db.models import (
 from django.db.models.functions import Cast
 
 from clients.models import Client
+from messages_app.ledger.accounts import NOWHERE, PENDING, Account
+from messages_app.ledger.posting import Move, post
 from messages_app.models import Message, Withdrawal
 from messages_app.sql import is_postgres, table_of
 from toolkit.sending_hours import Window, next_opening
@@ -29,16 +32,37 @@ def plan(
 ) -> int:
     """Add a pending message for each client of the audience that has none in this mailing.
 
-    A message is due now, or when the window next opens in the client's time zone. Clients who were
-    withdrawn from the mailing are left out.
+    A message is due now, or when the window next opens in the client's time zone. Left out are
+    clients who were withdrawn from the mailing, and numbers that it has been sent to already under
+    a client that was deleted since.
 
     Returns:
         The number of messages added.
     """
     withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
-    audience = audience.exclude(Exists(withdrawn))
+    audience = audience.exclude(Exists(withdrawn)).exclude(Exists(_sent_before(mailing_id)))
+    if _is_planned(mailing_id, audience):
+        # Otherwise the insertion would lock every client, and find only then that it has one.
+        message = Message.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
+        audience = audience.exclude(Exists(message))
     openings = openings_of(window, audience, now) if window else {}
     return _insert(mailing_id, audience, openings, now)
+
+
+def _is_planned(mailing_id: int, audience: QuerySet[Client]) -> bool:
+    """Tell whether the first client of an audience, by id, has a message of the mailing."""
+    first = audience.order_by("pk").values("pk")[:1]
+    return Message.objects.filter(mailing=mailing_id, client=first).exists()
+
+
+def _sent_before(mailing_id: int) -> QuerySet[Message]:
+    """Return the messages to a client's number whose client, a former one, was deleted.
+
+    Those that would be tried again are not among them: without a client they are not.
+    """
+    former = Message.objects.filter(mailing=mailing_id, client__isnull=True, attempts__gt=0)
+    same = former.filter(phone_number=OuterRef("phone_number"))
+    return same.filter(Q(next_attempt_at=None) | Q(lease_until__isnull=False))
 
 
 def openings_of(window: Window, clients: QuerySet[Client], now: datetime) -> dict[str, datetime]:
@@ -68,6 +92,7 @@ def _insert(
         "error": "",
         "phone_number": F("phone_number"),
         "is_manual": False,
+        "timezone": F("zone"),
     }
     # SQLite takes ON CONFLICT for a join's ON, unless a WHERE stands before it.
     rows = (
@@ -88,10 +113,15 @@ def _insert(
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table_of(Message)} ({', '.join(values)}) {sql}{lock}"
-            " ON CONFLICT (mailing_id, client_id) DO NOTHING",
+            " ON CONFLICT (mailing_id, client_id) DO NOTHING RETURNING id, timezone",
             params,
         )
-        return int(cursor.rowcount)
+        planned = cursor.fetchall()
+    post(
+        mailing_id,
+        (Move(pk, NOWHERE, str(Account(PENDING, "", 0, zone))) for pk, zone in planned),
+    )
+    return len(planned)
 
 
 def _due_at(openings: Mapping[str, datetime], now: datetime) -> Case:

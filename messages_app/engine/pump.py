@@ -16,7 +16,7 @@ from messages_app import sender
 from messages_app.engine import bulk, recovery
 from messages_app.engine.claim_queue import LOOK_DELAY, ClaimQueue, ReadyMessage
 from messages_app.engine.outcomes import outcome
-from messages_app.engine.records import Outcome
+from messages_app.engine.records import Claimed, Outcome
 from messages_app.engine.spool import Spool
 from messages_app.mailing_snapshot import ReadMailing
 from messages_app.models import Lease, SendingControl
@@ -36,6 +36,14 @@ logger = logging.getLogger(__name__)
 def lease_length() -> timedelta:
     """Return how long a lease lasts: 60 s with a MESSAGE_SENDER_TIMEOUT of 10 s."""
     return LEASE * timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
+
+
+def new_token() -> int:
+    """Return a random lease token, below 0: those of earlier versions are above.
+
+    A trigger keeps their deliveries away from mailings whose sender ids they do not know.
+    """
+    return -1 - secrets.randbits(63)
 
 
 def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
@@ -74,14 +82,14 @@ class _Delivery:
         self._transport = transport
         self._clock = clock
         self._lease = Lease(
-            token=secrets.randbits(63),
+            token=new_token(),
             mailing_id=mailing_id,
             expires_at=clock.now() + lease_length(),
         )
         end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
         self._queue = ClaimQueue(self._lease, read_mailing, clock, end=end)
         self._open: dict[int, ReadyMessage] = {}
-        self._sent: list[int] = []
+        self._sent: list[Claimed] = []
         self._outcomes: list[Outcome] = []
         self._streak = control.AnswerStreak()
         self._recorded_at = monotonic()
@@ -136,26 +144,28 @@ class _Delivery:
         for waiting in begun:
             message = waiting.message
             self._open[message.id] = waiting
-            self._transport.submit(sender.Request(message.id, message.phone_number, waiting.text))
+            self._transport.submit(
+                sender.Request(message.id, waiting.sender_id, message.phone_number, waiting.text)
+            )
 
     def _collect(self) -> None:
         """Receive answers into the spool; with no request open, sleep until there is work."""
         if self._open:
             sent, outcomes = self._hear()
-            self._spool.answer(sent, outcomes, self._heard_at)
+            self._spool.answer([message.id for message in sent], outcomes, self._heard_at)
         else:
             time.sleep(self._queue.idle_time())
 
-    def _hear(self) -> tuple[list[int], list[Outcome]]:
+    def _hear(self) -> tuple[list[Claimed], list[Outcome]]:
         """Receive answers, waiting at most LOOK_DELAY seconds for one.
 
         Returns:
-            The ids of messages accepted at their first attempt, and the outcomes of all others.
+            The messages accepted at their first attempt, and the outcomes of all others.
         """
         is_patient = not self._queue or not self._transport.capacity
         answers = self._transport.poll(LOOK_DELAY if is_patient else self._queue.idle_time())
         self.answered += len(answers)
-        sent: list[int] = []
+        sent: list[Claimed] = []
         outcomes: list[Outcome] = []
         now = self._heard_at = self._clock.now()
         for answer in answers:
@@ -166,12 +176,9 @@ class _Delivery:
             self._streak.add(answer, verdict)
             attempt = waiting.message.attempt
             if attempt == 1 and verdict.is_success:
-                sent.append(answer.id)
+                sent.append(waiting.message)
             else:
-                stop_time = waiting.stop_time
-                outcomes.append(
-                    outcome(answer, verdict, attempt=attempt, stop_time=stop_time, now=now)
-                )
+                outcomes.append(outcome(answer, verdict, attempt=attempt, now=now))
         self._sent += sent
         self._outcomes += outcomes
         return sent, outcomes
@@ -198,7 +205,8 @@ class _Delivery:
                 logger.warning(
                     "Mailing %s: answers came after their lease had ended.", lease.mailing_id
                 )
-                recovery.record_late(lease, sent=sent, outcomes=outcomes, at=self._heard_at)
+                ids = [message.id for message in sent]
+                recovery.record_late(lease, sent=ids, outcomes=outcomes, at=self._heard_at)
             self._sent, self._outcomes = [], []
             self._update_breaker()
         if bulk.release(to_release, token=lease.token) < len(to_release):

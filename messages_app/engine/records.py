@@ -8,12 +8,16 @@ from typing import NamedTuple
 class Claimed(NamedTuple):
     """A message that is leased to one delivery.
 
-    `attempt` is the number of the attempt that it was claimed for, counted from 1.
+    `attempt` is the number of the attempt that it was claimed for, counted from 1. `account` is
+    the one that it stands on in the ledger meanwhile. `text_version` is the text it was claimed
+    for.
     """
 
     id: int
     phone_number: str
     attempt: int
+    account: str
+    text_version: int
 
 
 @dataclass(frozen=True, slots=True)

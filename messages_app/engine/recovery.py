@@ -19,6 +19,7 @@ from messages_app import services
 from messages_app.engine import spool
 from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
+from messages_app.ledger.posting import posted
 from messages_app.models import Doorbell, ErrorCode, Lease, Message
 
 CHUNK = 1000  # ids in one query
@@ -112,16 +113,20 @@ def undo_reclaim(ids: Collection[int], lease: Lease, *, now: datetime) -> None:
             return
         unconfirmed = Message.objects.unleased().filter(error_code=ErrorCode.UNCONFIRMED)
         ours = unconfirmed.filter(pk__in=ids, lease_token=lease.token, status=Status.FAIL)
-        for message in ours.order_by("pk").select_for_update():
-            message.attempt_log.filter(number=message.attempts).delete()
-            message.attempts -= 1
-            before = message.attempt_log.last()
-            message.status = Status.FAIL if before else Status.PENDING
-            message.error_code, message.error = (
-                (before.error_code, before.error) if before else ("", "")
-            )
-            message.next_attempt_at, message.lease_token = now, None
-            message.save()
+        messages = list(ours.order_by("pk").select_for_update())
+        with posted([message.pk for message in messages]):
+            for message in messages:
+                _take_back_attempt(message, now)
+
+
+def _take_back_attempt(message: Message, now: datetime) -> None:
+    message.attempt_log.filter(number=message.attempts).delete()
+    message.attempts -= 1
+    before = message.attempt_log.last()
+    message.status = Status.FAIL if before else Status.PENDING
+    message.error_code, message.error = (before.error_code, before.error) if before else ("", "")
+    message.next_attempt_at, message.lease_token = now, None
+    message.save()
 
 
 def record_late(

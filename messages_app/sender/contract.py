@@ -9,21 +9,25 @@ CONTENT_TYPE = "application/json"
 
 
 class Request(NamedTuple):
-    """One message for the sender. `text` is a JSON string already, quotes included."""
+    """One message for the sender, which knows it by its `sender_id`; `id` is for us.
+
+    `text` is a JSON string already, quotes included.
+    """
 
     id: int
+    sender_id: int
     phone_number: str
     text: str
 
     @property
     def path(self) -> str:
         """The path that it is posted to, below MESSAGE_SENDER_URL."""
-        return f"/send/{self.id}"
+        return f"/send/{self.sender_id}"
 
     @property
     def body(self) -> str:
         """The JSON object that is posted."""
-        return f'{{"id": {self.id}, "phone": {self.phone_number}, "text": {self.text}}}'
+        return f'{{"id": {self.sender_id}, "phone": {self.phone_number}, "text": {self.text}}}'
 
 
 def authorization(token: str) -> str:

@@ -9,6 +9,8 @@ from pytest_django import Settings
 
 from clients.models import Client
 from messages_app import sender
+from messages_app.ledger.accounts import NOWHERE
+from messages_app.ledger.posting import Move, account_of, post_by_mailing
 from messages_app.models import Message
 from messages_app.tests.scripted import Script, ScriptedTransport
 
@@ -29,10 +31,14 @@ def add(
 
     def add(number: int, *, timezone: str = "UTC", **fields: Any) -> list[Message]:
         defaults = {"mailing": mailing, "next_attempt_at": now - timedelta(hours=1)}
-        return Message.objects.bulk_create(
-            Message(client=client, **{**defaults, **fields})
+        messages = Message.objects.bulk_create(
+            Message(client=client, timezone=timezone, **{**defaults, **fields})
             for client in make_clients(number, timezone=timezone)
         )
+        post_by_mailing(
+            (each.mailing_id, Move(each.pk, NOWHERE, account_of(each))) for each in messages
+        )
+        return messages
 
     return add
 

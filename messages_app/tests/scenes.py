@@ -1,5 +1,6 @@
 """Scenes that tests of the engine begin with or come to: claimed messages, untouched ones."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from mailings.services import read_running
 from messages_app.engine import bulk, pump
 from messages_app.engine.records import Claimed
+from messages_app.ledger import reconciling
+from messages_app.ledger.posting import accounts_of
 from messages_app.models import Lease, Message
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
 
-TOKEN = 7  # of the lease, unless a test names another
+TOKEN = -7  # of the lease, unless a test names another
 MINUTE = timedelta(minutes=1)
 
 
@@ -59,6 +62,19 @@ def claim_more(
         "now": now,
     }
     return bulk.claim(snapshot, **{**arguments, **changes})
+
+
+def accept(ids: Iterable[int], *, token: int = TOKEN, at: datetime) -> int:
+    """Record that the sender accepted messages at their first attempt, as a delivery does."""
+    accounts = accounts_of(Message.objects.filter(pk__in=ids))
+    messages = [Claimed(pk, "", 1, accounts.get(pk, ""), 1) for pk in ids]
+    return bulk.record_accepted(messages, token=token, at=at)
+
+
+def open_books() -> None:
+    """Have the ledger know messages that a test has saved or changed by itself."""
+    for mailing_id in set(Message.objects.values_list("mailing", flat=True)):
+        reconciling.reconcile(mailing_id)
 
 
 def untouched() -> int:

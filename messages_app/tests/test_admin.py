@@ -186,7 +186,7 @@ class TestWithdrawing:
     def test_a_message_in_flight_stays(
         self, admin_client: Browser, make_message: MakeMessage, now: datetime
     ) -> None:
-        message = make_message(lease_token=1, lease_until=now + timedelta(minutes=1))
+        message = make_message(lease_token=-1, lease_until=now + timedelta(minutes=1))
         response = admin_client.post(f"{LIST}{message.pk}/delete/", {"post": "yes"}, follow=True)
         assert "on its way to the sender. Try again" in response.content.decode()
         assert Message.objects.exists()

@@ -170,7 +170,7 @@ class TestConfirming:
         self, api: APIClient, make_message: Make, now: datetime
     ) -> None:
         until = now + timedelta(minutes=1)
-        message = make_message(**UNCONFIRMED, lease_token=1, lease_until=until)
+        message = make_message(**UNCONFIRMED, lease_token=-1, lease_until=until)
 
         assert refusal(confirm(api, message)) == (409, {None: "message_in_flight"})
 

@@ -23,7 +23,7 @@ MakeClients = Callable[..., list[Client]]
 @pytest.fixture
 def in_flight(now: datetime) -> dict[str, Any]:
     """Return what a message has that is on its way to the sender."""
-    return {"lease_token": 1, "lease_until": now + HOUR, "attempts": 1}
+    return {"lease_token": -1, "lease_until": now + HOUR, "attempts": 1}
 
 
 def do(api: APIClient, deed: str, message: Message, make_clients: MakeClients) -> Any:

@@ -1,9 +1,10 @@
 """What the engine does to many messages at once: plan, claim, release, record."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from messages_app import services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Message
-from messages_app.tests.scenes import claim, claim_more
+from messages_app.tests.scenes import accept, claim, claim_more
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -51,10 +52,18 @@ Add = Callable[..., list[Message]]
 
 
 def state(message: Message) -> dict[str, Any]:
-    """Return everything the database has on a message, but for what never changes."""
+    """Return everything the database has on a message, but for what an answer never changes."""
     fixed = {"id", "mailing_id", "client_id", "created_at", "phone_number", "is_manual"}
+    fixed |= {"timezone", "text_version"}
     (row,) = Message.objects.filter(pk=message.pk).values()
     return {name: value for name, value in row.items() if name not in fixed}
+
+
+def somebody_waits() -> bool:
+    """Tell whether a transaction of this Postgres waits for another one's lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 class TestClaiming:
@@ -62,7 +71,9 @@ class TestClaiming:
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         (message,) = add(1)
-        assert claim(mailing, now) == [Claimed(message.pk, message.phone_number, 1)]
+        assert claim(mailing, now) == [
+            Claimed(message.pk, message.phone_number, 1, "pending||0|", 1)
+        ]
         assert state(message) == {
             "status": "pending",
             "sent_at": None,
@@ -70,7 +81,7 @@ class TestClaiming:
             "next_attempt_at": now,
             "error_code": "",
             "error": "",
-            "lease_token": 7,
+            "lease_token": -7,
             "lease_until": now + MINUTE,
         }
 
@@ -80,8 +91,8 @@ class TestClaiming:
         (message,) = add(1)
         claim(mailing, now)
         before = state(message)
-        assert claim(mailing, now, token=8) == []
-        assert claim(mailing, now + 30 * MINUTE, token=8) == []
+        assert claim(mailing, now, token=-8) == []
+        assert claim(mailing, now + 30 * MINUTE, token=-8) == []
         assert state(message) == before
 
     def test_nothing_is_claimed_under_a_lease_that_was_taken_back(
@@ -92,7 +103,7 @@ class TestClaiming:
         claimed = bulk.claim(
             mailing.snapshot(now),
             limit=1,
-            token=7,
+            token=-7,
             lease_until=now + MINUTE,
             recheck_at=now,
             now=now,
@@ -159,12 +170,12 @@ class TestClaiming:
                 mine += [message.id for message in batch]
             return mine
 
-        shares = at_once(*[partial(claim_all, token) for token in (1, 2, 3, 4)])
+        shares = at_once(*[partial(claim_all, token) for token in (-1, -2, -3, -4)])
         claimed = sorted(pk for share in shares for pk in share)
         assert claimed == [message.pk for message in messages]
-        for token, share in enumerate(shares, start=1):
+        for number, share in enumerate(shares, start=1):
             assert set(share) == set(
-                Message.objects.filter(lease_token=token).values_list("pk", flat=True)
+                Message.objects.filter(lease_token=-number).values_list("pk", flat=True)
             )
         assert set(Message.objects.values_list("attempts", flat=True)) == {1}
 
@@ -176,7 +187,7 @@ class TestClaiming:
         add(4)
         with transaction.atomic():
             mine = claim(mailing, now, limit=2)
-            (theirs,) = at_once(partial(claim, mailing, now, limit=4, token=8))
+            (theirs,) = at_once(partial(claim, mailing, now, limit=4, token=-8))
         assert len(mine) == len(theirs) == 2
         assert not {message.id for message in mine} & {message.id for message in theirs}
 
@@ -185,7 +196,7 @@ class TestClaiming:
     ) -> None:
         (message,) = add(1)
         Client.objects.update(phone_number="79261234567")
-        assert claim(mailing, now) == [Claimed(message.pk, "79261234567", 1)]
+        assert claim(mailing, now) == [Claimed(message.pk, "79261234567", 1, "pending||0|", 1)]
         message.refresh_from_db()
         assert message.phone_number == "79261234567"
 
@@ -293,9 +304,9 @@ class TestReleasing:
         (message,) = add(1)
         before = state(message)
         claim(mailing, now)
-        assert bulk.release([message.pk], token=7) == 1
+        assert bulk.release([message.pk], token=-7) == 1
         assert state(message) == before
-        assert len(claim(mailing, now, token=8)) == 1
+        assert len(claim(mailing, now, token=-8)) == 1
 
     def test_another_deliverys_messages_are_not_released(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -303,14 +314,14 @@ class TestReleasing:
         (message,) = add(1)
         claim(mailing, now)
         before = state(message)
-        assert bulk.release([message.pk], token=8) == 0
+        assert bulk.release([message.pk], token=-8) == 0
         assert state(message) == before
 
     def test_it_may_be_put_off(self, mailing: "Mailing", add: Add, now: datetime) -> None:
         (message,) = add(1, status="fail", error_code="throttled", error="Busy.", attempts=2)
         before = state(message)
         claim(mailing, now)
-        assert bulk.release([message.pk], token=7, due_at=now + MINUTE) == 1
+        assert bulk.release([message.pk], token=-7, due_at=now + MINUTE) == 1
         assert state(message) == {**before, "next_attempt_at": now + MINUTE}
 
     def test_what_was_taken_back_meanwhile_is_not_released(
@@ -319,23 +330,23 @@ class TestReleasing:
         (message,) = add(1)
         claim(mailing, now)
         lost = Outcome(message.pk, "fail", error_code="unconfirmed", awaits_answer=True)
-        bulk.record([lost], token=7)
+        bulk.record([lost], token=-7)
         before = state(message)
-        assert bulk.release([message.pk], token=7) == 0
+        assert bulk.release([message.pk], token=-7) == 0
         assert state(message) == before
 
     def test_nothing_to_release_is_nothing_to_do(
         self, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert bulk.release([], token=7) == 0
+            assert bulk.release([], token=-7) == 0
 
     def test_thousands_are_released_at_once(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         messages = add(3000)
         claim(mailing, now, limit=3000)
-        assert bulk.release([message.pk for message in messages], token=7) == 3000
+        assert bulk.release([message.pk for message in messages], token=-7) == 3000
 
 
 @pytest.fixture
@@ -348,7 +359,7 @@ def leased(mailing: "Mailing", add: Add, now: datetime) -> list[Message]:
 class TestRecordingWhatWasSent:
     def test_a_success_is_final(self, leased: list[Message], now: datetime) -> None:
         later = now + SECOND
-        assert bulk.record_accepted([leased[0].pk], token=7, at=later) == 1
+        assert accept([leased[0].pk], token=-7, at=later) == 1
         assert state(leased[0]) == {
             "status": "success",
             "sent_at": later,
@@ -366,31 +377,31 @@ class TestRecordingWhatWasSent:
         self, now: datetime, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert bulk.record_accepted([], token=7, at=now) == 0
+            assert accept([], token=-7, at=now) == 0
 
     def test_thousands_are_written_at_once(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         ids = [message.pk for message in add(3000)]
         claim(mailing, now, limit=3000)
-        assert bulk.record_accepted(ids, token=7, at=now) == 3000
+        assert accept(ids, token=-7, at=now) == 3000
 
     def test_it_counts_once(self, leased: list[Message], now: datetime) -> None:
         ids = [leased[0].pk] * 2
-        written = [bulk.record_accepted(ids, token=7, at=now) for _ in range(2)]
+        written = [accept(ids, token=-7, at=now) for _ in range(2)]
         assert written == [1, 0]
 
     def test_it_is_refused_under_another_token(self, leased: list[Message], now: datetime) -> None:
         before = state(leased[0])
-        assert bulk.record_accepted([leased[0].pk], token=8, at=now) == 0
+        assert accept([leased[0].pk], token=-8, at=now) == 0
         assert state(leased[0]) == before
 
     def test_it_is_refused_once_it_was_taken_back_for_then_there_is_more_to_put_right(
         self, leased: list[Message], now: datetime
     ) -> None:
         lost = Outcome(leased[0].pk, "fail", error_code="unconfirmed", awaits_answer=True)
-        bulk.record([lost], token=7)
-        assert bulk.record_accepted([leased[0].pk], token=7, at=now) == 0
+        bulk.record([lost], token=-7)
+        assert accept([leased[0].pk], token=-7, at=now) == 0
 
 
 class TestRecording:
@@ -404,7 +415,7 @@ class TestRecording:
         written: list[int] = []
 
         def take_back() -> None:
-            written.append(bulk.record([unclear], token=7))
+            written.append(bulk.record([unclear], token=-7))
             connection.close()
 
         taking_back = Thread(target=take_back)
@@ -456,7 +467,7 @@ class TestRecording:
             error=error,
             http_status=429,
         )
-        assert bulk.record([outcome], token=7) == 1
+        assert bulk.record([outcome], token=-7) == 1
         assert state(leased[0]) == {
             "status": status,
             "sent_at": None,
@@ -493,7 +504,7 @@ class TestRecording:
             Outcome(each.pk, "fail", error_code="rejected", error="No.", next_attempt_at=again_at)
             for each in (message, other)
         ]
-        assert bulk.record(outcomes, token=7) == 2
+        assert bulk.record(outcomes, token=-7) == 2
         assert state(message)["error_code"] == ("unconfirmed" if is_final else "rejected")
         assert (state(message)["error"], state(other)["error_code"]) == ("No.", "rejected")
 
@@ -502,7 +513,7 @@ class TestRecording:
     ) -> None:
         pk = leased[0].pk
         outcome = Outcome(pk, "fail", error_code="bad_response", http_status=500, is_unclear=True)
-        bulk.record([outcome], token=7)
+        bulk.record([outcome], token=-7)
         assert state(leased[0])["error_code"] == "unconfirmed"
         assert Attempt.objects.get().error_code == "bad_response"
 
@@ -511,7 +522,7 @@ class TestRecording:
     ) -> None:
         message = leased[0]
         Attempt.objects.create(message=message, number=7, error_code="unconfirmed", is_unclear=True)
-        bulk.record([Outcome(message.pk, "success", sent_at=now)], token=7)
+        bulk.record([Outcome(message.pk, "success", sent_at=now)], token=-7)
         assert (state(message)["status"], state(message)["error_code"]) == ("success", "")
 
     def test_a_success_takes_the_last_failures_reason_away(
@@ -520,7 +531,7 @@ class TestRecording:
         (message,) = add(1, status="fail", error_code="throttled", error="Too fast.", attempts=1)
         claim(mailing, now)
         sent = Outcome(message.pk, "success", began_at=now, seconds=1, sent_at=now, http_status=200)
-        bulk.record([sent], token=7)
+        bulk.record([sent], token=-7)
         after = state(message)
         assert (after["error_code"], after["error"], after["sent_at"]) == ("", "", now)
         assert (after["status"], after["next_attempt_at"]) == ("success", None)
@@ -528,7 +539,7 @@ class TestRecording:
         assert (row.number, row.error_code, row.http_status) == (2, "", 200)
 
     def test_what_nobody_knows_of_an_attempt_stays_empty(self, leased: list[Message]) -> None:
-        bulk.record([Outcome(leased[0].pk, "fail", error_code="unconfirmed")], token=7)
+        bulk.record([Outcome(leased[0].pk, "fail", error_code="unconfirmed")], token=-7)
         row = leased[0].attempt_log.get()
         assert (row.began_at, row.seconds, row.http_status) == (None, None, None)
 
@@ -536,7 +547,7 @@ class TestRecording:
     def test_a_longer_reason_is_the_callers_mistake(self, leased: list[Message]) -> None:
         outcome = Outcome(leased[0].pk, "fail", error="x" * 256)
         with pytest.raises(DataError), transaction.atomic():
-            bulk.record([outcome], token=7)
+            bulk.record([outcome], token=-7)
 
     def test_different_outcomes_are_written_together(
         self, leased: list[Message], now: datetime
@@ -551,7 +562,7 @@ class TestRecording:
                 Outcome(second, "success", sent_at=now),
                 Outcome(third, "fail", error_code="rejected", error="No."),
             ],
-            token=7,
+            token=-7,
         )
         rows = Message.objects.order_by("pk").values_list("status", "next_attempt_at", "error")
         assert written == 3
@@ -563,22 +574,65 @@ class TestRecording:
         self, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert bulk.record([], token=7) == 0
+            assert bulk.record([], token=-7) == 0
 
     @pytest.mark.parametrize("status", ["success", "fail"])
     def test_an_answer_under_another_token_is_refused(
         self, leased: list[Message], status: str
     ) -> None:
         before = state(leased[0])
-        assert bulk.record([Outcome(leased[0].pk, status)], token=8) == 0
+        assert bulk.record([Outcome(leased[0].pk, status)], token=-8) == 0
         assert state(leased[0]) == before
         assert not Attempt.objects.exists()
 
     @pytest.mark.parametrize("status", ["success", "fail"])
     def test_an_answer_counts_once(self, leased: list[Message], status: str) -> None:
         outcome = Outcome(leased[0].pk, status)
-        assert [bulk.record([outcome], token=7) for _ in range(2)] == [1, 0]
+        assert [bulk.record([outcome], token=-7) for _ in range(2)] == [1, 0]
         assert leased[0].attempt_log.count() == 1
+
+    @pytest.mark.parametrize(("left", "is_retried"), [(0, False), (1, True), (-1, False)])
+    def test_there_is_no_retry_at_the_stop_time_or_beyond(
+        self, leased: list[Message], now: datetime, left: int, is_retried: bool
+    ) -> None:
+        retry_at = leased[0].mailing.stop_time - timedelta(microseconds=left)
+        retry = Outcome(leased[0].pk, "fail", error_code="throttled", next_attempt_at=retry_at)
+        bulk.record([retry], token=-7)
+        after = state(leased[0])
+        assert (after["next_attempt_at"] is not None) is is_retried
+        assert after["error_code"] == "throttled"
+
+    def test_what_is_not_the_messages_fault_stays_pending_whatever_the_time(
+        self, leased: list[Message], now: datetime
+    ) -> None:
+        late = leased[0].mailing.stop_time + MINUTE
+        outcome = Outcome(leased[0].pk, "pending", error_code="unauthorized", next_attempt_at=late)
+        bulk.record([outcome], token=-7)
+        assert state(leased[0])["next_attempt_at"] == late
+
+    @pytest.mark.postgres
+    @pytest.mark.django_db(transaction=True)
+    def test_a_retry_that_a_later_stop_time_allows_is_kept_though_it_is_moved_meanwhile(
+        self, mailing: "Mailing", leased: list[Message], at_once: AtOnce
+    ) -> None:
+        retry_at = mailing.stop_time + MINUTE
+        retry = Outcome(leased[0].pk, "fail", error_code="throttled", next_attempt_at=retry_at)
+        moved = Event()
+
+        def move_stop_time() -> None:
+            with transaction.atomic():
+                mailing.lock()
+                moved.set()
+                while not somebody_waits():
+                    time.sleep(0.01)
+                type(mailing).objects.update(stop_time=mailing.stop_time + 2 * MINUTE)
+
+        def record() -> None:
+            moved.wait()
+            bulk.record([retry], token=-7)
+
+        at_once(move_stop_time, record)
+        assert state(leased[0])["next_attempt_at"] == retry_at
 
     def test_an_answer_that_is_still_awaited_is_taken_when_it_comes(
         self, leased: list[Message], now: datetime
@@ -592,12 +646,12 @@ class TestRecording:
             error="Lost.",
             awaits_answer=True,
         )
-        assert bulk.record([lost], token=7) == 1
+        assert bulk.record([lost], token=-7) == 1
         after = state(leased[0])
-        assert (after["lease_token"], after["lease_until"]) == (7, None)
+        assert (after["lease_token"], after["lease_until"]) == (-7, None)
         came = [Outcome(pk, "fail", error_code="rejected")]
-        assert bulk.record(came, token=7) == 0
-        assert bulk.record(came, token=7, is_late=True) == 1
+        assert bulk.record(came, token=-7) == 0
+        assert bulk.record(came, token=-7, is_late=True) == 1
         after = state(leased[0])
         assert (after["lease_token"], after["next_attempt_at"]) == (None, None)
         row = leased[0].attempt_log.get()
@@ -612,25 +666,25 @@ class TestRecording:
             )
             for each in leased
         ]
-        bulk.record(lost, token=7)
-        claim(mailing, now, token=8)
+        bulk.record(lost, token=-7)
+        claim(mailing, now, token=-8)
         late = [Outcome(message.pk, "fail", error_code="rejected") for message in leased]
-        assert bulk.record(late, token=7) == 0
+        assert bulk.record(late, token=-7) == 0
         assert set(Attempt.objects.values_list("number", "error_code")) == {(1, "unconfirmed")}
-        assert bulk.record(late, token=8) == 3
+        assert bulk.record(late, token=-8) == 3
 
     def test_a_success_is_never_turned_into_a_fail(
         self, leased: list[Message], now: datetime
     ) -> None:
-        bulk.record([Outcome(leased[0].pk, "success", sent_at=now)], token=7)
-        bulk.record_accepted([leased[1].pk], token=7, at=now)
+        bulk.record([Outcome(leased[0].pk, "success", sent_at=now)], token=-7)
+        accept([leased[1].pk], token=-7, at=now)
         failures = [
             Outcome(
                 each.pk, "fail", next_attempt_at=now, error_code="unconfirmed", awaits_answer=True
             )
             for each in leased[:2]
         ]
-        assert bulk.record(failures, token=7) == 0
+        assert bulk.record(failures, token=-7) == 0
         assert [state(each)["status"] for each in leased[:2]] == ["success", "success"]
         assert not Attempt.objects.exclude(error_code="").exists()
 
@@ -640,14 +694,14 @@ class TestRecording:
         ids = [message.pk for message in leased]
         leased[0].delete()
         outcomes = [Outcome(pk, "fail", error_code="rejected") for pk in ids[:2]]
-        assert bulk.record(outcomes, token=7) == 1
-        assert bulk.record_accepted(ids, token=7, at=now) == 1
+        assert bulk.record(outcomes, token=-7) == 1
+        assert accept(ids, token=-7, at=now) == 1
 
     @pytest.mark.django_db(transaction=True)
     def test_a_message_and_its_log_are_written_both_or_neither(self, leased: list[Message]) -> None:
         bad = Outcome(leased[0].pk, "nonsense", error_code="rejected")
         with pytest.raises(IntegrityError):
-            bulk.record([bad], token=7)
+            bulk.record([bad], token=-7)
         assert not Attempt.objects.exists()
         assert state(leased[0])["status"] == "pending"
 

@@ -53,7 +53,7 @@ def _ten_at_once(settings: Settings, world: Traveller) -> None:
 
 def begin(mailing: "Mailing", *, lasts: float = 60) -> ClaimQueue:
     """Return the queue of a delivery whose requests may begin for so many seconds."""
-    lease = Lease.objects.create(token=7, mailing=mailing, expires_at=timezone.now() + MINUTE)
+    lease = Lease.objects.create(token=-7, mailing=mailing, expires_at=timezone.now() + MINUTE)
     return ClaimQueue(
         lease, partial(read_running, mailing.pk), Clock(), end=timezone.now().timestamp() + lasts
     )
@@ -200,7 +200,7 @@ class TestSendingControl:
     ) -> None:
         add(15)
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
-        lease = Lease.objects.create(token=8, mailing=mailing, expires_at=now + MINUTE)
+        lease = Lease.objects.create(token=-8, mailing=mailing, expires_at=now + MINUTE)
         read = partial(read_running, mailing.pk)
         first, second = begin(mailing), ClaimQueue(lease, read, Clock(), end=now.timestamp() + 60)
         assert (claim(first), claim(second)) == (1, 0)

@@ -49,10 +49,10 @@ def longest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
 
 
-def written(now: datetime, *, attempt: int = 1, left: timedelta = HOUR, **answer: Any) -> Outcome:
-    """Return what is written about an answer, with so much time left to the stop."""
+def written(now: datetime, *, attempt: int = 1, **answer: Any) -> Outcome:
+    """Return what is written about an answer."""
     given = Answer(5, **answer)
-    return outcomes.outcome(given, classify(given), attempt=attempt, stop_time=now + left, now=now)
+    return outcomes.outcome(given, classify(given), attempt=attempt, now=now)
 
 
 class TestOutcome:
@@ -91,7 +91,7 @@ class TestOutcome:
 
     def test_the_reason_fits_into_its_column(self, now: datetime) -> None:
         verdict = Verdict("unavailable", "👋" * 300)
-        outcome = outcomes.outcome(Answer(5), verdict, attempt=1, stop_time=now, now=now)
+        outcome = outcomes.outcome(Answer(5), verdict, attempt=1, now=now)
         assert outcome.error == "👋" * 255
 
 
@@ -149,16 +149,8 @@ class TestNextAttempt:
     def test_it_is_never_before_the_sender_wants_it_but_within_a_day(
         self, now: datetime, retry_after: int, wait: float
     ) -> None:
-        outcome = written(now, status=429, retry_after=retry_after, left=48 * HOUR)
+        outcome = written(now, status=429, retry_after=retry_after)
         assert outcome.next_attempt_at == now + timedelta(seconds=wait)
-
-    @pytest.mark.usefixtures("longest_wait")
-    def test_there_is_none_at_the_stop_or_beyond(self, now: datetime) -> None:
-        instant = timedelta(microseconds=1)
-        for left, is_tried_again in ((10 * SECOND, False), (10 * SECOND + instant, True)):
-            outcome = written(now, status=503, left=left)
-            assert (outcome.next_attempt_at is not None) is is_tried_again
-            assert outcome.error_code == "unavailable"
 
 
 @pytest.mark.django_db

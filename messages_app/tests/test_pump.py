@@ -44,19 +44,20 @@ def succeeded() -> int:
 
 class TestSending:
     @pytest.mark.parametrize("backend", BACKENDS)
-    def test_each_client_gets_the_text_under_the_messages_id(
+    def test_each_client_gets_the_text_under_the_messages_sender_id(
         self, make_mailing: MakeMailing, add: Add, sender: Sandbox, settings: Settings, backend: str
     ) -> None:
         settings.MESSAGE_SENDER_BACKEND = f"messages_app.sender.{backend}"
         text = 'Привет, мир 👋🏽!\n"Quotes" \\ and \t<b>tags</b> {%} \u2028'
         mailing = make_mailing(text=text)
-        messages = add(30, mailing=mailing)
+        add(30, mailing=mailing)
         assert deliver(mailing.pk) == 30
+        messages = list(Message.objects.select_related("mailing", "client"))
         assert {each["text"] for each in sender.inbox()} == {text}
         assert {each["id"]: str(each["phone"]) for each in sender.inbox()} == {
-            message.pk: message.client.phone_number for message in messages if message.client
+            message.sender_id: message.client.phone_number for message in messages if message.client
         }
-        assert sender.journal().accepted == {message.pk: 1 for message in messages}
+        assert sender.journal().accepted == {message.sender_id: 1 for message in messages}
 
     def test_what_was_sent_is_written_down(
         self, mailing: "Mailing", add: Add, sender: Sandbox
@@ -355,7 +356,7 @@ class TestLateAnswers:
         return script
 
     def claim_by_another(self, mailing: "Mailing") -> None:
-        assert claim(mailing, timezone.now() + SECOND, token=1, lasts=HOUR)
+        assert claim(mailing, timezone.now() + SECOND, token=-1, lasts=HOUR)
 
     def test_a_success_is_saved_whoever_has_the_message_now(
         self,
@@ -408,7 +409,7 @@ class TestLateAnswers:
         scripted(1, self.stall(partial(self.claim_by_another, mailing), status=400))
         deliver(mailing.pk)
         message.refresh_from_db()
-        assert (message.lease_token, message.attempts, message.error_code) == (1, 2, "unconfirmed")
+        assert (message.lease_token, message.attempts, message.error_code) == (-1, 2, "unconfirmed")
         assert message.lease_until
         assert list(message.attempt_log.values_list("number", "error_code")) == [(1, "unconfirmed")]
 

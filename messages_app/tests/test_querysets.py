@@ -84,24 +84,24 @@ class TestPhrases:
     def test_a_leased_message_is_neither_free_nor_due_however_old_the_lease(
         self, add: Add, now: datetime
     ) -> None:
-        (message,) = add(1, lease_token=7, lease_until=now - MINUTE)
+        (message,) = add(1, lease_token=-7, lease_until=now - MINUTE)
         assert Message.objects.leased().get() == message
         assert not Message.objects.unleased().exists()
         assert not Message.objects.due(now).exists()
 
     def test_one_whose_answer_may_still_come_is_free(self, add: Add, now: datetime) -> None:
-        (message,) = add(1, lease_token=7)
+        (message,) = add(1, lease_token=-7)
         assert Message.objects.unleased().get() == Message.objects.due(now).get() == message
         assert not Message.objects.leased().exists()
 
     def test_a_delivery_holds_what_it_has_claimed_and_not_finished(
         self, mailing: "Mailing", make_mailing: MakeMailing, add: Add, now: datetime
     ) -> None:
-        (message,) = add(1, lease_token=7, lease_until=now)
-        add(1, lease_token=8, lease_until=now)
-        add(1, lease_token=7)
-        add(1, lease_token=7, lease_until=now, mailing=make_mailing())
-        lease = Lease(token=7, mailing=mailing, expires_at=now)
+        (message,) = add(1, lease_token=-7, lease_until=now)
+        add(1, lease_token=-8, lease_until=now)
+        add(1, lease_token=-7)
+        add(1, lease_token=-7, lease_until=now, mailing=make_mailing())
+        lease = Lease(token=-7, mailing=mailing, expires_at=now)
         assert Message.objects.leased_under(lease).get() == message
 
     def test_only_what_is_not_tried_again_is_unconfirmed(self, add: Add) -> None:
@@ -170,7 +170,7 @@ class TestRinging:
 
 
 def test_a_lease_expires_at_its_time(mailing: "Mailing", now: datetime) -> None:
-    lease = Lease.objects.create(token=7, mailing=mailing, expires_at=now)
+    lease = Lease.objects.create(token=-7, mailing=mailing, expires_at=now)
     assert not Lease.objects.expired(now - SECOND).exists()
     assert Lease.objects.expired(now).get() == lease
 

@@ -12,13 +12,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from mailings.services import cancel_mailing, finish_mailing
-from mailings.stats import timezone_stats
+from mailings.stats import detailed_stats
 from messages_app import services
 from messages_app.engine import bulk, recovery
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Lease, Message
 from messages_app.tests.dying import running_delivery
-from messages_app.tests.scenes import TOKEN, claim, untouched
+from messages_app.tests.scenes import TOKEN, accept, claim, untouched
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -80,7 +80,7 @@ class TestTakingBack:
         assert set(Message.objects.values_list("status", "error_code", "next_attempt_at")) == {
             ("fail", "unconfirmed", later)
         }
-        again = claim(mailing, later, token=8)
+        again = claim(mailing, later, token=-8)
         assert {(each.id, each.attempt) for each in again} == {(each.pk, 2) for each in messages}
         assert f"Mailing {mailing.pk}: a worker did not come back; it held 2 messages." in (
             caplog.messages
@@ -103,7 +103,7 @@ class TestTakingBack:
         claim(mailing, now)
         assert recovery.reclaim_expired(now=now + MINUTE) == 2
         assert Message.objects.unconfirmed().count() == 2
-        assert claim(mailing, now + HOUR / 2, token=8) == []
+        assert claim(mailing, now + HOUR / 2, token=-8) == []
 
     def test_other_deliveries_keep_theirs(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -111,9 +111,9 @@ class TestTakingBack:
         add(2)
         claim(mailing, now)
         add(3)
-        claim(mailing, now + SECOND, token=8)
+        claim(mailing, now + SECOND, token=-8)
         assert recovery.reclaim_expired(now=now + MINUTE) == 2
-        assert Message.objects.leased().filter(lease_token=8).count() == 3
+        assert Message.objects.leased().filter(lease_token=-8).count() == 3
 
     def test_a_message_that_was_taken_back_is_not_in_flight(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -216,10 +216,10 @@ class TestPuttingBack:
     def test_nothing_is_put_back_that_somebody_has_claimed_since(
         self, mailing: "Mailing", lost: Message, lease: Lease, now: datetime
     ) -> None:
-        claim(mailing, now + MINUTE, token=8)
+        claim(mailing, now + MINUTE, token=-8)
         recovery.undo_reclaim([lost.pk], lease, now=now)
         lost.refresh_from_db()
-        assert (lost.lease_token, lost.attempts) == (8, 2)
+        assert (lost.lease_token, lost.attempts) == (-8, 2)
 
     def test_nothing_is_put_back_where_the_mailing_is_gone(
         self, mailing: "Mailing", add: Add, lease: Lease, now: datetime
@@ -232,7 +232,7 @@ class TestPuttingBack:
 
 class TestLateFailures:
     def refused(self, message: Message, now: datetime) -> Outcome:
-        return Outcome(message.pk, "fail", error_code="unavailable", next_attempt_at=now + HOUR)
+        return Outcome(message.pk, "fail", error_code="unavailable", next_attempt_at=now + MINUTE)
 
     @pytest.mark.usefixtures("hold_mode")
     def test_that_it_was_not_taken_is_better_than_not_to_know(
@@ -240,7 +240,7 @@ class TestLateFailures:
     ) -> None:
         recovery.record_late(lease, sent=[], outcomes=[self.refused(lost, now)], at=now)
         lost.refresh_from_db()
-        assert (lost.error_code, lost.next_attempt_at) == ("unavailable", now + HOUR)
+        assert (lost.error_code, lost.next_attempt_at) == ("unavailable", now + MINUTE)
         assert lost.attempt_log.get().error_code == "unavailable"
 
     @pytest.mark.usefixtures("hold_mode")
@@ -312,7 +312,7 @@ class TestTaken:
     ) -> None:
         messages = add(3)
         claim(mailing, now)
-        bulk.record_accepted([messages[0].pk], token=TOKEN, at=now)
+        accept([messages[0].pk], token=TOKEN, at=now)
         recovery.reclaim_expired(now=now + MINUTE)
         if how == "cancelled":
             cancel_mailing(mailing)
@@ -325,7 +325,7 @@ class TestTaken:
         assert (mailing.success_count, mailing.fail_count) == (2, 1)
         assert Message.objects.count_by_status() == {"success": 2, "fail": 1}
         zones = {"UTC": {"pending": 0, "success": 2, "fail": 1, "total": 3}}
-        assert timezone_stats(mailing)["timezones"] == zones
+        assert detailed_stats(mailing)["timezones"] == zones
 
     @pytest.mark.postgres  # SQLite has one writer at a time
     @pytest.mark.django_db(transaction=True)
@@ -388,7 +388,7 @@ class TestSettling:
         recovery.replay_orphans(now=now)
         assert untouched() == 3
         assert not Lease.objects.exists()
-        assert len(claim(mailing, now, token=8)) == 3
+        assert len(claim(mailing, now, token=-8)) == 3
 
     @pytest.mark.usefixtures("hold_mode")
     def test_with_a_sender_that_drops_no_repeats_only_the_interrupted_are_held(
@@ -400,7 +400,7 @@ class TestSettling:
         recovery.replay_orphans(now=now)
         assert Message.objects.unconfirmed().get().pk == second
         assert Message.objects.get(status="success").pk == first
-        assert {each.id for each in claim(mailing, now, token=8)} == {third, fourth}
+        assert {each.id for each in claim(mailing, now, token=-8)} == {third, fourth}
 
     def test_interrupted_ones_are_due_again_at_once(
         self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
@@ -442,7 +442,7 @@ class TestSettling:
     ) -> None:
         sent, failed = (message.pk for message in add(2))
         claim(mailing, now)
-        bulk.record_accepted([sent], token=TOKEN, at=now)
+        accept([sent], token=TOKEN, at=now)
         outcome = Outcome(failed, "fail", next_attempt_at=now + HOUR, error_code="throttled")
         bulk.record([outcome], token=TOKEN)
         before = list(Message.objects.order_by("pk").values())
@@ -520,11 +520,11 @@ class TestSettling:
         first, second = (message.pk for message in add(2))
         claim(mailing, now)
         recovery.reclaim_expired(now=now + MINUTE)
-        claim(mailing, now + MINUTE, token=8)
+        claim(mailing, now + MINUTE, token=-8)
         failed = {"id": first, "status": "fail", "error_code": "rejected"}
         die(begun=[first, second], outcomes=[failed])
         recovery.replay_orphans(now=now)
-        held = Message.objects.leased().filter(lease_token=8, attempts=2)
+        held = Message.objects.leased().filter(lease_token=-8, attempts=2)
         assert set(held.values_list("error_code", flat=True)) == {"unconfirmed"}
         assert held.count() == 2
-        assert Lease.objects.get().token == 8
+        assert Lease.objects.get().token == -8

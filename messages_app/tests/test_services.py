@@ -20,6 +20,7 @@ from messages_app import services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
+from messages_app.tests.scenes import claim
 from toolkit.sending_hours import Window
 
 if TYPE_CHECKING:
@@ -102,12 +103,14 @@ class TestAdding:
         assert (message.status, message.attempts, message.is_manual) == ("pending", 0, True)
         assert (message.next_attempt_at, message.phone_number) == (now, person.phone_number)
 
-    def test_before_the_start_it_is_due_at_the_start(
+    def test_before_the_start_it_is_due_whenever_the_mailing_starts(
         self, make_mailing: MakeMailing, person: Client, now: datetime
     ) -> None:
         mailing = make_mailing(status="scheduled", start_time=now + MINUTE)
         message = services.add_message(mailing=mailing, client=person, now=now)
-        assert message.next_attempt_at == now + MINUTE
+        assert claim(mailing, now) == []
+        type(mailing).objects.update(status="running", start_time=now)
+        assert [each.id for each in claim(mailing, now)] == [message.pk]
 
     def test_it_undoes_a_withdrawal(
         self, mailing: "Mailing", message: Message, person: Client, now: datetime
@@ -211,7 +214,7 @@ class TestWithdrawing:
     def test_one_in_flight_is_kept_until_its_delivery_is_done_with_it(
         self, message: Message, now: datetime
     ) -> None:
-        change(message, lease_token=7, lease_until=now - MINUTE)
+        change(message, lease_token=-7, lease_until=now - MINUTE)
         withdraw = partial(services.withdraw_message, message, now=now)
         assert refused(withdraw) == "message_in_flight"
         change(message, lease_until=None)
@@ -242,10 +245,10 @@ class TestResending:
     def test_what_an_earlier_attempt_comes_to_does_not_stop_it(
         self, failed: Message, now: datetime
     ) -> None:
-        change(failed, error_code="unconfirmed", lease_token=7)
+        change(failed, error_code="unconfirmed", lease_token=-7)
         services.resend_message(failed, now=now)
         late = Outcome(failed.pk, "fail", error_code="rejected")
-        assert bulk.record([late], token=7) == 0
+        assert bulk.record([late], token=-7) == 0
         assert Message.objects.get().next_attempt_at == now
 
     def test_one_that_waits_for_its_next_attempt_is_brought_forward(
@@ -265,7 +268,7 @@ class TestResending:
         assert Message.objects.get().next_attempt_at is None
 
     def test_one_in_flight_is_left_alone(self, failed: Message, now: datetime) -> None:
-        change(failed, lease_token=7, lease_until=now + MINUTE)
+        change(failed, lease_token=-7, lease_until=now + MINUTE)
         assert refused(partial(services.resend_message, failed, now=now)) == "message_in_flight"
 
     @pytest.mark.parametrize("status", ["scheduled", "paused"])
@@ -306,7 +309,7 @@ class TestMakingDue:
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         later = now + MINUTE
-        change(message, next_attempt_at=later, lease_token=7, lease_until=later)
+        change(message, next_attempt_at=later, lease_token=-7, lease_until=later)
         assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 0
 
     def test_other_mailings_messages_stay(
@@ -326,7 +329,7 @@ class TestConfirming:
             next_attempt_at=None,
             error_code="unconfirmed",
             error="No answer.",
-            lease_token=7,
+            lease_token=-7,
         )
         Attempt.objects.create(message=message, number=2, error_code="unconfirmed", seconds=10)
         return message
@@ -571,15 +574,15 @@ class TestGivingUp:
     def test_what_an_earlier_attempt_comes_to_does_not_change_it_any_more(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
-        change(message, status="fail", error_code="unconfirmed", lease_token=7)
+        change(message, status="fail", error_code="unconfirmed", lease_token=-7)
         self.fail_unsent(mailing)
         late = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled")
-        assert bulk.record([late], token=7) == 0
+        assert bulk.record([late], token=-7) == 0
 
     def test_one_in_flight_is_left_until_its_delivery_is_done_with_it(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
-        change(message, lease_token=7, lease_until=now - MINUTE)
+        change(message, lease_token=-7, lease_until=now - MINUTE)
         assert self.fail_unsent(mailing).status == "pending"
         change(message, lease_token=None, lease_until=None)
         assert self.fail_unsent(mailing).error_code == "expired"
@@ -602,7 +605,7 @@ class TestGivingUp:
         """In flight when it begins, the message is refused; an earlier attempt may have arrived."""
         Message.objects.create(mailing=mailing, client=make_clients(1)[0], next_attempt_at=now)
         Attempt.objects.create(message=message, number=1, error_code="x", is_unclear=True)
-        change(message, attempts=2, status="fail", lease_token=7, lease_until=now + MINUTE)
+        change(message, attempts=2, status="fail", lease_token=-7, lease_until=now + MINUTE)
         answers = [
             Outcome(message.pk, status, error_code="throttled", next_attempt_at=now + MINUTE)
         ]
@@ -610,7 +613,7 @@ class TestGivingUp:
         def record_amid(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
             result = execute(sql, *arguments)
             if answers and sql.startswith("UPDATE"):
-                bulk.record([answers.pop()], token=7)
+                bulk.record([answers.pop()], token=-7)
             return result
 
         with connection.execute_wrapper(record_amid):
@@ -655,11 +658,11 @@ class TestGivingUp:
 
         giving_up = Thread(target=fail_unsent)
         with transaction.atomic():
-            change(message, lease_token=7, lease_until=now + MINUTE)
+            change(message, lease_token=-7, lease_until=now + MINUTE)
             giving_up.start()
             giving_up.join(0.3)
             assert giving_up.is_alive()
         giving_up.join()
         message.refresh_from_db()
-        assert (message.status, message.lease_token) == (status, 7)
+        assert (message.status, message.lease_token) == (status, -7)
         assert message.error_code == "throttled"

@@ -67,9 +67,14 @@ def connect(
     )
 
 
+def request(pk: int, phone_number: str, text: str) -> Request:
+    """Return a request for a message that the sender knows by the same id."""
+    return Request(pk, pk, phone_number, text)
+
+
 def send(transport: Transport, number: int = 1) -> list[Answer]:
     """Send so many messages, as many at once as can be; return their answers in order."""
-    waiting = [Request(next_id(), "79991234567", '"Hello"') for _ in range(number)]
+    waiting = [request(next_id(), "79991234567", '"Hello"') for _ in range(number)]
     answers: list[Answer] = []
     deadline = time.monotonic() + 20
     while waiting or not transport.is_idle:
@@ -173,7 +178,7 @@ class TestExchange:
     ) -> None:
         transport = connect(backend, sandbox.api_url)
         number = next_id()
-        transport.submit(Request(number, "79991234567", json.dumps("Привет 👋")))
+        transport.submit(request(number, "79991234567", json.dumps("Привет 👋")))
         answers: list[Answer] = []
         while not transport.is_idle:
             answers += transport.poll(0.05)
@@ -190,7 +195,7 @@ class TestExchange:
     ) -> None:
         server = script(http())
         transport = connect(backend, server.url)
-        transport.submit(Request(2**63 - 1, "79991234567", json.dumps(text)))
+        transport.submit(request(2**63 - 1, "79991234567", json.dumps(text)))
         while not transport.is_idle:
             transport.poll(0.05)
         ((line, headers, body),) = server.requests
@@ -220,7 +225,7 @@ class TestExchange:
         transport = connect(backend, sandbox.api_url, concurrency=3)
         assert (transport.capacity, transport.is_idle) == (3, True)
         for capacity in (2, 1, 0):
-            transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+            transport.submit(request(next_id(), "79991234567", '"Hello"'))
             assert (transport.capacity, transport.is_idle) == (capacity, False)
         answers: list[Answer] = []
         while not transport.is_idle:
@@ -234,7 +239,7 @@ class TestExchange:
         sandbox.set_faults(latency=5)
         transport = connect(backend, sandbox.api_url, concurrency=10)
         for _ in range(10):
-            transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+            transport.submit(request(next_id(), "79991234567", '"Hello"'))
         deadline = time.monotonic() + 4
         while sandbox.stats()["in_flight"] < 10:
             assert transport.poll(0.01) == []
@@ -254,7 +259,7 @@ class TestExchange:
     def test_waiting_ends_after_its_time(self, backend: type[Transport], script: Script) -> None:
         server = script(b"", closes=True)
         transport = connect(backend, server.url)
-        transport.submit(Request(1, "79991234567", '"Hello"'))
+        transport.submit(request(1, "79991234567", '"Hello"'))
         began_at = time.monotonic()
         while not server.requests:
             assert transport.poll(0.01) == []
@@ -608,7 +613,7 @@ class TestRequestsTransport:
         url = "https://sender.example/v1/send/5"
         responses.post(url, json={"code": 0, "message": "OK"})
         transport = connect(RequestsTransport, "https://sender.example/v1")
-        transport.submit(Request(5, "79991234567", '"Hello"'))
+        transport.submit(request(5, "79991234567", '"Hello"'))
         (answer,) = transport.poll(5)
         assert classify(answer).is_success
         (call,) = responses.calls

@@ -22,7 +22,7 @@ from mailing_manager_project.launcher import programs
 from tests.faults.keeper import Keeper
 from tests.faults.rest_api import RestApi
 from tests.faults.sizes import IS_FULL, PATIENCE, REPEAT, REQUEST_TIMEOUT
-from tests.faults.witness import Row, Send, compare, read_sends
+from tests.faults.witness import Row, Send, compare, known_as, read_sends
 from tests.installation import Installation
 from tests.servers import Broker, PostgresServer, free_port
 
@@ -47,6 +47,12 @@ def wrong_clock(error: float) -> dict[str, str]:
     """Return the environment of a program whose clock is wrong by so many seconds."""
     folder = Path(__file__).with_name("wrong_clock")
     return {"PYTHONPATH": str(folder), "CLOCK_ERROR": str(error)} if error else {}
+
+
+ROWS = """
+SELECT sender_key, message.id, message.phone_number, message.status
+FROM messages_app_message AS message JOIN mailings_mailing AS mailing ON mailing.id = mailing_id
+"""
 
 
 class Site(Installation):
@@ -190,8 +196,8 @@ class Site(Installation):
     def check(self) -> None:
         """Have the witness and the program's own audit look for anything that does not add up."""
         rows = [
-            Row(*row)
-            for row in self.query("SELECT id, phone_number, status FROM messages_app_message")
+            Row(known_as(key, pk, phone), phone, status)
+            for key, pk, phone, status in self.query(ROWS)
         ]
         findings = asdict(compare(self.sends(), rows))
         self.figures |= findings

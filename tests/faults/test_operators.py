@@ -11,10 +11,7 @@ from tests.faults.sizes import GRACE, REQUEST_TIMEOUT, size
 
 pytestmark = pytest.mark.faults
 
-IDS_OF_TAG = """
-SELECT message.id FROM messages_app_message AS message
-JOIN clients_client AS client ON client.id = message.client_id WHERE client.tag = '{tag}'
-"""
+OF_TAG = "message.client_id IN (SELECT id FROM clients_client WHERE tag = '{tag}')"
 
 
 def test_nothing_goes_to_those_whom_the_filters_leave_out(build: Build) -> None:
@@ -28,10 +25,10 @@ def test_nothing_goes_to_those_whom_the_filters_leave_out(build: Build) -> None:
     effective_at = time.time() + GRACE
     installation.wait_for_count(half, "status = 'success'")
     installation.wait_for(
-        lambda: set(_ids(installation, tags[0])) <= {send.id for send in installation.sends()}
+        lambda: _ids(installation, tags[0]) <= {send.id for send in installation.sends()}
     )
 
-    excluded = set(_ids(installation, tags[1]))
+    excluded = _ids(installation, tags[1])
     late = [send for send in installation.sends() if send.at > effective_at]
     assert late, "It was over before the change could show."
     assert [send for send in late if send.id in excluded] == []
@@ -106,8 +103,7 @@ def test_nothing_goes_to_clients_that_were_deleted(build: Build) -> None:
         lambda: installation.count("status = 'success' OR client_id IS NULL") == number
     )
 
-    orphans = {pk for (pk,) in installation.query("SELECT id FROM messages_app_message"
-                                          " WHERE client_id IS NULL")}  # fmt: skip
+    orphans = installation.sender_ids("message.client_id IS NULL")
     assert len(orphans) == deletions
     late = [send for send in installation.sends() if send.at > effective_at]
     assert late, "It was over before the deletions could show."
@@ -131,8 +127,8 @@ def _installation(build: Build, *, groups: int = 1, number: int = 0) -> Site:
     return installation
 
 
-def _ids(installation: Site, tag: str) -> list[int]:
-    return [pk for (pk,) in installation.query(IDS_OF_TAG.format(tag=tag))]
+def _ids(installation: Site, tag: str) -> set[int]:
+    return installation.sender_ids(OF_TAG.format(tag=tag))
 
 
 def _check_that_the_rest_failed(installation: Site, status: str, error_code: str) -> None:

@@ -1,8 +1,9 @@
 """The independent witness: the sender's journal against the database, in a few lines of SQL."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +20,20 @@ class Send(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What the database says of a message."""
+    """What the database says of a message; `id` is the one that the sender knows it by."""
 
     id: int
     phone: str
     status: str
+
+
+def known_as(sender_key: int | None, message_id: int, phone: str) -> int:
+    """Return the id by which the sender must know a message (docs/adr/0015-sender-ids.md)."""
+    if sender_key is None:
+        return message_id
+    key = sender_key.to_bytes(8, "big")
+    digest = blake2b(phone.encode(), digest_size=8, key=key).hexdigest()
+    return int(digest, 16) // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,7 @@ class Findings:
     misaddressed: int  # sent to a number that is not the message's
     unsent: int  # recorded as a success, and the sender does not know it
     twice: int  # delivered more than once
+    renamed: int  # numbers that were sent to under more ids than they have messages
     lost: int  # neither sent nor given up for a reason
     dropped: int  # repeats of an id, which the sender dropped
     unrecorded: int  # delivered and recorded as failed: whoever was told died, and time ran out
@@ -55,7 +66,17 @@ def compare(sends: Sequence[Send], rows: Sequence[Row]) -> Findings:
         misaddressed=sum(numbers.get(send.id, send.phone) != send.phone for send in accepted),
         unsent=sum(row.status == "success" and row.id not in deliveries for row in rows),
         twice=sum(number > 1 for number in deliveries.values()),
+        renamed=_renamed(accepted, rows),
         lost=sum(row.status == "pending" for row in rows),
         dropped=sum(not send.is_accepted for send in sends),
         unrecorded=sum(row.status == "fail" and row.id in deliveries for row in rows),
     )
+
+
+def _renamed(accepted: Sequence[Send], rows: Sequence[Row]) -> int:
+    """Return how many numbers were sent to under more ids than they have messages."""
+    ids = defaultdict[str, set[int]](set)
+    for send in accepted:
+        ids[send.phone].add(send.id)
+    messages = Counter(row.phone for row in rows)
+    return sum(len(of_phone) > messages[phone] > 0 for phone, of_phone in ids.items())

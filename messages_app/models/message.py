@@ -1,16 +1,10 @@
-"""The message and the log of its attempts, and the rows by which the engine coordinates workers."""
+"""The message, the log of its attempts, and who was withdrawn."""
 
-from django.core.validators import MinValueValidator
 from django.db import models
 
 from clients.models import Client
-from messages_app.querysets import (
-    DoorbellQuerySet,
-    HeartbeatQuerySet,
-    LeaseQuerySet,
-    MessageQuerySet,
-    SendingControlQuerySet,
-)
+from messages_app.querysets import MessageQuerySet
+from messages_app.sender_ids import sender_id
 
 
 class ErrorCode(models.TextChoices):
@@ -41,7 +35,7 @@ TRANSIENT = (
 
 
 class Message(models.Model):
-    """One text to one client. Its id is the sender's idempotency key and is never reused.
+    """One text to one client. The sender knows it by its `sender_id`, not by its id.
 
     `next_attempt_at` alone says whether it is still to be sent: empty means no; in the past means
     due, unless a delivery has leased it. When the worker of a lease dies, its messages become due
@@ -87,6 +81,16 @@ class Message(models.Model):
     is_manual = models.BooleanField(
         default=False, editable=False, help_text="Added by hand, whatever the filters say."
     )
+    timezone = models.CharField(
+        max_length=64,
+        editable=False,
+        default="",
+        db_default="",
+        help_text="The client's time zone when it was planned; empty if an earlier version did.",
+    )
+    text_version = models.PositiveIntegerField(
+        null=True, editable=False, help_text="Which version of the mailing's text went out last."
+    )
     # Which delivery claimed it last: answers of any other are refused. `lease_until` is set
     # while that delivery holds it. No index may contain these two: a claim then writes no index
     # (Postgres calls it a heap-only update).
@@ -113,6 +117,12 @@ class Message(models.Model):
             ),
         )
         indexes = (
+            # Who was sent to and then deleted: such a number is not planned again.
+            models.Index(
+                fields=("mailing", "phone_number"),
+                condition=models.Q(client__isnull=True),
+                name="message_deleted_client_idx",
+            ),
             # The queue: what is due, of one mailing, oldest first.
             models.Index(
                 fields=("mailing", "next_attempt_at"),
@@ -127,6 +137,13 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"Message {self.pk}"
+
+    @property
+    def sender_id(self) -> int:
+        """The id by which the sender knows it. It needs the mailing (`select_related`)."""
+        return sender_id(
+            self.mailing.sender_key, message_id=self.pk, phone_number=self.phone_number
+        )
 
 
 class Attempt(models.Model):
@@ -180,109 +197,3 @@ class Withdrawal(models.Model):
 
     def __str__(self) -> str:
         return f"Client {self.client_id} withdrawn from mailing {self.mailing_id}"
-
-
-class Doorbell(models.Model):
-    """A send_message task that is queued or running.
-
-    Each of a mailing's lanes has at most one, so that repeated ticks do not queue more and more
-    tasks. Once it has expired, its task is taken for lost and another one may be queued.
-    """
-
-    mailing = models.ForeignKey(
-        "mailings.Mailing", models.CASCADE, related_name="doorbells", db_index=False
-    )
-    lane = models.PositiveSmallIntegerField()
-    expires_at = models.DateTimeField()
-
-    objects = DoorbellQuerySet.as_manager()
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=("mailing", "lane"), name="doorbell_once_per_lane"),
-        )
-
-    def __str__(self) -> str:
-        return f"Doorbell {self.lane} of mailing {self.mailing_id}"
-
-
-class Lease(models.Model):
-    """The lease of one delivery on the messages that have its token as their `lease_token`.
-
-    It is deleted when the delivery ends. One that exists after `expires_at` belongs to a worker
-    that died or stands still, and is reclaimed (`engine.recovery`).
-    """
-
-    token = models.BigIntegerField(primary_key=True)
-    mailing = models.ForeignKey(
-        "mailings.Mailing", models.CASCADE, related_name="leases", db_index=False
-    )
-    expires_at = models.DateTimeField()
-
-    objects = LeaseQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return f"Lease {self.token} on messages of mailing {self.mailing_id}"
-
-
-class SendingControl(models.Model):
-    """What limits all workers together: the operator's pause, the rate and the breaker. One row.
-
-    While `opened_at` is set, the breaker is open: nothing is sent except a probe now and then.
-    """
-
-    is_paused = models.BooleanField(
-        "paused", default=False, help_text="Nothing is sent until this is taken back."
-    )
-    rate = models.FloatField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.01)],
-        help_text="Messages a second over all workers together; empty: no limit.",
-    )
-    # The first moment that no message has reserved for its request (see control.reserve_slots).
-    next_slot_at = models.DateTimeField(null=True, editable=False, db_column="free_at")
-    failures = models.PositiveIntegerField(
-        default=0, editable=False, help_text="Failed attempts in a row."
-    )
-    opened_at = models.DateTimeField(
-        null=True, editable=False, help_text="Since when the breaker is open."
-    )
-    reason = models.CharField(
-        max_length=255, default="", editable=False, help_text="What opened the breaker."
-    )
-    probe_at = models.DateTimeField(
-        null=True, editable=False, help_text="When one message is tried again."
-    )
-    probe_interval = models.FloatField(
-        default=0, editable=False, help_text="Seconds between the last probe and the next."
-    )
-
-    objects = SendingControlQuerySet.as_manager()
-
-    class Meta:
-        """There is one sender, and thus one row."""
-
-        db_table = "messages_app_brakes"  # its name when it was made
-        verbose_name = verbose_name_plural = "sender"
-        constraints = (
-            models.CheckConstraint(condition=models.Q(pk=1), name="brakes_are_one_row"),
-            models.CheckConstraint(
-                condition=models.Q(rate=None) | models.Q(rate__gt=0), name="brakes_rate_is_positive"
-            ),
-        )
-
-    def __str__(self) -> str:
-        return "Pause, rate and breaker"
-
-
-class Heartbeat(models.Model):
-    """When a component was last seen at work: beat, or the workers of a queue."""
-
-    name = models.CharField(max_length=32, primary_key=True)
-    at = models.DateTimeField()
-
-    objects = HeartbeatQuerySet.as_manager()
-
-    def __str__(self) -> str:
-        return f"Heartbeat of {self.name}"

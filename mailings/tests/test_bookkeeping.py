@@ -1,0 +1,127 @@
+"""Bookkeeping: the ledger stays whole beside an earlier version, and takes in what it has not."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+
+from clients.models import Client
+from mailings import services
+from mailings.bookkeeping import keep_books
+from mailings.models import Mailing
+from mailings.stats import mailing_stats
+from messages_app.ledger import reconciling
+from messages_app.models import Heartbeat, Message, Posting
+from messages_app.tests.scenes import accept, claim_ids
+
+pytestmark = pytest.mark.django_db
+
+MakeClients = Callable[..., list[Client]]
+MakeMailing = Callable[..., Mailing]
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+
+
+def beat_of_an_earlier_version(at: datetime) -> None:
+    """Save a heartbeat as code does that keeps no ledger: it writes only `at`."""
+    Heartbeat.objects.update_or_create(name="send_message", defaults={"at": at})
+
+
+def sent(mailing: Mailing) -> object:
+    (stats,) = mailing_stats([Mailing.objects.get(pk=mailing.pk)])
+    return stats["stats"]["success"]  # type: ignore[index]
+
+
+@pytest.fixture
+def planned(make_mailing: MakeMailing, make_clients: MakeClients, now: datetime) -> Mailing:
+    mailing = make_mailing()
+    make_clients(3)
+    services.plan_chunk(mailing.pk, now=now)
+    return mailing
+
+
+def test_a_mailing_of_an_earlier_version_is_taken_in(planned: Mailing, now: datetime) -> None:
+    Mailing.objects.update(ledger_at=None)
+    Posting.objects.all().delete()
+    Message.objects.update(timezone="")
+    keep_books(now=now)
+    assert Mailing.objects.get().ledger_at == now
+    assert reconciling.difference(planned.pk) == {}
+    assert set(Message.objects.values_list("timezone", flat=True)) == {"UTC"}
+
+
+def test_while_an_earlier_version_runs_open_mailings_are_counted_by_their_messages(
+    planned: Mailing, now: datetime
+) -> None:
+    beat_of_an_earlier_version(now)
+    keep_books(now=now)
+    assert Mailing.objects.get().ledger_at is None
+    Message.objects.filter(pk=Message.objects.first().pk).update(  # type: ignore[union-attr]
+        status="success", next_attempt_at=None
+    )
+    assert sent(planned) == 1
+
+
+def test_once_it_is_gone_they_are_taken_in_again_with_what_it_did(
+    planned: Mailing, now: datetime
+) -> None:
+    beat_of_an_earlier_version(now)
+    keep_books(now=now)
+    Message.objects.update(status="success", next_attempt_at=None)
+    keep_books(now=now + 3 * MINUTE)
+    assert Mailing.objects.get().ledger_at == now + 3 * MINUTE
+    assert sent(planned) == 3
+    assert reconciling.difference(planned.pk) == {}
+
+
+def test_heartbeats_of_this_version_take_nothing_out(planned: Mailing, now: datetime) -> None:
+    for seconds in (0, 6, 12):
+        Heartbeat.objects.beat("send_message", now + timedelta(seconds=seconds))
+    keep_books(now=now)
+    assert Mailing.objects.get().ledger_at
+
+
+def test_an_earlier_version_is_remembered_behind_our_own_heartbeat(
+    planned: Mailing, now: datetime
+) -> None:
+    Heartbeat.objects.beat("send_message", now)
+    beat_of_an_earlier_version(now + timedelta(seconds=6))
+    Heartbeat.objects.beat("send_message", now + timedelta(seconds=7))
+    keep_books(now=now + timedelta(seconds=8))
+    assert Mailing.objects.get().ledger_at is None
+
+
+def test_what_something_else_has_changed_is_corrected_when_the_mailing_is_closed(
+    planned: Mailing, now: datetime, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept(claim_ids(planned, now, limit=1), at=now)
+    Message.objects.filter(status="pending").update(timezone="Asia/Tokyo")
+    services.finish_mailing(planned.pk, now=planned.stop_time)
+    closed = Mailing.objects.get()
+    assert (closed.success_count, closed.fail_count) == (1, 2)
+    assert reconciling.difference(planned.pk) == {}
+    (line,) = (record for record in caplog.records if record.levelno == logging.WARNING)
+    assert "the ledger was corrected" in line.getMessage()
+
+
+def test_a_mailing_that_nobody_else_has_touched_needs_no_correction(
+    planned: Mailing, now: datetime, caplog: pytest.LogCaptureFixture
+) -> None:
+    services.finish_mailing(planned.pk, now=planned.stop_time)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_old_postings_are_dropped(planned: Mailing, now: datetime) -> None:
+    keep_books(now=now)
+    accept(claim_ids(planned, now), at=now)
+    keep_books(now=now + 15 * DAY)
+    assert [each.after.split("|")[0] for each in Posting.objects.all()] == ["success"]
+
+
+def test_a_deleted_mailing_leaves_the_totals(planned: Mailing, now: datetime) -> None:
+    keep_books(now=now)
+    services.delete_mailing(services.cancel_mailing(planned), now=now)
+    assert reconciling.difference(planned.pk) == {}
+    assert not Mailing.objects.exists()

@@ -1,0 +1,134 @@
+"""The change feed of messages: what other programs follow instead of asking again and again."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from messages_app.api.serializers import STATUS, ErrorCodeField
+from messages_app.ledger import changes
+from messages_app.ledger.changes import Change
+from messages_app.models import Message
+from toolkit.rest.pagination import CursorPages
+
+
+class CursorTooOld(APIException):
+    """410: what follows the cursor is not kept any more."""
+
+    status_code = status.HTTP_410_GONE
+    default_code = "cursor_too_old"
+
+
+class ChangeSerializer(serializers.Serializer[Any]):
+    """A message that changed its status."""
+
+    message = serializers.IntegerField()
+    sender_id = serializers.CharField(
+        allow_null=True,
+        help_text="The id by which the sender knows it; null once the message is gone.",
+    )
+    mailing = serializers.IntegerField()
+    client = serializers.IntegerField(
+        allow_null=True, help_text="Null once the client, or the message, is gone."
+    )
+    before = serializers.ChoiceField(
+        choices=Message.Status.choices,
+        allow_null=True,
+        help_text="Its status before; null where the message is new.",
+    )
+    status = serializers.ChoiceField(
+        choices=Message.Status.choices,
+        allow_null=True,
+        help_text=f"{STATUS} null: it was withdrawn.",
+    )
+    error_code = ErrorCodeField(help_text="Why it failed.")
+    is_final = serializers.BooleanField(help_text="Whether it will not be tried any more.")
+    at = serializers.DateTimeField(help_text="When it was written down, by the database's clock.")
+
+
+class ChangePageSerializer(serializers.Serializer[Any]):
+    """Some changes, and where to go on."""
+
+    results = ChangeSerializer(many=True)
+    next = serializers.CharField(
+        help_text="The cursor behind the last of them: pass it as `after` next time, also when "
+        "there is nothing more now."
+    )
+    has_more = serializers.BooleanField(help_text="Whether there is more already.")
+
+
+class ChangesMixin:
+    """The action `changes` of the view of messages."""
+
+    @extend_schema(
+        summary="Follow the changes of messages",
+        responses=ChangePageSerializer,
+        filters=False,
+        parameters=[
+            OpenApiParameter(
+                "after",
+                str,
+                description="`next` of the page before; without it, the oldest change that is "
+                "kept comes first. `latest` is where nothing is old: only what comes from now on.",
+            ),
+            OpenApiParameter("page_size", int, description="Changes a page, 1 to 1000."),
+        ],
+    )
+    @action(detail=False, pagination_class=None, filter_backends=[])
+    def changes(self, request: Request) -> Response:
+        """Tell every change of a message's status once, in the order of commits, without gaps.
+
+        Keep `next` with what you make of the changes, and ask again in a moment. 410 once what
+        follows the cursor is no longer kept (LEDGER_DAYS), or after a backup was restored that is
+        older than the cursor: read the list of messages anew, then go on from the cursor named.
+        """
+        if unknown := set(request.query_params) - {"after", "page_size"}:
+            raise ValidationError({unknown.pop(): "There is no such parameter."}, code="unknown")
+        limit = CursorPages().get_page_size(request)
+        page = _read(request.query_params.get("after"), limit)
+        return Response(
+            {"results": _rows(page.changes), "next": page.next, "has_more": page.has_more}
+        )
+
+
+def _read(after: str | None, limit: int) -> changes.Page:
+    if after == "latest":
+        return changes.Page([], changes.latest_cursor(), has_more=False)
+    try:
+        return changes.read(after=after or changes.oldest_cursor(), limit=limit)
+    except changes.CursorError:
+        raise ValidationError(
+            {"after": "This is no cursor. Pass `next` of a page before, as it was."}
+        ) from None
+    except changes.CursorTooOldError:
+        raise CursorTooOld(
+            "What follows this cursor is not kept any more. Read the list of messages anew, and "
+            f"go on from {changes.oldest_cursor()}."
+        ) from None
+
+
+def _rows(found: list[Change]) -> list[dict[str, Any]]:
+    """Return changes as JSON, with what their messages say of themselves now."""
+    ids = {change.message_id for change in found}
+    messages = Message.objects.with_sender_id().in_bulk(ids)
+    rows = []
+    for change in found:
+        message = messages.get(change.message_id)
+        rows.append(
+            {
+                "message": change.message_id,
+                "sender_id": str(message.sender_id) if message else None,
+                "mailing": change.mailing_id,
+                "client": message.client_id if message else None,
+                "before": change.before,
+                "status": change.status,
+                "error_code": change.error_code,
+                "is_final": change.is_final,
+                "at": change.at,
+            }
+        )
+    return rows

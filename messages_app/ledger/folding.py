@@ -1,0 +1,176 @@
+"""Folding: puts committed postings into one order, and sums them up into counts.
+
+Transactions commit in another order than their postings got their ids in. So postings get their
+place only here, by one worker at a time and when they are committed: what has a position has
+nothing missing before it, whoever writes at once and however long a transaction stays open.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Model, Sum
+
+from messages_app.ledger.accounts import NOWHERE, parse
+from messages_app.models import Balance, LedgerHead, MinuteTotal, Posting
+from messages_app.models.ledger import ALL_MAILINGS
+from messages_app.sql import moment_value, table_of
+
+BATCH = 1_000  # postings folded in one transaction
+DROPPED = 1_000  # rows dropped in one transaction
+Key = tuple[Any, ...]  # the values of one of these
+BALANCE_KEY = ("mailing_id", "account")
+MINUTE_KEY = ("mailing_id", "began_at", "minutes", "state", "error_code")
+
+
+def fold() -> int:
+    """Fold what is committed, up to BATCH postings; return their number.
+
+    Returns 0 if another worker is folding just now.
+    """
+    with transaction.atomic():
+        head = lock_head(skip_locked=True)
+        postings = (
+            list(Posting.objects.filter(position=None).order_by("pk")[:BATCH]) if head else []
+        )
+        if not head or not postings:
+            return 0
+        head.position += 1
+        head.save(update_fields=["position"])
+        Posting.objects.filter(pk__in=[each.pk for each in postings]).update(position=head.position)
+        _add_to_balances(postings)
+        _add_to_minutes(postings)
+    return len(postings)
+
+
+def fold_all() -> None:
+    """Fold all that is committed."""
+    while fold() == BATCH:
+        pass
+
+
+def lock_head(*, skip_locked: bool = False) -> LedgerHead | None:
+    """Return the ledger's one row, locked until the transaction ends.
+
+    A missing one (an emptied table) is made anew, behind all postings there are. With
+    `skip_locked`, returns None if another worker has locked it.
+    """
+    locked = LedgerHead.objects.select_for_update(skip_locked=skip_locked)
+    if head := locked.first():
+        return head
+    last = Posting.objects.exclude(position=None).order_by("-position").first()
+    position = last.position if last else 0
+    LedgerHead.objects.bulk_create(
+        [LedgerHead(pk=1, position=position or 0)], ignore_conflicts=True
+    )
+    return locked.first()
+
+
+def misfolded(mailing_id: int) -> dict[str, int]:
+    """Return by how much a mailing's balances differ from the sum of its folded postings, if any.
+
+    Only right while all of its postings are kept.
+    """
+    numbers: Counter[str] = Counter()
+    for each in Balance.objects.filter(mailing_id=mailing_id):
+        numbers[each.account] += each.number
+    folded = Posting.objects.filter(mailing=mailing_id, position__isnull=False).order_by()
+    for name, sign in (("before", 1), ("after", -1)):
+        for account, number in folded.values_list(name).annotate(Sum("number")):
+            numbers[account] += sign * number
+    return {account: number for account, number in numbers.items() if number and account}
+
+
+def forget(mailing_id: int) -> None:
+    """Take a deleted mailing out of the counts. What is folded stays in the change feed."""
+    with transaction.atomic():
+        lock_head()
+        Posting.objects.filter(mailing=mailing_id, position=None).delete()
+        gone = Balance.objects.filter(mailing_id=mailing_id)
+        _add(
+            Balance,
+            BALANCE_KEY,
+            Counter({(ALL_MAILINGS, each.account): -each.number for each in gone}),
+        )
+        gone.delete()
+        MinuteTotal.objects.filter(mailing_id=mailing_id).delete()
+
+
+def drop_old(*, before: datetime) -> None:
+    """Drop folded postings from before a time, and sum up minutes from before it to hours."""
+    _drop_postings(before)
+    while _sum_up_minutes(before) == DROPPED:
+        pass
+
+
+def _drop_postings(before: datetime) -> None:
+    """Drop the oldest, batch by batch, until one is young enough.
+
+    The last batch stays whatever its age: the cursor of a reader who has read all points at it.
+    """
+    last = LedgerHead.objects.values("position")[:1]
+    folded = Posting.objects.filter(position__lt=last).order_by("position", "pk")
+    is_more = True
+    while is_more:
+        oldest = list(folded.values_list("pk", "at")[:DROPPED])
+        ids = [pk for pk, at in oldest if at < before]
+        Posting.objects.filter(pk__in=ids).delete()
+        is_more = len(ids) == DROPPED
+
+
+def _sum_up_minutes(before: datetime) -> int:
+    """Replace up to DROPPED totals of minutes by those of their hours; return their number."""
+    with transaction.atomic():
+        lock_head()
+        minutes = list(
+            MinuteTotal.objects.filter(minutes=1, began_at__lt=before).order_by("pk")[:DROPPED]
+        )
+        totals: Counter[Key] = Counter()
+        for each in minutes:
+            hour = each.began_at.replace(minute=0)
+            totals[each.mailing_id, hour, 60, each.state, each.error_code] += each.number
+        _add(MinuteTotal, MINUTE_KEY, totals)
+        MinuteTotal.objects.filter(pk__in=[each.pk for each in minutes]).delete()
+    return len(minutes)
+
+
+def _add_to_balances(postings: Sequence[Posting]) -> None:
+    numbers: Counter[Key] = Counter()
+    for each in postings:
+        for mailing_id in (each.mailing_id, ALL_MAILINGS):
+            if each.before != NOWHERE:
+                numbers[mailing_id, each.before] -= each.number
+            if each.after != NOWHERE:
+                numbers[mailing_id, each.after] += each.number
+    _add(Balance, BALANCE_KEY, numbers)
+    emptied = {mailing_id for (mailing_id, _), number in numbers.items() if number < 0}
+    Balance.objects.filter(mailing_id__in=emptied, number=0).delete()
+
+
+def _add_to_minutes(postings: Sequence[Posting]) -> None:
+    numbers: Counter[Key] = Counter()
+    for each in postings:
+        if each.after == NOWHERE or not each.message_ids:
+            continue
+        account, minute = parse(each.after), each.at.replace(second=0, microsecond=0)
+        for mailing_id in (each.mailing_id, ALL_MAILINGS):
+            numbers[mailing_id, minute, 1, account.state, account.error_code] += each.number
+    _add(MinuteTotal, MINUTE_KEY, numbers)
+
+
+def _add(model: type[Model], key: Sequence[str], numbers: Counter[Key]) -> None:
+    """Add numbers to the rows of a model that these keys name; make those that are missing."""
+    rows = [(*key_values, number) for key_values, number in numbers.items() if number]
+    if not rows:
+        return
+    table, names = table_of(model), ", ".join(key)
+    values = ", ".join([f"({', '.join(['%s'] * (len(key) + 1))})"] * len(rows))
+    params = [moment_value(x) if isinstance(x, datetime) else x for row in rows for x in row]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} ({names}, number) VALUES {values} ON CONFLICT ({names})"
+            f" DO UPDATE SET number = {table}.number + excluded.number",
+            params,
+        )

@@ -1,0 +1,21 @@
+"""What is stored of messages: they themselves, what coordinates workers, and the ledger."""
+
+from messages_app.models.coordination import Doorbell, Heartbeat, Lease, SendingControl
+from messages_app.models.ledger import Balance, LedgerHead, MinuteTotal, Posting
+from messages_app.models.message import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
+
+__all__ = [
+    "TRANSIENT",
+    "Attempt",
+    "Balance",
+    "Doorbell",
+    "ErrorCode",
+    "Heartbeat",
+    "Lease",
+    "LedgerHead",
+    "Message",
+    "MinuteTotal",
+    "Posting",
+    "SendingControl",
+    "Withdrawal",
+]
