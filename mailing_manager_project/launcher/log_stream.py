@@ -43,14 +43,16 @@ class LogStream(logging.Handler):
             self.show(OURS, line)
 
     def write(self, text: str) -> None:
-        """Write text as it is, and a newline."""
+        """Write text as it is, and a newline; a line for which the disk has no room is lost."""
         try:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
-        except OSError:
+        except BrokenPipeError:
             # Who was reading is gone: stop as if told so, and do not fail at it again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             signal.raise_signal(signal.SIGTERM)
+        except OSError:
+            pass  # There is nowhere to say so, and no reason to stop sending.
 
 
 def has_colour() -> bool:

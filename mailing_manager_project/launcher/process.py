@@ -44,7 +44,8 @@ class ManagedProcess:
     def __init__(self, program: Program, on_line: OnLine, healthy: float) -> None:
         self.program = program
         self.deaths = 0  # in a row
-        self.was_healthy = False
+        self.failures = 0  # deaths in a row that were its own doing
+        self.has_worked = False
         self._on_line = on_line
         self._healthy = healthy
         self._process: subprocess.Popen[str] | None = None
@@ -84,6 +85,10 @@ class ManagedProcess:
         """Tell whether the program works, as far as it can be seen."""
         return self.is_running() and self.program.answers()
 
+    def age(self) -> float:
+        """Return for how many seconds it has been running; nothing when it is not."""
+        return monotonic() - self._start_at if self.is_running() else 0.0
+
     def is_running(self) -> bool:
         """Tell whether there is a process."""
         return self._process is not None and self._process.poll() is None
@@ -99,7 +104,7 @@ class ManagedProcess:
             return ""
         age = monotonic() - self._start_at
         if age >= self._healthy:
-            self.was_healthy, self.deaths = True, 0
+            self.has_worked, self.deaths, self.failures = True, 0, 0
         self.deaths += 1
         return f"{self._reap()} after {age:.0f} s"
 
@@ -107,8 +112,10 @@ class ManagedProcess:
         """Clear away what is left of a process; return how it ended."""
         if self._process:
             code = self._process.returncode
+            self.failures += code > 0  # Whom a signal ended, or who was asked to end, did not fail.
             self.kill()
             return _describe_end(code)
+        self.failures += 1
         failure, self._failure = self._failure, ""
         return failure
 

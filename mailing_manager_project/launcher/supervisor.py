@@ -19,15 +19,14 @@ logger = logging.getLogger("supervisor")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How patient the supervisor is, in seconds and in deaths of one program in a row."""
+    """How patient the supervisor is, in seconds and in failures of one program in a row."""
 
     stop: float = 15.0  # longer than a request may take
-    start: float = 60.0
+    start: float = 60.0  # until a program that runs answers for the first time
     first_restart: float = 1.0
-    longest_restart: float = 60.0
+    longest_restart: float = 10.0
     healthy: float = 30.0  # A program that ran for so long has its earlier deaths forgotten.
-    deaths_at_start: int = 4  # of one that never was healthy, and hardly ever will be
-    deaths: int = 10
+    failures_at_start: int = 4  # of one that never worked, and hardly ever will
 
 
 class StopRequestedError(Exception):
@@ -41,7 +40,9 @@ class StopRequestedError(Exception):
 class Supervisor:
     """Runs programs in stages: each stage starts when the one before it answers.
 
-    They stop in the opposite order. Call it from the main thread, which gets the signals, and
+    What has worked once is started again for ever, whatever ends it. What ends by itself again and
+    again without ever having worked ends everything: a port is taken, or a setting is wrong. They
+    stop in the opposite order. Call it from the main thread, which gets the signals, and
     whose end is what the children take for the end of this process.
     """
 
@@ -90,11 +91,11 @@ class Supervisor:
         for process in stage:
             process.start()
             self._running.append(process)
-        deadline = monotonic() + self._limits.start
         while silent := [process for process in stage if not process.answers()]:
             self._watch()
-            if monotonic() > deadline:
-                names = ", ".join(process.program.name for process in silent)
+            # One that was killed meanwhile has its time again.
+            if late := [process for process in silent if process.age() > self._limits.start]:
+                names = ", ".join(process.program.name for process in late)
                 logger.error("No answer from %s in %.0f s.", names, self._limits.start)
                 raise StopRequestedError(1)
 
@@ -118,14 +119,20 @@ class Supervisor:
     def _restart_later(self, process: ManagedProcess, how: str) -> None:
         name, hint = process.program.name, process.program.hint
         limits = self._limits
-        if process.deaths >= (limits.deaths if process.was_healthy else limits.deaths_at_start):
+        if not process.has_worked and process.failures >= limits.failures_at_start:
             logger.error(
-                "%s %s (death %d in a row); giving up. %s", name, how, process.deaths, hint
-            )
+                "%s %s (%d times, and it never worked); giving up. %s",
+                name, how, process.failures, hint,
+            )  # fmt: skip
             raise StopRequestedError(1)
-        wait = min(limits.first_restart * 2 ** (process.deaths - 1), limits.longest_restart)
+        wait = self._wait(process.deaths)
         process.start_in(wait)
         logger.error("%s %s; it is started again in %.0f s. %s", name, how, wait, hint)
+
+    def _wait(self, deaths: int) -> float:
+        """Return the seconds before the next start after so many deaths in a row."""
+        doublings = min(deaths - 1, 30)  # No float is large enough for those of a long outage.
+        return min(self._limits.first_restart * 2**doublings, self._limits.longest_restart)
 
     def _stop_all(self) -> None:
         self.is_stopping.set()

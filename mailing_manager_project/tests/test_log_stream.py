@@ -1,7 +1,9 @@
 """The stream that many processes share."""
 
+import errno
 import io
 import logging
+import signal
 import sys
 
 import pytest
@@ -68,3 +70,18 @@ def test_a_progress_bar_stays_below_the_lines(monkeypatch: pytest.MonkeyPatch) -
     # The bar is wiped, the line written, and the bar drawn again.
     assert before.endswith("\r")
     assert "| 5/10" in after
+
+
+class FullDisk(io.StringIO):
+    """Standard output that goes to a file for which there is no room any more."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_costs_lines_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    signals: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", signals.append)
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    LogStream(["web"]).show("web", "hello")
+    assert signals == []

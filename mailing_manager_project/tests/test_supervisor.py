@@ -17,7 +17,7 @@ import pytest
 from mailing_manager_project.launcher.process import ManagedProcess, Program
 from mailing_manager_project.launcher.supervisor import Limits, Supervisor
 
-QUICK = Limits(stop=5, start=10, first_restart=0.01, deaths_at_start=100)
+QUICK = Limits(stop=5, start=10, first_restart=0.01, failures_at_start=100)
 FOREVER = "print('up', flush=True); import time; time.sleep(600)"
 DYING = "print('up', flush=True); raise SystemExit(3)"
 DEAF = """
@@ -119,7 +119,7 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 
 def test_a_program_that_dies_is_started_again_each_time_later() -> None:
-    limits = Limits(first_restart=0.2, longest_restart=0.4, deaths_at_start=100)
+    limits = Limits(first_restart=0.2, longest_restart=0.4, failures_at_start=100)
     run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 4)
     first, second, third, fourth = run.times
     assert second - first >= 0.2
@@ -138,7 +138,7 @@ def test_the_wait_for_the_next_start_doubles_up_to_the_longest(
         start_in(process, 0)
 
     monkeypatch.setattr(ManagedProcess, "start_in", start_at_once)
-    limits = Limits(first_restart=100, longest_restart=300, healthy=600, deaths_at_start=100)
+    limits = Limits(first_restart=100, longest_restart=300, healthy=600, failures_at_start=100)
     Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 5)
     assert waits[:4] == [100, 200, 300, 300]
     assert re.search(
@@ -152,23 +152,26 @@ def test_the_log_names_the_signal_that_killed_a_program(caplog: pytest.LogCaptur
     assert "it was killed by SIGKILL" in caplog.text
 
 
-def test_deaths_are_forgotten_after_a_healthy_run(caplog: pytest.LogCaptureFixture) -> None:
-    limits = Limits(first_restart=0.01, healthy=0, deaths_at_start=2, deaths=2)
-    run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 5)
+def test_deaths_are_forgotten_after_a_healthy_run(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(first_restart=0.01, longest_restart=600, healthy=0)
+    run = Run([program(DYING)], limits=limits, until=lambda run: run.said().count("up") == 12)
     assert run.code == 7
 
 
-def test_a_program_that_dies_again_and_again_ends_everything(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    limits = Limits(first_restart=0.01, deaths_at_start=3)
+def test_a_program_that_never_worked_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(first_restart=0.01, failures_at_start=3)
     run = Run([program(DYING)], limits=limits, until=lambda run: False)
     assert run.code == 1
     assert run.said() == ["up"] * 3
-    assert "it ended with exit code 3 after 0 s (death 3 in a row); giving up." in caplog.text
+    assert (
+        "it ended with exit code 3 after 0 s (3 times, and it never worked); giving up."
+        in caplog.text
+    )
 
 
-def test_a_program_that_was_healthy_once_may_die_more_often(
+def test_a_program_that_worked_once_is_started_again_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -177,23 +180,37 @@ def test_a_program_that_was_healthy_once_may_die_more_often(
 import os, time
 print('up', flush=True)
 while not os.path.exists({str(sign)!r}): time.sleep(0.01)
+raise SystemExit(3)
 """
 
     def let_half_a_minute_pass(run: Run) -> bool:
         nonlocal now
         now = 30.0
         sign.touch()
-        return False
+        return run.said().count("up") == 12
 
     monkeypatch.setattr("mailing_manager_project.launcher.process.monotonic", lambda: now)
-    limits = Limits(first_restart=0, healthy=30, deaths_at_start=2, deaths=4)
-    run = Run([program(dying)], limits=limits, until=let_half_a_minute_pass)
-    assert run.code == 1
-    assert run.said() == ["up"] * 4
+    limits = Limits(first_restart=0, healthy=30, failures_at_start=2)
+    assert Run([program(dying)], limits=limits, until=let_half_a_minute_pass).code == 7
+
+
+@pytest.mark.parametrize(
+    "end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit"], ids=["killed", "asked"]
+)
+def test_what_others_end_at_once_is_started_again_for_ever(end: str) -> None:
+    ended = f"import os, signal; print('up', flush=True); {end}"
+    limits = Limits(first_restart=0.01, longest_restart=0.01, failures_at_start=2)
+    run = Run([program(ended)], limits=limits, until=lambda run: run.said().count("up") == 8)
+    assert run.code == 7
+
+
+def test_after_deaths_without_number_it_still_waits_the_longest() -> None:
+    supervisor = Supervisor([], on_line=lambda name, line: None, limits=Limits(longest_restart=10))
+    assert supervisor._wait(10_000) == 10
 
 
 def test_a_command_that_does_not_exist_ends_everything(caplog: pytest.LogCaptureFixture) -> None:
-    limits = Limits(first_restart=0.01, deaths_at_start=2)
+    limits = Limits(first_restart=0.01, failures_at_start=2)
     run = Run([Program("it", ["/no/such/program"])], limits=limits)
     assert run.code == 1
     assert "it could not be started ([Errno 2] No such file" in caplog.text
@@ -227,6 +244,24 @@ def test_no_answer_in_time_ends_everything(caplog: pytest.LogCaptureFixture) -> 
     )
     assert run.code == 1
     assert "No answer from it in 0 s." in caplog.text
+
+
+def test_one_that_is_killed_before_it_answers_has_its_time_again(tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+    # Killed twice in the time that one start has, it answers at the third.
+    starting = f"""
+import os, signal, time
+number = len(os.listdir({str(tmp_path)!r}))
+open(os.path.join({str(tmp_path)!r}, str(number)), "w")
+if number < 2:
+    time.sleep(0.7)
+    os.kill(os.getpid(), signal.SIGKILL)
+open({str(sign)!r}, "w")
+print('up', flush=True)
+time.sleep(600)
+"""
+    limits = Limits(start=1.2, first_restart=0.01)
+    assert Run([program(starting, answers=sign.exists)], limits=limits).code == 7
 
 
 def test_stages_stop_in_the_opposite_order() -> None:
@@ -291,7 +326,7 @@ def test_a_program_that_stands_still_is_replaced_when_asked_for(
     # Not even one death would be forgiven.
     run = Run(
         [program(show_pid, name="frozen"), program(show_pid, name="other")],
-        limits=Limits(stop=5, start=10, deaths_at_start=1),
+        limits=Limits(stop=5, start=10, failures_at_start=1),
         until=freeze,
     )
     assert run.code == 7
@@ -316,7 +351,7 @@ def test_one_that_waits_to_be_started_again_waits_no_longer(
             sleep(0.02)
         supervisor.restart("it")
 
-    limits = Limits(first_restart=600, longest_restart=600, deaths_at_start=100)
+    limits = Limits(first_restart=600, longest_restart=600, failures_at_start=100)
     assert Run([program(DYING)], limits=limits, until=restart).code == 7
 
 
