@@ -8,7 +8,9 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
-BEAT = 5.0  # seconds between two heartbeats
+from mailing_manager_project.postgres_limits import BEAT, limit_statements
+
+HEARTBEAT = 5.0  # seconds between two heartbeats
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -38,10 +40,16 @@ class Scheduler(DatabaseScheduler):
     _last_timestamp: datetime | None
     _beat_at = 0.0
 
+    def setup_schedule(self) -> None:
+        """Read the schedule for the first time."""
+        # Celery's signal beat_init comes only when the first connection is open.
+        limit_statements(BEAT)
+        super().setup_schedule()
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Queue the tasks that are due, and leave a heartbeat; return seconds to the next tick."""
         if monotonic() >= self._beat_at:
-            self._beat_at = monotonic() + BEAT
+            self._beat_at = monotonic() + HEARTBEAT
             # While the database is away, heartbeats are skipped; the scheduler handles the outage.
             with suppress(OperationalError, InterfaceError):
                 self._leave_sign()

@@ -1,18 +1,15 @@
 """The Celery application; its settings are the CELERY_… names in settings.py."""
 
 import os
-import warnings
 from typing import Any
 
 from celery import Celery
-from celery.exceptions import CPendingDeprecationWarning
-from celery.signals import task_prerun
+from celery.signals import task_prerun, worker_init
 from django.db import close_old_connections
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
+from mailing_manager_project.postgres_limits import WORKER, limit_statements
 
-# Each lost connection would log six lines about tasks with acks_late, which we do not use.
-warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
 
 app = Celery("mailing_manager")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -26,3 +23,9 @@ app.conf["CELERY_DB_REUSE_MAX"] = 1000  # tasks
 def renew_connections(**kwargs: Any) -> None:
     """Close database connections that are too old or broken, before each task."""
     close_old_connections()
+
+
+@worker_init.connect
+def limit_worker(**kwargs: Any) -> None:
+    """Have Postgres end what takes a worker too long."""
+    limit_statements(WORKER)

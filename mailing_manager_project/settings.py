@@ -17,6 +17,7 @@ from mailing_manager_project.environment import (
     read_positive,
     read_rate,
 )
+from mailing_manager_project.postgres_limits import LINK
 
 # Security
 
@@ -147,8 +148,8 @@ if _database["ENGINE"].endswith("sqlite3"):
 else:
     _database["CONN_MAX_AGE"] = 60  # seconds
     _database["CONN_HEALTH_CHECKS"] = True
-    # Seconds; what the URL says, such as ?sslmode=require, counts more.
-    _database["OPTIONS"] = {"connect_timeout": 5, **_database.get("OPTIONS", {})}
+    # What the URL says, such as ?sslmode=require, counts more.
+    _database["OPTIONS"] = {**LINK, **_database.get("OPTIONS", {})}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery: see docs/adr/0004-no-acks-late.md for what is deliberately absent.
@@ -198,6 +199,8 @@ CELERY_WORKER_DISABLE_PREFETCH = CELERY_BROKER_URL.startswith("redis")  # the on
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
+# Ends only tasks with acks_late, of which we have none; said, because Celery warns while it is not.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "mailing_manager_project.beat:Scheduler"
 # How late beat may notice a mailing saved meanwhile, in seconds.

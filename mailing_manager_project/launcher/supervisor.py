@@ -132,7 +132,7 @@ class Supervisor:
     def _wait(self, deaths: int) -> float:
         """Return the seconds before the next start after so many deaths in a row."""
         doublings = min(deaths - 1, 30)  # No float is large enough for those of a long outage.
-        return min(self._limits.first_restart * 2**doublings, self._limits.longest_restart)
+        return min(self._limits.first_restart * 2.0**doublings, self._limits.longest_restart)
 
     def _stop_all(self) -> None:
         self.is_stopping.set()

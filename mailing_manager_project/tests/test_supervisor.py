@@ -254,13 +254,13 @@ import os, signal, time
 number = len(os.listdir({str(tmp_path)!r}))
 open(os.path.join({str(tmp_path)!r}, str(number)), "w")
 if number < 2:
-    time.sleep(0.7)
+    time.sleep(2.5)
     os.kill(os.getpid(), signal.SIGKILL)
 open({str(sign)!r}, "w")
 print('up', flush=True)
 time.sleep(600)
 """
-    limits = Limits(start=1.2, first_restart=0.01)
+    limits = Limits(start=4, first_restart=0.01)
     assert Run([program(starting, answers=sign.exists)], limits=limits).code == 7
 
 
