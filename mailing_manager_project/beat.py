@@ -1,17 +1,25 @@
-"""Beat's scheduler: reads the schedule from the database and leaves heartbeats."""
+"""Beat's scheduler: reads the schedule from the database and leaves heartbeats.
 
-from contextlib import suppress
+Whatever the database does, beat waits for it: nobody else starts a mailing.
+"""
+
+import logging
 from datetime import UTC, datetime
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError, ProgrammingError, connection
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from mailing_manager_project.postgres_limits import BEAT, limit_statements
 
 HEARTBEAT = 5.0  # seconds between two heartbeats
+LOOK_AGAIN = 1.0  # seconds until a database that failed is asked again
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+# It is away, or it is not migrated yet. Anything else is a mistake of ours.
+WAITED_FOR = (InterfaceError, InternalError, OperationalError, ProgrammingError)
+
+logger = logging.getLogger(__name__)
 
 
 class Entry(ModelEntry):
@@ -39,21 +47,45 @@ class Scheduler(DatabaseScheduler):
     Entry = Entry
     _last_timestamp: datetime | None
     _beat_at = 0.0
+    _lacks_tables = False
 
     def setup_schedule(self) -> None:
-        """Read the schedule for the first time."""
+        """Read the schedule for the first time, as soon as there is one."""
         # Celery's signal beat_init comes only when the first connection is open.
         limit_statements(BEAT)
-        super().setup_schedule()
+        while True:
+            try:
+                super().setup_schedule()
+            except WAITED_FOR as error:
+                self._wait_for_database(error)
+                self._initial_read = True
+                sleep(LOOK_AGAIN)
+            else:
+                return
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Queue the tasks that are due, and leave a heartbeat; return seconds to the next tick."""
-        if monotonic() >= self._beat_at:
-            self._beat_at = monotonic() + HEARTBEAT
-            # While the database is away, heartbeats are skipped; the scheduler handles the outage.
-            with suppress(OperationalError, InterfaceError):
+        try:
+            # Asked first, because the package would log a failure of its own questions each time.
+            self.Changes.last_change()
+            if monotonic() >= self._beat_at:
+                self._beat_at = monotonic() + HEARTBEAT
                 self._leave_sign()
-        return float(super().tick(*args, **kwargs))
+            return float(super().tick(*args, **kwargs))
+        except WAITED_FOR as error:
+            self._wait_for_database(error)
+            return LOOK_AGAIN
+
+    def _wait_for_database(self, error: Exception) -> None:
+        """Say why beat does nothing, and have everything read anew once it can go on."""
+        self._last_timestamp = LONG_AGO
+        connection.close()
+        if not isinstance(error, ProgrammingError) and "no such" not in str(error):
+            logger.error("Beat waits for the database.", exc_info=error)
+        elif not self._lacks_tables:
+            self._lacks_tables = True
+            reason = str(error).partition("\n")[0]
+            logger.error("Beat waits for 'python manage.py migrate': %s.", reason)
 
     @staticmethod
     def _leave_sign() -> None:

@@ -1,14 +1,21 @@
-"""The format of log lines."""
+"""The format of log lines, and which of them an outage is worth."""
 
 import logging
+from threading import Lock
+from typing import Any
 
 import redis.exceptions
+from billiard.exceptions import WorkerLostError
 from celery.beat import SchedulingError
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
+from django.db.backends.signals import connection_created
 from kombu.exceptions import OperationalError as BrokerError
 
-# Classes of SQLSTATE: 08 is "no connection", 57 "being shut down or started"; None: not connected.
-AWAY = (None, "08", "57")
+# How the SQLSTATE begins where there is no connection (08), or none any more: the server shuts down
+# or starts (57P), was left idle in a transaction for too long (25P03), has too many (53300).
+AWAY = ("08", "57P", "25P03", "53300")
+
+logger = logging.getLogger(__name__)
 
 
 class ServerAwayFormatter(logging.Formatter):
@@ -31,9 +38,49 @@ class ServerAwayFormatter(logging.Formatter):
         return line if reason in line else f"{line} ({reason})"
 
 
+class OutageFilter(logging.Filter):
+    """Lets through one line of an outage of the database, and writes one when it is over.
+
+    A program asks the database several times a second, and each time it fails is an event.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_away = False
+        self._lock = Lock()
+        connection_created.connect(self._end)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to write a record: not one that says again that the database is away."""
+        error = record.exc_info[1] if record.exc_info else getattr(record, "cause", None)
+        if error and is_database_away(error):
+            return self._begin()
+        # A request that was answered 503 for a reason that has had its line.
+        return not (self._is_away and getattr(record, "status_code", 0) >= 500)
+
+    def _begin(self) -> bool:
+        """Note that the database is away; tell whether that is new."""
+        with self._lock:
+            was_away, self._is_away = self._is_away, True
+        return not was_away
+
+    def _end(self, **kwargs: Any) -> None:
+        """Note that the database has taken a connection."""
+        with self._lock:
+            was_away, self._is_away = self._is_away, False
+        if was_away:
+            logger.warning("The database answers again.")
+
+
 def is_server_away(error: BaseException) -> bool:
-    """Tell whether an error only means that the database or the broker does not answer."""
-    if isinstance(error, OperationalError | InterfaceError):
-        state = getattr(error.__cause__, "sqlstate", "")
-        return (state and state[:2]) in AWAY
-    return isinstance(error, BrokerError | SchedulingError | redis.exceptions.ConnectionError)
+    """Tell whether an error only means that a server or a process of ours is gone."""
+    gone = BrokerError | SchedulingError | redis.exceptions.ConnectionError | WorkerLostError
+    return is_database_away(error) or isinstance(error, gone)
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Tell whether an error, or what caused it, only means that the database does not answer."""
+    if not isinstance(error, OperationalError | InterfaceError | InternalError):
+        return error.__cause__ is not None and is_database_away(error.__cause__)
+    state = getattr(error.__cause__, "sqlstate", "")  # SQLite's errors have none.
+    return state is None or state.startswith(AWAY)  # Who was never connected got None.

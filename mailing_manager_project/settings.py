@@ -314,7 +314,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "mailing_manager_project.log_lines.ServerAwayFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"outage": {"()": "mailing_manager_project.log_lines.OutageFilter"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["outage"],
+        }
+    },
     "root": {"handlers": ["console"], "level": "INFO"},
     # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.
     "loggers": {"django.request": {"level": "ERROR"}},

@@ -81,7 +81,10 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         reason = str(error).strip().partition("\n")[0]
-        logger.error("%s waits for the database, which does not answer: %s", what, reason)
+        logger.error(
+            "%s waits for the database, which does not answer: %s",
+            what, reason, extra={"cause": error},
+        )  # fmt: skip
 
 
 def apply_on_commit(mailing: Mailing) -> None:

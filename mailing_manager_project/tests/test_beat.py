@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, InternalError, OperationalError
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from mailing_manager_project import beat
@@ -52,7 +52,7 @@ def test_the_sign_is_renewed_every_few_seconds_and_not_at_every_tick(
         assert (age() < 5 * SECOND) is renewed
 
 
-@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError, InternalError])
 def test_without_a_database_it_ticks_on(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
@@ -60,8 +60,35 @@ def test_without_a_database_it_ticks_on(
         raise error("It is away.")
 
     monkeypatch.setattr(scheduler, "_leave_sign", fail)
-    assert 0 <= scheduler.tick() <= 5
+    assert 0 < scheduler.tick() <= 5
     assert not Heartbeat.objects.exists()
+
+
+def test_what_was_changed_during_an_outage_is_read_after_it(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.tick()
+    often, _ = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
+    PeriodicTask.objects.create(name="it", task="send_message", interval=often)
+    # The change is noticed, and then the database is away before the schedule is read.
+    read = scheduler.all_as_schedule
+    monkeypatch.setattr(scheduler, "all_as_schedule", lambda: fail_with(OperationalError("away")))
+    scheduler.tick()
+    monkeypatch.setattr(scheduler, "all_as_schedule", read)
+    scheduler.tick()
+    assert set(scheduler.schedule) == {"it"}
+
+
+def test_a_mistake_of_ours_is_not_waited_for(
+    scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "_leave_sign", lambda: fail_with(DataError("out of range")))
+    with pytest.raises(DataError):
+        scheduler.tick()
+
+
+def fail_with(error: Exception) -> None:
+    raise error
 
 
 def test_what_is_due_is_still_queued(

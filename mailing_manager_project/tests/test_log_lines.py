@@ -2,16 +2,21 @@
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 import redis.exceptions
+from billiard.exceptions import WorkerLostError
 from celery.beat import SchedulingError
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
+from django.db.backends.signals import connection_created
+from health_check.exceptions import ServiceUnavailable
 from kombu.exceptions import OperationalError as BrokerError
 
-from mailing_manager_project.log_lines import ServerAwayFormatter
+from mailing_manager_project.log_lines import OutageFilter, ServerAwayFormatter
+
+logger = logging.getLogger(__name__)
 
 
 def line(message: str, error: Exception | None = None) -> str:
@@ -48,9 +53,12 @@ def test_an_event_is_a_line() -> None:
     [
         refused,
         lambda: raised(OperationalError("closing"), psycopg.errors.AdminShutdown("closing")),
+        lambda: raised(ServiceUnavailable("connection failed"), refused()),
         lambda: raised(BrokerError("Error 111 connecting to 127.0.0.1:6379.")),
         lambda: raised(redis.exceptions.ConnectionError("Connection closed by server.")),
         lambda: raised(SchedulingError("Couldn't apply scheduled task.")),
+        lambda: raised(WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL).")),
+        lambda: raised(InternalError("idle"), psycopg.errors.IdleInTransactionSessionTimeout("x")),
     ],
 )
 def test_that_a_server_is_away_is_said_in_one_line(make: Callable[[], Exception]) -> None:
@@ -72,8 +80,61 @@ def test_a_reason_that_the_message_gives_is_not_given_twice() -> None:
         raised(ValueError("a mistake of ours")),
         raised(OperationalError("deadlock"), psycopg.errors.DeadlockDetected("deadlock")),
         raised(OperationalError("database is locked")),
+        raised(OperationalError("too slow"), psycopg.errors.QueryCanceled("too slow")),
     ],
 )
 def test_anything_else_says_where_it_happened(error: Exception) -> None:
     assert "Traceback" in line("Ticking failed.", error)
     assert "in raised" in line("Ticking failed.", error)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Log]":
+    """Return what the programs' log is made of, with the lines that it has."""
+    monkeypatch.setattr(connection_created, "receivers", [])  # among them this process's own log
+    log = Log()
+    logging.getLogger().addHandler(log)
+    yield log
+    logging.getLogger().removeHandler(log)
+
+
+class Log(logging.Handler):
+    """The programs' log, in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.addFilter(OutageFilter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def test_an_outage_is_a_line_at_its_beginning_and_one_at_its_end(log: Log) -> None:
+    for _ in range(3):
+        logger.error("Planning waits.", extra={"cause": refused()})
+        logger.error("Ticking failed.", exc_info=refused())
+    connection_created.send(None)
+    connection_created.send(None)
+    logger.error("Ticking failed.", exc_info=refused())
+    assert log.lines == ["Planning waits.", "The database answers again.", "Ticking failed."]
+
+
+def test_in_an_outage_requests_that_fail_are_no_events(log: Log) -> None:
+    failed = {"status_code": 503}
+    logger.error("Busy.", extra=failed)
+    logger.error("The database is away.", exc_info=refused())
+    logger.error("Service Unavailable: /api/v1/mailings/", extra=failed)
+    logger.error("Something else.")
+    logger.warning("Not Found: /nothing/", extra={"status_code": 404})
+    assert log.lines == [
+        "Busy.",
+        "The database is away.",
+        "Something else.",
+        "Not Found: /nothing/",
+    ]
+
+
+def test_a_connection_without_an_outage_before_it_is_no_event(log: Log) -> None:
+    connection_created.send(None)
+    assert log.lines == []

@@ -8,6 +8,7 @@ What nobody refused is 409 only where somebody else was faster: see `is_race` an
 Anything else that a view or a service lets out is our own fault: 500, and a traceback in the log.
 """
 
+import logging
 from typing import Any
 
 from django.core.exceptions import (
@@ -29,6 +30,8 @@ UNIQUE_OR_FOREIGN_KEY = {
 }  # fmt: skip
 # Deadlocked, cancelled, not to be put in order with others, not locked in time.
 BUSY = {"40P01", "57014", "40001", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
+
+logger = logging.getLogger(__name__)
 
 
 class Conflict(exceptions.APIException):
@@ -77,6 +80,7 @@ class ErrorHandler(ExceptionHandler):
             case OperationalError() if _reason(exc) in BUSY:
                 return Busy()
             case OperationalError() | InterfaceError():
+                logger.error("Requests are refused: the database does not answer.", exc_info=exc)
                 return Unavailable()
             case RequestDataTooBig():
                 return TooLarge()
