@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from mailing_manager_project.environment import VAR_DIR
+from mailing_manager_project.folders import is_open
 from messages_app.sender.transports.base import is_loopback
 
 TAG = "mailing_manager"
@@ -29,7 +31,7 @@ def register_checks(command_line: Sequence[str]) -> None:
     program, *arguments = command_line
     if Path(program).name == "manage.py" and arguments[:1] not in [[name] for name in COMMANDS]:
         return
-    for check in (check_token, check_address, check_database, check_hosts, check_requests):
+    for check in CHECKS:
         register(check, TAG)
 
 
@@ -90,6 +92,19 @@ def check_hosts(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_folder(**_: Any) -> list[CheckMessage]:
+    """Warn where other users of this machine can read what is kept for the clients."""
+    if not is_open(VAR_DIR):
+        return []
+    return [
+        Warning(
+            f"Other users can look into {VAR_DIR}: phone numbers and keys are kept there.",
+            hint=f"Run 'chmod 700 {VAR_DIR}'.",
+            id="mailing_manager.W005",
+        )
+    ]
+
+
 def check_requests(**_: Any) -> list[CheckMessage]:
     """Refuse more open requests than a sending process can have files."""
     requests = settings.MESSAGE_SENDER_CONCURRENCY
@@ -121,3 +136,6 @@ def _file_limit() -> float:
     """Return how many files this process, and what it starts, may have open."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return float("inf") if limit == resource.RLIM_INFINITY else limit
+
+
+CHECKS = (check_token, check_address, check_database, check_hosts, check_folder, check_requests)

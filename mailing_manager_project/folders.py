@@ -1,7 +1,7 @@
 """The folders of this installation's own files: made where they are missing, for us alone."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -35,6 +35,28 @@ def make_folder(folder: Path) -> None:
     with explain_unwritable(folder):
         # Phone numbers and keys are in it.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def refuse_open_folder(folder: Path) -> None:
+    """See that a folder is closed to other users of this machine.
+
+    It is not closed here, because it might be one that others need, such as /tmp.
+
+    Raises:
+        SetupError: they can read it or write to it.
+    """
+    if is_open(folder):
+        raise SetupError(
+            f"Other users can look into {folder}, and phone numbers and keys are kept there. Run "
+            f"'chmod 700 {folder}', or choose another folder by the environment variable VAR_DIR."
+        )
+
+
+def is_open(folder: Path) -> bool:
+    """Tell whether a folder is there, and others than its owner have rights to it."""
+    with suppress(FileNotFoundError):
+        return bool(folder.stat().st_mode & 0o077)
+    return False
 
 
 @contextmanager

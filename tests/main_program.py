@@ -37,6 +37,7 @@ class MainProgram:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            umask=0o022,  # as usual, so that what is private is so by our own doing
         )
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()

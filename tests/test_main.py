@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import stat
 import sys
 from argparse import Namespace
 from http.cookiejar import CookieJar
@@ -47,7 +46,9 @@ def test_the_first_start_prints_a_password_once_and_everything_stops_within_ten_
         assert program.output.count(password) == 1
         assert can_log_in(program, password)
         assert not can_log_in(program, "another password")
-        assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+        made = list(tmp_path.rglob("*"))
+        assert {"secret_key", "db.sqlite3", "sandbox_journal"} < {path.name for path in made}
+        assert [path for path in made if path.stat().st_mode & 0o077] == []
         # Everybody on the folder means the same broker, and only one may run.
         look = "from django.conf import settings; print(settings.CELERY_BROKER_URL)"
         broker = manage(tmp_path, "shell", "-v0", "-c", look)
@@ -154,6 +155,18 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line() -> None:
     line = refusal(Path("/sys/mailing-manager"))
     assert "/sys/mailing-manager cannot be written" in line
     assert "VAR_DIR" in line
+
+
+@pytest.mark.flow
+@pytest.mark.parametrize("mode", [0o755, 0o701, 0o770])
+def test_a_folder_that_others_can_look_into_is_one_clear_line(mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    folder.mkdir()
+    folder.chmod(mode)
+    line = refusal(folder)
+    assert f"Other users can look into {folder}" in line
+    assert f"chmod 700 {folder}" in line
+    assert os.listdir(folder) == []
 
 
 @pytest.mark.flow

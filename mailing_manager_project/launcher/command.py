@@ -40,6 +40,7 @@ def main() -> int:
     """Run everything, and return the exit code."""
     options = parse_arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.umask(0o077)  # What we and our programs write is nobody else's to read.
     os.chdir(BASE_DIR)  # where the programs find the code
     try:
         with installation.hold_folder(), choose_broker() as broker:

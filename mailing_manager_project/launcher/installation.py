@@ -22,7 +22,7 @@ from django.db import connection, connections
 
 from mailing_manager_project.checks import TAG
 from mailing_manager_project.environment import VAR_DIR, SetupError, env
-from mailing_manager_project.folders import explain_unwritable, make_folder
+from mailing_manager_project.folders import explain_unwritable, make_folder, refuse_open_folder
 
 ADMIN = "admin"
 PORTS_TO_TRY = 100
@@ -36,9 +36,10 @@ def hold_folder() -> Iterator[None]:
     """Make the folder of the installation's files if need be, and keep it to ourselves.
 
     Raises:
-        SetupError: it cannot be written to, or another main.py runs on it.
+        SetupError: it cannot be written to, others can look into it, or another main.py runs on it.
     """
     make_folder(VAR_DIR)
+    refuse_open_folder(VAR_DIR)
     with explain_unwritable(VAR_DIR):
         lock = (VAR_DIR / "main.lock").open("a+")
     with lock:

@@ -98,6 +98,22 @@ def test_not_any_host_name_is_believed(settings: Settings) -> None:
     assert found() == ["W004"]
 
 
+@pytest.mark.parametrize(("mode", "ids"), [(0o750, ["W005"]), (0o701, ["W005"]), (0o700, [])])
+def test_other_users_have_no_business_in_the_folder(
+    mode: int, ids: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(mode)
+    monkeypatch.setattr(checks, "VAR_DIR", tmp_path)
+    assert found() == ids
+
+
+def test_of_a_folder_that_is_not_there_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "VAR_DIR", tmp_path / "var")
+    assert found() == []
+
+
 @pytest.mark.parametrize("requests", [961, 1_000, 10**9 - 1])
 def test_more_requests_than_libcurl_can_wait_for_are_refused(
     requests: int, settings: Settings
@@ -136,11 +152,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> set[object]:
 @pytest.mark.parametrize(
     ("command_line", "number"),
     [
-        ("manage.py check", 5),
-        ("./manage.py check --deploy", 5),
-        ("manage.py runserver 8080", 5),
-        ("main.py", 5),
-        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 5),
+        ("manage.py check", 6),
+        ("./manage.py check --deploy", 6),
+        ("manage.py runserver 8080", 6),
+        ("main.py", 6),
+        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 6),
         ("manage.py migrate", 0),
         ("manage.py test check", 0),
         ("manage.py", 0),
