@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class ServerAwayFormatter(logging.Formatter):
-    """Writes that the database or the broker is away on one line, without a traceback.
+    """Writes that a server or a process of ours is gone on one line, without a traceback.
 
     An outage brings hundreds of these errors, and their tracebacks say nothing about its cause.
     """
@@ -30,6 +30,7 @@ class ServerAwayFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, with the traceback unless a server is away."""
         error = record.exc_info[1] if record.exc_info else None
+        error = getattr(error, "exc", error)  # Celery's pool wraps errors of its processes.
         if error is None or not is_server_away(error):
             return super().format(record)
         bare = logging.makeLogRecord({**vars(record), "exc_info": None, "exc_text": None})

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 import redis.exceptions
+from billiard import einfo
 from billiard.exceptions import WorkerLostError
 from celery.beat import SchedulingError
 from django.db import InternalError, OperationalError
@@ -57,7 +58,6 @@ def test_an_event_is_a_line() -> None:
         lambda: raised(BrokerError("Error 111 connecting to 127.0.0.1:6379.")),
         lambda: raised(redis.exceptions.ConnectionError("Connection closed by server.")),
         lambda: raised(SchedulingError("Couldn't apply scheduled task.")),
-        lambda: raised(WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL).")),
         lambda: raised(InternalError("idle"), psycopg.errors.IdleInTransactionSessionTimeout("x")),
     ],
 )
@@ -65,6 +65,14 @@ def test_that_a_server_is_away_is_said_in_one_line(make: Callable[[], Exception]
     error = make()
     reason = str(error).partition("\n")[0]
     assert line("Ticking failed.", error) == f"room: Ticking failed. ({reason})"
+
+
+def test_that_a_process_was_killed_is_said_in_one_line() -> None:
+    lost = raised(WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL)."))
+    wrapped = einfo.ExceptionWithTraceback(lost, None)  # type: ignore[attr-defined]  # it is there
+    assert line(f"Task handler raised error: {lost!r}", wrapped) == (
+        f"room: Task handler raised error: {lost!r}"
+    )
 
 
 def test_a_reason_that_the_message_gives_is_not_given_twice() -> None:
