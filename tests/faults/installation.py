@@ -6,8 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -24,6 +24,7 @@ from tests.faults.rest_api import RestApi
 from tests.faults.sizes import IS_FULL, PATIENCE, REPEAT, REQUEST_TIMEOUT
 from tests.faults.witness import Row, Send, compare, known_as, read_sends
 from tests.installation import Installation
+from tests.main_program import MainProgram, running
 from tests.servers import Broker, PostgresServer, free_port
 
 ADD_CLIENTS = """
@@ -106,6 +107,17 @@ class Site(Installation):
             self.keeper.keep(program, extra=wrong_clock((clocks or {}).get(program.name, 0)))
         self.wait_for(web.answers)
         self.wait_for(lambda: len(self.keeper.children("messages")) >= senders)
+
+    @contextmanager
+    def main_program(self, **environment: object) -> Iterator[MainProgram]:
+        """Run main.py in place of the single programs; it brings a Redis of its own."""
+        self.environment |= {name: str(value) for name, value in environment.items()}
+        if not IS_FULL:
+            self.execute(TICK_OFTEN)
+        own = {**self.environment, "CELERY_BROKER_URL": ""}
+        with running(self.folder, f"--port={self._port}", **own) as program:
+            program.wait_for("Ctrl-C stops everything.")
+            yield program
 
     def wait_for(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something is so, and tell what the programs said if it never is."""
