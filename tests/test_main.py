@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
+from django.db import OperationalError
 
 from mailing_manager_project.launcher import command, installation
 from mailing_manager_project.launcher.broker import Broker
@@ -205,6 +206,17 @@ def test_without_a_token_there_is_only_the_sandbox(
     assert os.environ["MESSAGE_SENDER_TOKEN"] == "sandbox"
     assert os.environ["MESSAGE_SENDER_URL"] == f"http://127.0.0.1:{port}/v1"
     assert "sandbox" in names(command.list_programs(options, Broker("redis://there"), port))
+
+
+def test_a_database_that_goes_away_at_the_last_moment_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> str:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(installation, "make_first_account", fail)
+    (line,) = command.how_to_log_in()
+    assert line.startswith("The database has just gone away.")
 
 
 def names(stages: list[list[Program]]) -> list[str]:

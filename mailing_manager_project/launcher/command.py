@@ -18,6 +18,7 @@ from functools import partial
 from threading import Thread
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connections
 
 from mailing_manager_project.environment import BASE_DIR, VAR_DIR, SetupError, env
@@ -160,15 +161,25 @@ def announce(stream: LogStream, options: argparse.Namespace, sandbox_port: int) 
     lines = [f"Admin          {site}/admin/", f"Swagger UI     {site}/api/v1/docs/"]
     if sandbox_port:
         lines += [f"Sandbox inbox  http://{LOCALHOST}:{sandbox_port}/", "", SANDBOX_NOTICE]
-    # Made only now, so that a password that was never shown is not lost.
-    if password := installation.make_first_account():
-        lines += ["", f"LOG IN as {installation.ADMIN} with the password {password}"]
-        lines += ["It is shown only this once; change it in the admin."]
-    else:
-        lines += ["", "Log in as before. Forgotten: python manage.py changepassword NAME"]
-    connections.close_all()
-    lines += ["Ctrl-C stops everything."]
+    lines += ["", *how_to_log_in(), "Ctrl-C stops everything."]
     stream.write("\n".join([RULE, "Mailing Manager is running.", "", *lines, RULE]))
+
+
+def how_to_log_in() -> list[str]:
+    """Return the lines about it, with the password of the first account if it is made now."""
+    try:
+        # Made only now, so that a password that was never shown is not lost.
+        password = installation.make_first_account()
+    except DatabaseError:
+        return ["The database has just gone away. If you have no account yet: start again later."]
+    finally:
+        connections.close_all()
+    if not password:
+        return ["Log in as before. Forgotten: python manage.py changepassword NAME"]
+    return [
+        f"LOG IN as {installation.ADMIN} with the password {password}",
+        "It is shown only this once; change it in the admin.",
+    ]
 
 
 def deliver_sample(
