@@ -41,6 +41,7 @@ def test_whatever_is_killed_main_never_gives_up(build: Build) -> None:
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             time.sleep(dice.uniform(0.1, 2.0))
+            assert program.process.poll() is None, program.output
             if dice.random() < 0.1:
                 killed["database"] += 1
                 installation.crash_database(dice.uniform(0, 5))
