@@ -4,10 +4,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_init
+from celery.signals import task_prerun, worker_init, worker_shutting_down
 from django.db import close_old_connections
 
 from mailing_manager_project.postgres_limits import WORKER, limit_statements
+from toolkit import shutdown
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
 
@@ -29,3 +30,9 @@ def renew_connections(**kwargs: Any) -> None:
 def limit_worker(**kwargs: Any) -> None:
     """Have Postgres end what takes a worker too long."""
     limit_statements(WORKER)
+
+
+@worker_shutting_down.connect
+def request_shutdown(**kwargs: Any) -> None:
+    """Have deliveries begin nothing more: a worker that was asked to end waits for its tasks."""
+    shutdown.request()
