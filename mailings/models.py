@@ -157,6 +157,7 @@ class Mailing(models.Model):
             filters=self.filters,
             stop_time=self.stop_time,
             window=self.window,
+            version=self.updated_at,
             is_unchanged=models.Exists(unchanged),
         )
 

@@ -20,7 +20,7 @@ from messages_app.engine.pump import deliver
 from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control
-from toolkit import clock
+from toolkit import clock, shutdown
 from toolkit.clock import monotonic
 from toolkit.publishing import publish
 
@@ -51,7 +51,7 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
         if mailing_id is None:
             _ring_all()
         else:
-            deliver(mailing_id, partial(services.read_running, mailing_id))
+            deliver(mailing_id, partial(services.read_running, mailing_id), shutdown.is_requested)
             # Silence first, look second: what is planned meanwhile is seen here or rung for.
             doorbells.silence(mailing_id, lane)
             if services.read_running(mailing_id, clock.now()):

@@ -16,8 +16,9 @@ class MailingSnapshot:
     """A mailing as it was at one moment.
 
     Nothing is sent from `stop_time` on. `window` are the hours of the day in which clients are sent
-    to; None means any hour. `is_unchanged` is an SQL condition for statements: the mailing is
-    still running, within its time, and not edited since the snapshot.
+    to; None means any hour. `version` is another one after each edit. `is_unchanged` is an SQL
+    condition for statements: the mailing is still running, within its time, and not edited since
+    the snapshot.
     """
 
     id: int
@@ -27,6 +28,7 @@ class MailingSnapshot:
     filters: Filters
     stop_time: datetime
     window: Window | None
+    version: datetime
     is_unchanged: Exists
 
     def sender_id(self, message_id: int, phone_number: str) -> int:

@@ -92,6 +92,7 @@ class TestSendMessage:
             monkeypatch.setattr(claim_queue, "CLAIM_TIME_BOX", 0)
             return transport.answer()
 
+        monkeypatch.setattr(claim_queue, "LOOK_INTERVAL", 0)
         transport = scripted(2, script)
         for sent in (2, 4):
             monkeypatch.setattr(claim_queue, "CLAIM_TIME_BOX", 60)
@@ -102,6 +103,20 @@ class TestSendMessage:
         send_message(mailing.pk, 1)
         assert (queued(), lanes()) == ([], [])
         assert Message.objects.filter(status="success").count() == 5
+
+    def test_in_a_worker_that_is_to_end_it_sends_nothing_and_rings_for_another(
+        self,
+        mailing: "Mailing",
+        sender: Sandbox,
+        queued: Queued,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        ring(mailing.pk)
+        queued()
+        monkeypatch.setattr("toolkit.shutdown.is_requested", lambda: True)
+        send_message(mailing.pk, 0)
+        assert (sender.sends(), lanes()) == (0, [0, 1])
+        assert queued() == [("send_message", mailing.pk, 0)]
 
     @pytest.mark.parametrize("status", ["paused", "cancelled"])
     def test_it_does_not_ring_for_what_does_not_run(

@@ -1,11 +1,12 @@
 """The messages that one delivery has claimed and not handed to the sender yet.
 
-They are claimed ahead of time, as far as sending control, the mailing and its window allow.
+They are claimed ahead of time, as far as sending control, the mailing and its window allow, and
+given back as soon as one of these does not allow it any more.
 """
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,15 +14,18 @@ from django.conf import settings
 
 from messages_app.engine import bulk
 from messages_app.engine.records import Claimed
-from messages_app.mailing_snapshot import ReadMailing
+from messages_app.mailing_snapshot import MailingSnapshot, ReadMailing
 from messages_app.models import Lease, Message, SendingControl
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 from toolkit.sending_hours import Window, next_closing, next_opening
 
-CLAIM_TIME_BOX = 2.0  # seconds that a delivery claims; then other mailings have their turn
-MAX_CLAIM = 2000  # messages
-LOOK_DELAY = 0.05  # seconds after which the loop looks again for something to do
+CLAIM_TIME_BOX = 2.0  # seconds that a delivery begins requests; then others have their turn
+LOOK_INTERVAL = 0.1  # seconds between two looks at what may stop a delivery
+# So many seconds' worth of messages are claimed at once, and at least as many as can be open.
+# That covers a round trip, however long it is: no more messages can begin during it than are open.
+CLAIM_AHEAD_SECONDS = 0.1
+MAX_IDLE_TIME = 0.05  # seconds that the loop waits at most for something to do
 # Where a rate is set: so many seconds' worth of messages are claimed at once.
 RATE_BATCH_SECONDS = 0.25
 # Seconds after its slot in which a message may still begin. One that is later is released, because
@@ -47,15 +51,24 @@ class ClaimQueue:
 
     `may_claim` says whether it may claim more messages. `is_probe` says that the breaker is open
     and lets one message through. `failures` are the failed attempts in a row, over all workers,
-    when sending control was last read. `to_release` are the ids of claimed messages that are not
-    to be sent any more.
+    at the last look. `to_release` are the ids of claimed messages that are not to be sent any more.
     """
 
     def __init__(
-        self, lease: Lease, read_mailing: ReadMailing, clock: Clock, *, end: float
+        self,
+        lease: Lease,
+        read_mailing: ReadMailing,
+        clock: Clock,
+        *,
+        end: float,
+        is_stopping: Callable[[], bool],
     ) -> None:
-        """Claim under a lease. No request begins after `end`, in seconds of `monotonic`."""
+        """Claim under a lease, until `is_stopping` says that this process is to end.
+
+        No request begins after `end`, in seconds of `monotonic`.
+        """
         self._read_mailing = read_mailing
+        self._is_stopping = is_stopping
         self.may_claim = True
         self.is_probe = False
         self.failures = 0
@@ -63,8 +76,12 @@ class ClaimQueue:
         self._lease = lease
         self._clock = clock
         self._end = end
-        self._began_at = monotonic()
+        self._turn_began_at = monotonic()
+        self._has_claimed = False
         self._look_at = 0.0
+        self._claim_at = 0.0
+        self._control = SendingControl()  # as it was at the last look
+        self._mailing: MailingSnapshot | None = None  # the same
         self._waiting: deque[ReadyMessage] = deque()
 
     def __len__(self) -> int:
@@ -86,65 +103,127 @@ class ClaimQueue:
         return ready
 
     def idle_time(self) -> float:
-        """Return the seconds until a message or the next claim is due, at most LOOK_DELAY."""
-        due_at = self._waiting[0].begin_at if self._waiting else self._look_at
-        return min(LOOK_DELAY, max(0.001, due_at - monotonic()))
+        """Return the seconds until a message or the next claim is due, at most MAX_IDLE_TIME."""
+        due_at = self._waiting[0].begin_at if self._waiting else self._claim_at
+        return min(MAX_IDLE_TIME, max(0.001, due_at - monotonic()))
 
     def drain(self) -> None:
         """Claim no more, and put all waiting messages into `to_release`."""
         self.may_claim = False
-        self.to_release += [waiting.message.id for waiting in self._waiting]
-        self._waiting.clear()
+        self._give_back()
 
     def resume(self) -> None:
         """Claim again after a successful probe, unless CLAIM_TIME_BOX has passed."""
         self.is_probe = False
-        self.may_claim = monotonic() - self._began_at < CLAIM_TIME_BOX
+        self.may_claim = not self._is_turn_over()
+        self._look_at = 0.0  # The breaker was open at the last look.
 
-    def claim(self, *, answered: int, is_idle: bool) -> None:
-        """Claim about a second's worth of messages, unless sending is blocked.
+    def look(self, *, is_idle: bool) -> bool:
+        """Look, every LOOK_INTERVAL, whether messages may still be claimed and begun.
+
+        Whatever waits goes back into `to_release` when they may not, and also when the mailing was
+        edited: it is then claimed anew, for the new text, filters and times. `is_idle` says that
+        no request is open: only then may a message be the breaker's probe.
+
+        Returns:
+            Whether messages were given back. Release them at once, for others to claim.
+        """
+        if monotonic() < self._look_at:
+            return False
+        now, number = self._clock.now(), len(self.to_release)
+        self._control, mailing = SendingControl.objects.current(), self._read_mailing(now)
+        self.failures = self._control.failures
+        if self._is_stopping() or not mailing or not self._is_allowed(is_idle, now):
+            self._stop(now)
+        elif self._is_turn_over():
+            self._end_turn(now)
+        else:
+            self._adopt(mailing)
+        self._look_at = monotonic() + LOOK_INTERVAL
+        return len(self.to_release) > number
+
+    def claim(self, *, answered: int) -> None:
+        """Claim the messages that are needed until the next claim, if the last look allowed it.
 
         `answered` is the number of answers of this delivery so far, which tells its speed.
-        `is_idle` says that no request is open: only then may a message be the breaker's probe.
         """
-        spent = monotonic() - self._began_at
-        if spent >= CLAIM_TIME_BOX:
-            self.may_claim = False
-        if not self.may_claim or monotonic() < self._look_at:
+        if not self.may_claim or not self._mailing or monotonic() < self._claim_at:
             return
-        state, now = SendingControl.objects.current(), self._clock.now()
-        self.failures = state.failures
-        if state.is_paused or (state.opened_at and not (is_idle and self._take_probe(now))):
-            self.drain()
-        elif control.has_no_slots(state, now):
-            self._look_at = monotonic() + LOOK_DELAY
+        now, rate = self._clock.now(), control.effective_rate(self._control)
+        if control.has_no_slots(self._control, now):
+            self._claim_at = monotonic() + MAX_IDLE_TIME
+            return
+        claimed = self._claim(self._mailing, self._limit(rate, answered), now)
+        if not self._has_claimed:
+            # The turn begins now. If the first claim has had to wait for the database, its
+            # messages would else be given back, and so would those of every delivery.
+            self._has_claimed, self._turn_began_at = True, monotonic()
+        if rate and claimed:
+            self._waiting.extend(self._with_slots(claimed))
+            self._look_at = 0.0  # The next free slot is another one now.
         else:
-            rate, pace = control.effective_rate(state), int(answered / spent) if spent else 0
-            claimed = self._claim(self._limit(rate, pace), now)
-            self._waiting.extend(self._with_slots(claimed) if rate and claimed else claimed)
-            if self.is_probe and not claimed:
-                control.return_probe(now)
+            self._waiting.extend(claimed)
+        if self.is_probe and not claimed:
+            control.return_probe(now)
+
+    def _is_allowed(self, is_idle: bool, now: datetime) -> bool:
+        """Tell whether sending control allows to send; the probe of an open breaker is taken."""
+        if self._control.is_paused:
+            return False
+        if not self._control.opened_at or self.is_probe:
+            return True
+        may_probe = is_idle and self.may_claim and not self._waiting and not self._is_turn_over()
+        return may_probe and self._take_probe(now)
+
+    def _is_turn_over(self) -> bool:
+        return monotonic() - self._turn_began_at >= CLAIM_TIME_BOX
+
+    def _end_turn(self, now: datetime) -> None:
+        """Leave the rest to other deliveries, but for the messages whose slot comes in a moment.
+
+        Slots cannot be given back. They are at most about MAX_LOOKAHEAD ahead, and messages that
+        miss theirs because the sender is slow are released by `pop_ready`.
+        """
+        if control.effective_rate(self._control):
+            self.may_claim = False
+        else:
+            self._stop(now)
+
+    def _stop(self, now: datetime) -> None:
+        """Drain; a probe that was taken and not begun is left to any other delivery."""
+        is_probe_unused = self.is_probe and (self.may_claim or len(self._waiting) > 0)
+        self.drain()
+        if is_probe_unused:
+            self.is_probe = False
+            control.return_probe(now)
+
+    def _adopt(self, mailing: MailingSnapshot) -> None:
+        """Claim for the mailing as it is now; give back what was claimed for an earlier version."""
+        if self._mailing and self._mailing.version != mailing.version:
+            # A probe that is open already has had its message.
+            self.may_claim |= bool(self._waiting) or not self.is_probe
+            self._give_back()
+        self._mailing = mailing
+
+    def _give_back(self) -> None:
+        self.to_release += [waiting.message.id for waiting in self._waiting]
+        self._waiting.clear()
 
     def _take_probe(self, now: datetime) -> bool:
         until = now + timedelta(seconds=2 * settings.MESSAGE_SENDER_TIMEOUT)
         self.is_probe = SendingControl.objects.take_probe(now, until=until)
         return self.is_probe
 
-    def _limit(self, rate: float | None, pace: int) -> int:
-        """Return how many messages to claim.
-
-        `rate` and `pace` are messages a second: those allowed, and those answered so far.
-        """
+    def _limit(self, rate: float | None, answered: int) -> int:
+        """Return how many messages to claim; `rate` are those a second that are allowed."""
         if self.is_probe:
             return 1
-        limit = min(MAX_CLAIM, max(settings.MESSAGE_SENDER_CONCURRENCY, pace))
+        spent = max(monotonic() - self._turn_began_at, CLAIM_AHEAD_SECONDS)
+        pace = answered / spent  # messages a second
+        limit = max(settings.MESSAGE_SENDER_CONCURRENCY, int(pace * CLAIM_AHEAD_SECONDS))
         return min(limit, max(1, int(rate * RATE_BATCH_SECONDS))) if rate else limit
 
-    def _claim(self, limit: int, now: datetime) -> list[ReadyMessage]:
-        mailing = self._read_mailing(now)
-        if not mailing:
-            self.may_claim = False
-            return []
+    def _claim(self, mailing: MailingSnapshot, limit: int, now: datetime) -> list[ReadyMessage]:
         messages, is_more = bulk.claim(
             mailing,
             limit=limit,

@@ -1,12 +1,14 @@
 """The pump: sends one mailing's due messages for a bounded time.
 
-One thread claims, sends and records in turns: the next batch is claimed while the last one is in
-flight, answers are written in batches, and no transaction is open during HTTP requests.
+One thread looks, claims, sends and records in turns: ten times a second it looks whether it may go
+on, the next batch is claimed while the last one is in flight, answers are written in batches, and
+no transaction is open during HTTP requests.
 """
 
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -14,7 +16,7 @@ from django.db import IntegrityError, transaction
 
 from messages_app import sender
 from messages_app.engine import bulk, recovery
-from messages_app.engine.claim_queue import LOOK_DELAY, ClaimQueue, ReadyMessage
+from messages_app.engine.claim_queue import MAX_IDLE_TIME, ClaimQueue, ReadyMessage
 from messages_app.engine.outcomes import outcome
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.engine.spool import Spool
@@ -46,10 +48,11 @@ def new_token() -> int:
     return -1 - secrets.randbits(63)
 
 
-def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
+def deliver(mailing_id: int, read_mailing: ReadMailing, is_stopping: Callable[[], bool]) -> int:
     """Send a mailing's due messages until none is left or CLAIM_TIME_BOX has passed.
 
-    Nothing is sent while sending is blocked (`sending.control`).
+    No request begins while sending is blocked (`sending.control`), the mailing does not run, or
+    `is_stopping` says that this process is to end. Open ones are waited for.
 
     Returns:
         The number of answers received.
@@ -63,7 +66,7 @@ def deliver(mailing_id: int, read_mailing: ReadMailing) -> int:
     recovery.replay_orphans(now=clock.now())
     if control.is_blocked(SendingControl.objects.current(), clock.now()):
         return 0
-    delivery = _Delivery(mailing_id, read_mailing, transport, clock)
+    delivery = _Delivery(mailing_id, read_mailing, is_stopping, transport, clock)
     delivery.run()
     return delivery.answered
 
@@ -75,6 +78,7 @@ class _Delivery:
         self,
         mailing_id: int,
         read_mailing: ReadMailing,
+        is_stopping: Callable[[], bool],
         transport: sender.Transport,
         clock: Clock,
     ) -> None:
@@ -87,7 +91,7 @@ class _Delivery:
             expires_at=clock.now() + lease_length(),
         )
         end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
-        self._queue = ClaimQueue(self._lease, read_mailing, clock, end=end)
+        self._queue = ClaimQueue(self._lease, read_mailing, clock, end=end, is_stopping=is_stopping)
         self._open: dict[int, ReadyMessage] = {}
         self._sent: list[Claimed] = []
         self._outcomes: list[Outcome] = []
@@ -114,13 +118,19 @@ class _Delivery:
 
     def _pump(self) -> None:
         while self._queue.may_claim or self._queue or self._open:
+            self._look()
             if len(self._queue) <= self._transport.capacity:
-                self._queue.claim(answered=self.answered, is_idle=not self._open)
+                self._queue.claim(answered=self.answered)
+                self._look()  # The claim may have had to wait for the database.
             self._begin()
             self._collect()
             if self._should_record():
                 self._record()
         self._record()
+
+    def _look(self) -> None:
+        if self._queue.look(is_idle=not self._open):
+            self._record()
 
     def _save_open_answers(self) -> None:
         """Receive the answers to all open requests and keep them in the spool.
@@ -157,13 +167,13 @@ class _Delivery:
             time.sleep(self._queue.idle_time())
 
     def _hear(self) -> tuple[list[Claimed], list[Outcome]]:
-        """Receive answers, waiting at most LOOK_DELAY seconds for one.
+        """Receive answers, waiting at most MAX_IDLE_TIME seconds for one.
 
         Returns:
             The messages accepted at their first attempt, and the outcomes of all others.
         """
         is_patient = not self._queue or not self._transport.capacity
-        answers = self._transport.poll(LOOK_DELAY if is_patient else self._queue.idle_time())
+        answers = self._transport.poll(MAX_IDLE_TIME if is_patient else self._queue.idle_time())
         self.answered += len(answers)
         sent: list[Claimed] = []
         outcomes: list[Outcome] = []

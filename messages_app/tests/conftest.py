@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from clients.models import Client
 from messages_app import sender
+from messages_app.engine import claim_queue
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post_by_mailing
 from messages_app.models import Message
@@ -41,6 +42,12 @@ def add(
         return messages
 
     return add
+
+
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have deliveries look at what may stop them each time they can, not ten times a second."""
+    monkeypatch.setattr(claim_queue, "LOOK_INTERVAL", 0)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Scenes that tests of the engine begin with or come to: claimed messages, untouched ones."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,9 +20,9 @@ TOKEN = -7  # of the lease, unless a test names another
 MINUTE = timedelta(minutes=1)
 
 
-def deliver(mailing_id: int) -> int:
+def deliver(mailing_id: int, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Deliver a mailing's due messages, as send_message does."""
-    return pump.deliver(mailing_id, partial(read_running, mailing_id))
+    return pump.deliver(mailing_id, partial(read_running, mailing_id), is_stopping)
 
 
 def claim(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
@@ -12,8 +12,14 @@ from pytest_django import Settings
 from time_machine import Traveller
 
 from mailings.services import read_running
-from messages_app.engine import claim_queue
-from messages_app.engine.claim_queue import MAX_SLOT_DELAY, RATE_BATCH_SECONDS, ClaimQueue
+from messages_app.engine import bulk
+from messages_app.engine.claim_queue import (
+    CLAIM_TIME_BOX,
+    LOOK_INTERVAL,
+    MAX_SLOT_DELAY,
+    RATE_BATCH_SECONDS,
+    ClaimQueue,
+)
 from messages_app.models import Lease, Message, SendingControl
 from messages_app.sending import control
 from messages_app.tests.scenes import deliver
@@ -51,17 +57,25 @@ def _ten_at_once(settings: Settings, world: Traveller) -> None:
     settings.MESSAGE_SENDER_CONCURRENCY = 10
 
 
-def begin(mailing: "Mailing", *, lasts: float = 60) -> ClaimQueue:
+def begin(
+    mailing: "Mailing", *, lasts: float = 60, is_stopping: Callable[[], bool] | None = None
+) -> ClaimQueue:
     """Return the queue of a delivery whose requests may begin for so many seconds."""
     lease = Lease.objects.create(token=-7, mailing=mailing, expires_at=timezone.now() + MINUTE)
+    end = timezone.now().timestamp() + lasts
     return ClaimQueue(
-        lease, partial(read_running, mailing.pk), Clock(), end=timezone.now().timestamp() + lasts
+        lease,
+        partial(read_running, mailing.pk),
+        Clock(),
+        end=end,
+        is_stopping=is_stopping or (lambda: False),
     )
 
 
 def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
-    """Claim; return how many are waiting."""
-    queue.claim(answered=answered, is_idle=is_idle)
+    """Look and claim; return how many are waiting."""
+    queue.look(is_idle=is_idle)
+    queue.claim(answered=answered)
     return len(queue)
 
 
@@ -78,38 +92,29 @@ class TestClaiming:
         assert claim(queue) == 10
         assert queue.may_claim
 
-    def test_later_about_a_seconds_worth_is_claimed(
+    def test_later_as_many_are_claimed_as_are_sent_in_a_tenth_of_a_second(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
-        add(45)
+        add(95)
         queue = begin(mailing)
         claim(queue)
         world.shift(SECOND)
-        assert claim(queue, answered=30) == 10 + 30
+        assert claim(queue, answered=300) == 10 + 30
+        assert claim(queue, answered=30) == 40 + 10
 
-    def test_never_more_than_two_thousand_are_claimed_at_once(
+    def test_at_the_very_beginning_no_more_are_claimed_than_were_answered(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
-        add(2_001)
+        add(95)
         queue = begin(mailing)
-        world.shift(SECOND)
-        assert claim(queue, answered=3_000) == 2_000
-        assert queue.may_claim
+        claim(queue)
+        world.shift(0.001)
+        assert claim(queue, answered=20) == 10 + 20
 
     def test_it_ends_when_nothing_more_is_due(self, mailing: "Mailing", add: Add) -> None:
         add(3)
         queue = begin(mailing)
         assert claim(queue) == 3
-        assert not queue.may_claim
-
-    def test_it_ends_when_other_mailings_have_their_turn(
-        self, mailing: "Mailing", add: Add, world: Traveller
-    ) -> None:
-        add(30)
-        queue = begin(mailing)
-        claim(queue)
-        world.shift(claim_queue.CLAIM_TIME_BOX)
-        assert claim(queue) == 10
         assert not queue.may_claim
 
     @pytest.mark.parametrize("status", ["paused", "cancelled", "finished"])
@@ -129,6 +134,156 @@ class TestClaiming:
         assert claim(queue) == 0
         assert not queue.may_claim
         assert Message.objects.filter(attempts=0).count() == 30
+
+
+class TestLooking:
+    """What the operator says, and how long it takes until it is heard."""
+
+    @pytest.fixture
+    def queue(self, mailing: "Mailing", add: Add) -> ClaimQueue:
+        """Return a queue of ten, of which two are handed over; ten more are due."""
+        add(20)
+        self.is_stopping = False
+        queue = begin(mailing, is_stopping=lambda: self.is_stopping)
+        assert claim(queue) == 10
+        assert len(taken(queue, 2)) == 2
+        return queue
+
+    def look(self, queue: ClaimQueue) -> tuple[bool, bool, int, int]:
+        """Look; say if it gave back, may claim, and how many wait and are to be released."""
+        gave_back = queue.look(is_idle=False)
+        return gave_back, queue.may_claim, len(queue), len(queue.to_release)
+
+    @pytest.mark.parametrize(
+        "word",
+        [
+            {"status": "paused"},
+            {"status": "cancelled"},
+            {"status": "finished"},
+            {"stop_time": NOON},
+            {"start_time": NOON + MINUTE},
+        ],
+    )
+    def test_what_waits_is_given_back_when_the_mailing_does_not_run(
+        self, mailing: "Mailing", queue: ClaimQueue, world: Traveller, word: dict[str, Any]
+    ) -> None:
+        type(mailing).objects.update(**word)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 8)
+
+    def test_what_waits_is_given_back_when_the_mailing_is_deleted(
+        self, mailing: "Mailing", queue: ClaimQueue, world: Traveller
+    ) -> None:
+        mailing.delete()
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 8)
+
+    @pytest.mark.parametrize("word", [{"is_paused": True}, {"opened_at": NOON, "probe_at": NOON}])
+    def test_what_waits_is_given_back_when_sending_is_held(
+        self, queue: ClaimQueue, world: Traveller, word: dict[str, Any]
+    ) -> None:
+        SendingControl.objects.update(**word)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 8)
+
+    def test_what_waits_is_given_back_when_this_process_is_to_end(
+        self, queue: ClaimQueue, world: Traveller
+    ) -> None:
+        self.is_stopping = True
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 8)
+
+    def test_what_waits_is_given_back_when_other_mailings_have_their_turn(
+        self, queue: ClaimQueue, world: Traveller
+    ) -> None:
+        world.shift(CLAIM_TIME_BOX - 0.01)
+        assert self.look(queue) == (False, True, 8, 0)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 8)
+
+    def test_what_waits_is_claimed_anew_when_the_mailing_was_edited(
+        self, mailing: "Mailing", queue: ClaimQueue, world: Traveller
+    ) -> None:
+        type(mailing).objects.update(text="Bye", stop_time=NOON + MINUTE, updated_at=NOON + SECOND)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, True, 0, 8)
+        bulk.release(queue.to_release, token=7)
+        queue.claim(answered=0)
+        assert {(each.text, each.stop_time) for each in queue.pop_ready(100)} == {
+            ('"Bye"', NOON + MINUTE)
+        }
+
+    def test_an_edit_is_heeded_also_when_nothing_more_was_due(
+        self, mailing: "Mailing", queue: ClaimQueue, world: Traveller
+    ) -> None:
+        claim(queue)
+        assert claim(queue) == 18
+        assert not queue.may_claim
+        type(mailing).objects.update(text="Bye", updated_at=NOON + SECOND)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, True, 0, 18)
+
+    def test_it_looks_ten_times_a_second(
+        self, queue: ClaimQueue, world: Traveller, django_assert_num_queries: Any
+    ) -> None:
+        with django_assert_num_queries(0):
+            world.shift(LOOK_INTERVAL / 2)
+            assert self.look(queue) == (False, True, 8, 0)
+        with django_assert_num_queries(2):
+            world.shift(LOOK_INTERVAL / 2)
+            assert self.look(queue) == (False, True, 8, 0)
+
+    def test_a_first_claim_that_takes_long_does_not_use_up_the_turn(
+        self, mailing: "Mailing", add: Add, world: Traveller, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def slowly(*args: Any, **kwargs: Any) -> Any:
+            world.shift(CLAIM_TIME_BOX + 1)
+            return quickly(*args, **kwargs)
+
+        quickly = bulk.claim
+        monkeypatch.setattr(bulk, "claim", slowly)
+        add(20)
+        queue = begin(mailing)
+        assert claim(queue) == 10
+        assert self.look(queue) == (False, True, 10, 0)
+
+    def test_slots_are_used_although_others_have_their_turn(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(20)
+        control.change(rate=20.0)
+        queue = begin(mailing)
+        assert claim(queue) == 5
+        world.shift(CLAIM_TIME_BOX)
+        assert self.look(queue) == (False, False, 5, 0)
+
+    def test_a_probe_that_was_not_begun_is_left_to_others(
+        self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
+    ) -> None:
+        add(20)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
+        self.is_stopping = False
+        queue = begin(mailing, is_stopping=lambda: self.is_stopping)
+        assert claim(queue) == 1
+        self.is_stopping = True
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 1)
+        probe_at = SendingControl.objects.current().probe_at
+        assert probe_at
+        assert probe_at <= timezone.now()
+
+    def test_a_probe_that_is_open_stays_the_only_one_when_the_mailing_is_edited(
+        self, mailing: "Mailing", add: Add, now: datetime, world: Traveller
+    ) -> None:
+        add(20)
+        SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
+        queue = begin(mailing)
+        claim(queue)
+        assert len(taken(queue)) == 1
+        type(mailing).objects.update(text="Bye", updated_at=NOON + SECOND)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (False, False, 0, 0)
+        assert queue.is_probe
 
 
 class TestTaking:
@@ -177,11 +332,14 @@ class TestTaking:
 
 
 class TestSendingControl:
-    def test_a_pause_has_everything_given_back(self, mailing: "Mailing", add: Add) -> None:
+    def test_a_pause_has_everything_given_back(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
         add(15)
         queue = begin(mailing)
         claim(queue)
         control.change(is_paused=True)
+        world.shift(LOOK_INTERVAL)
         assert claim(queue) == 0
         assert (len(queue.to_release), queue.may_claim) == (10, False)
 
@@ -202,7 +360,9 @@ class TestSendingControl:
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         lease = Lease.objects.create(token=-8, mailing=mailing, expires_at=now + MINUTE)
         read = partial(read_running, mailing.pk)
-        first, second = begin(mailing), ClaimQueue(lease, read, Clock(), end=now.timestamp() + 60)
+        end = now.timestamp() + 60
+        second = ClaimQueue(lease, read, Clock(), end=end, is_stopping=lambda: False)
+        first = begin(mailing)
         assert (claim(first), claim(second)) == (1, 0)
 
     def test_after_a_good_probe_it_goes_on(
@@ -224,7 +384,7 @@ class TestSendingControl:
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
         queue = begin(mailing)
         claim(queue)
-        world.shift(claim_queue.CLAIM_TIME_BOX)
+        world.shift(CLAIM_TIME_BOX)
         queue.resume()
         assert not queue.may_claim
 

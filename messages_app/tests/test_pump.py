@@ -19,6 +19,7 @@ from messages_app.engine import claim_queue, pump, recovery
 from messages_app.engine.pump import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
+from messages_app.sending import control
 from messages_app.tests.scenes import claim, deliver, untouched
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
@@ -36,6 +37,22 @@ MakeMailing = Callable[..., "Mailing"]
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 BACKENDS = ("curl.CurlTransport", "threads.RequestsTransport")
+
+
+def say(word: str, mailing: "Mailing") -> None:
+    """Do what an operator does; "end" is what a worker is told, and no business of the database."""
+    now = timezone.now()
+    changes: dict[str, dict[str, Any]] = {
+        "pause": {"status": "paused"},
+        "cancel": {"status": "cancelled"},
+        "stop": {"stop_time": now},
+    }
+    if word == "pause all":
+        control.change(is_paused=True)
+    elif word == "delete":
+        mailing.delete()
+    elif word in changes:
+        type(mailing).objects.update(updated_at=now, **changes[word])
 
 
 def succeeded() -> int:
@@ -188,6 +205,7 @@ class TestPumping:
         scripted(2, script)
         assert deliver(mailing.pk) == succeeded() == 4
 
+    @pytest.mark.usefixtures("attentive")
     def test_other_mailings_have_their_turn_after_a_while(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -201,37 +219,49 @@ class TestPumping:
         assert deliver(mailing.pk) == succeeded() == 4
         assert untouched() == 6
 
-    def test_a_mailing_that_is_paused_is_claimed_no_more_but_what_was_claimed_ahead_is_begun(
-        self, mailing: "Mailing", add: Add, scripted: Scripted
+    @pytest.mark.usefixtures("attentive")
+    @pytest.mark.parametrize("word", ["pause all", "pause", "cancel", "stop", "delete", "end"])
+    def test_nothing_more_begins_at_an_operators_word_however_slow_the_sender(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, word: str
     ) -> None:
         add(10)
+        words: list[str] = []
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            if transport.polls == 1:
-                return []  # The next four are claimed now.
             if transport.polls == 2:
-                assert (len(transport.sent), untouched()) == (4, 2)
-                type(mailing).objects.update(status="paused", updated_at=timezone.now())
-            return transport.answer()
+                assert (len(transport.sent), untouched()) == (4, 2)  # Four wait.
+                words.append(word)
+                say(word, mailing)
+            if transport.polls == 3 and word != "delete":
+                assert untouched() == 6  # At once, although no answer has come.
+            return transport.answer() if transport.polls > 3 else []
 
         transport = scripted(4, script)
-        assert deliver(mailing.pk) == succeeded() == 8
-        assert transport.polls == 3
-        assert untouched() == 2
+        assert deliver(mailing.pk, lambda: words == ["end"]) == len(transport.sent) == 4
+        assert (succeeded(), untouched()) == ((0, 0) if word == "delete" else (4, 6))
 
-    def test_the_text_is_that_of_the_moment_of_the_claim(
+    @pytest.mark.usefixtures("attentive")
+    def test_what_was_claimed_of_a_mailing_that_is_edited_is_claimed_anew(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
         add(6)
+        add(1, timezone="Asia/Tokyo")
 
         def script(transport: ScriptedTransport) -> Sequence[Answer]:
-            type(mailing).objects.update(text="Bye", updated_at=timezone.now())
-            return transport.answer()
+            if transport.polls == 2:
+                assert (len(transport.sent), untouched()) == (3, 1)  # Three wait.
+                filters = {"timezone": "UTC"}
+                type(mailing).objects.update(text="Bye", filters=filters, updated_at=timezone.now())
+            return transport.answer() if transport.polls > 2 else []
 
         transport = scripted(3, script)
-        deliver(mailing.pk)
+        assert deliver(mailing.pk) == succeeded() == 6
         texts = [json.loads(request.text) for request in transport.sent]
         assert texts == ["Hello"] * 3 + ["Bye"] * 3
+        assert set(Message.objects.values_list("status", "attempts")) == {
+            ("success", 1),
+            ("pending", 0),
+        }
 
     @pytest.mark.usefixtures("own_clock")
     def test_nothing_is_begun_after_the_stop_time(
