@@ -128,8 +128,8 @@ def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
         logger.info("This Redis is for a first run; set CELERY_BROKER_URL in production.")
     if sandbox_port:
         logger.warning(SANDBOX_NOTICE)
-    # What is in flight at the stop is waited for.
-    limits = Limits(stop=settings.MESSAGE_SENDER_TIMEOUT + 5)
+    # A delivery waits for the answers that are open at the stop, and writes them.
+    limits = Limits(stop=settings.MESSAGE_SENDER_TIMEOUT + 10)
     supervisor = Supervisor(stages, on_line=stream.show, limits=limits)
     Watchdog(broker, supervisor.restart, stall_timeout=stall_timeout()).start()
     announcement = partial(announce, stream, options, sandbox_port)

@@ -172,9 +172,9 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     ),
     patch=extend_schema(
         summary="Pause sending, go on, or change the rate",
-        description="It holds for all mailings and workers within a second, and until it is "
-        "changed again. What is in flight arrives; everything else stays pending, and no attempt "
-        "is lost.",
+        description="A pause holds for all mailings and workers within a second, however slow the "
+        "sender is, and until it is changed again. Requests that are open arrive; everything else "
+        "stays pending, and no attempt is lost.",
     ),
 )
 @extend_schema(tags=["sender"])
