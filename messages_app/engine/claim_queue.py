@@ -133,12 +133,11 @@ class ClaimQueue:
         now, number = self._clock.now(), len(self.to_release)
         self._control, mailing = SendingControl.objects.current(), self._read_mailing(now)
         self.failures = self._control.failures
-        if self._is_stopping() or not mailing or not self._is_allowed(is_idle, now):
-            self._stop(now)
-        elif self._is_turn_over():
-            self._end_turn(now)
-        else:
+        if mailing and self._may_go_on(is_idle, now):
             self._adopt(mailing)
+            self.may_claim &= not self._is_turn_over()
+        else:
+            self._stop(now)
         self._look_at = monotonic() + LOOK_INTERVAL
         return len(self.to_release) > number
 
@@ -166,9 +165,15 @@ class ClaimQueue:
         if self.is_probe and not claimed:
             control.return_probe(now)
 
-    def _is_allowed(self, is_idle: bool, now: datetime) -> bool:
-        """Tell whether sending control allows to send; the probe of an open breaker is taken."""
-        if self._control.is_paused:
+    def _may_go_on(self, is_idle: bool, now: datetime) -> bool:
+        """Tell whether what waits may begin; the probe of an open breaker is taken if it is due.
+
+        Where a rate is set it may also after the turn: its slots, at most about MAX_LOOKAHEAD
+        ahead, cannot be given back.
+        """
+        if self._is_stopping() or self._control.is_paused:
+            return False
+        if self._is_turn_over() and not control.effective_rate(self._control):
             return False
         if not self._control.opened_at or self.is_probe:
             return True
@@ -177,17 +182,6 @@ class ClaimQueue:
 
     def _is_turn_over(self) -> bool:
         return monotonic() - self._turn_began_at >= CLAIM_TIME_BOX
-
-    def _end_turn(self, now: datetime) -> None:
-        """Leave the rest to other deliveries, but for the messages whose slot comes in a moment.
-
-        Slots cannot be given back. They are at most about MAX_LOOKAHEAD ahead, and messages that
-        miss theirs because the sender is slow are released by `pop_ready`.
-        """
-        if control.effective_rate(self._control):
-            self.may_claim = False
-        else:
-            self._stop(now)
 
     def _stop(self, now: datetime) -> None:
         """Drain; a probe that was taken and not begun is left to any other delivery."""

@@ -256,6 +256,9 @@ class TestLooking:
         assert claim(queue) == 5
         world.shift(CLAIM_TIME_BOX)
         assert self.look(queue) == (False, False, 5, 0)
+        type(mailing).objects.update(text="Bye", updated_at=NOON + SECOND)
+        world.shift(LOOK_INTERVAL)
+        assert self.look(queue) == (True, False, 0, 5)
 
     def test_a_probe_that_was_not_begun_is_left_to_others(
         self, mailing: "Mailing", add: Add, now: datetime, world: Traveller

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.engine import claim_queue, pump, recovery
+from messages_app.engine import bulk, claim_queue, pump, recovery
 from messages_app.engine.pump import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
@@ -239,6 +239,21 @@ class TestPumping:
         transport = scripted(4, script)
         assert deliver(mailing.pk, lambda: words == ["end"]) == len(transport.sent) == 4
         assert (succeeded(), untouched()) == ((0, 0) if word == "delete" else (4, 6))
+
+    @pytest.mark.usefixtures("attentive")
+    def test_nothing_begins_at_a_word_that_came_while_a_claim_waited_for_the_database(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def wait_for_long(*args: Any, **options: Any) -> Any:
+            control.change(is_paused=True)
+            return claim_now(*args, **options)
+
+        claim_now = bulk.claim
+        monkeypatch.setattr(bulk, "claim", wait_for_long)
+        add(5)
+        transport = scripted(4, ScriptedTransport.answer)
+        assert deliver(mailing.pk) == len(transport.sent) == 0
+        assert untouched() == 5
 
     @pytest.mark.usefixtures("attentive")
     def test_what_was_claimed_of_a_mailing_that_is_edited_is_claimed_anew(

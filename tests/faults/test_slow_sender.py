@@ -59,7 +59,7 @@ def test_a_restart_repeats_nothing_and_leaves_nothing_unconfirmed(build: Build) 
     """End a worker as a deploy does, and start it again; the sender drops no repeats."""
     restarts, number = size(3, 10), size(20_000, 100_000)
     site = build("postgres", "--no-deduplicate")
-    installation, _ = _turned_slow(site, number, MESSAGE_SENDER_IDEMPOTENT=False)
+    installation, _ = _turned_slow(site, number, is_idempotent=False)
     worker = installation.keeper.program("messages")
     for restart in range(restarts):
         if restart:
@@ -77,7 +77,9 @@ def test_a_restart_repeats_nothing_and_leaves_nothing_unconfirmed(build: Build) 
     installation.finish_sending(number)
 
 
-def _turned_slow(installation: Site, number: int, **environment: object) -> tuple[Site, int]:
+def _turned_slow(
+    installation: Site, number: int, *, is_idempotent: bool = True
+) -> tuple[Site, int]:
     """Start an installation, and return it with its mailing when all its requests hang."""
     installation.sandbox.set_faults(latency=0.01)
     installation.add_clients(number)
@@ -85,7 +87,7 @@ def _turned_slow(installation: Site, number: int, **environment: object) -> tupl
         senders=SENDERS,
         MESSAGE_SENDER_CONCURRENCY=CONCURRENCY,
         MESSAGE_SENDER_TIMEOUT=REQUEST_TIMEOUT,
-        **environment,
+        MESSAGE_SENDER_IDEMPOTENT=is_idempotent,
     )
     mailing = installation.rest.create_mailing()
     _turn_slow(installation)
