@@ -116,7 +116,6 @@ class ClaimQueue:
         """Claim again after a successful probe, unless CLAIM_TIME_BOX has passed."""
         self.is_probe = False
         self.may_claim = not self._is_turn_over()
-        self._look_at = 0.0  # The breaker was open at the last look.
 
     def look(self, *, is_idle: bool) -> bool:
         """Look, every LOOK_INTERVAL, whether messages may still be claimed and begun.

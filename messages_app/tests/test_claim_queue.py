@@ -440,6 +440,16 @@ class TestRate:
         world.shift(SECOND)
         assert len(taken(queue)) == 1
 
+    def test_no_more_is_claimed_than_the_next_second_has_moments_for(
+        self, mailing: "Mailing", add: Add
+    ) -> None:
+        add(15)
+        control.change(rate=4.0)
+        queue = begin(mailing)
+        for _ in range(15):
+            claim(queue)
+        assert len(queue) == 4 + 1
+
     def test_idle_time_ends_when_there_is_something_to_do(
         self, mailing: "Mailing", add: Add
     ) -> None:
