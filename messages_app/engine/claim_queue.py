@@ -24,7 +24,8 @@ CLAIM_TIME_BOX = 2.0  # seconds that a delivery begins requests; then others hav
 LOOK_INTERVAL = 0.1  # seconds between two looks at what may stop a delivery
 # So many seconds' worth of messages are claimed at once, and at least as many as can be open.
 # That covers a round trip, however long it is: no more messages can begin during it than are open.
-CLAIM_AHEAD_SECONDS = 0.1
+# With a tenth of a second, claims cost a busy machine a third of its throughput.
+CLAIM_AHEAD_SECONDS = 0.25
 MAX_IDLE_TIME = 0.05  # seconds that the loop waits at most for something to do
 # Where a rate is set: so many seconds' worth of messages are claimed at once.
 RATE_BATCH_SECONDS = 0.25

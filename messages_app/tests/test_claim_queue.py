@@ -92,15 +92,15 @@ class TestClaiming:
         assert claim(queue) == 10
         assert queue.may_claim
 
-    def test_later_as_many_are_claimed_as_are_sent_in_a_tenth_of_a_second(
+    def test_later_as_many_are_claimed_as_are_sent_in_a_quarter_of_a_second(
         self, mailing: "Mailing", add: Add, world: Traveller
     ) -> None:
-        add(95)
+        add(125)
         queue = begin(mailing)
         claim(queue)
         world.shift(SECOND)
-        assert claim(queue, answered=300) == 10 + 30
-        assert claim(queue, answered=30) == 40 + 10
+        assert claim(queue, answered=200) == 10 + 50
+        assert claim(queue, answered=20) == 60 + 10
 
     def test_at_the_very_beginning_no_more_are_claimed_than_were_answered(
         self, mailing: "Mailing", add: Add, world: Traveller
