@@ -207,7 +207,7 @@ class TestLooking:
         type(mailing).objects.update(text="Bye", stop_time=NOON + MINUTE, updated_at=NOON + SECOND)
         world.shift(LOOK_INTERVAL)
         assert self.look(queue) == (True, True, 0, 8)
-        bulk.release(queue.to_release, token=7)
+        bulk.release(queue.to_release, token=-7)
         queue.claim(answered=0)
         assert {(each.text, each.stop_time) for each in queue.pop_ready(100)} == {
             ('"Bye"', NOON + MINUTE)
