@@ -4,7 +4,10 @@ import json
 from enum import Enum
 from typing import NamedTuple
 
+from messages_app.sender.masking import mask
+
 EXCERPT = 120  # characters of a body that are kept as the error
+READ = 4096  # bytes of a body that are looked at for that
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 
 
@@ -67,10 +70,10 @@ def classify(answer: Answer) -> Verdict:
 
 def _classify(answer: Answer) -> Verdict:
     if answer.failure is Failure.NOT_CONNECTED:
-        detail = _printable(answer.detail)
+        detail = mask(_printable(answer.detail))
         return Verdict("unavailable", f"The sender cannot be reached: {detail}")
     if answer.failure:
-        error = f"The sender gave no answer: {_printable(answer.detail)}"
+        error = f"The sender gave no answer: {mask(_printable(answer.detail))}"
         return Verdict("unconfirmed", error, is_unclear=True)
     if 200 <= answer.status < 300:
         return _classify_body(answer.body)
@@ -106,8 +109,9 @@ def _classify_status(answer: Answer) -> Verdict:
 
 
 def _excerpt(body: bytes) -> str:
-    """Return the beginning of a body as printable text on one line."""
-    return _printable(body[: 4 * EXCERPT].decode("utf-8", "replace"))[:EXCERPT].strip()
+    """Return the beginning of a body as printable text on one line, without secrets."""
+    text = mask(_printable(body[:READ].decode("utf-8", "replace")), is_cut=len(body) > READ)
+    return text[:EXCERPT].strip()
 
 
 def _printable(text: str) -> str:

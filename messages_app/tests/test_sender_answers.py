@@ -5,9 +5,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_django import Settings
 
 from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Failure, classify
+from messages_app.sender.answers import READ
 
 ACCEPTED = b'{"code": 0, "message": "OK"}'
 
@@ -142,8 +144,8 @@ def test_without_an_answer_it_is_unavailable_if_certainly_not_sent_else_unconfir
 
 
 def test_a_wrong_token_is_named() -> None:
-    verdict = classify(Answer(1, status=401, body=b'{"code": 401, "message": "Bad token."}'))
-    assert "Bad token." in verdict.error
+    verdict = classify(Answer(1, status=401, body=b'{"code": 401, "message": "Who is that?"}'))
+    assert "Who is that?" in verdict.error
     assert "MESSAGE_SENDER_TOKEN" in verdict.error
 
 
@@ -162,6 +164,46 @@ def test_the_beginning_of_the_body_is_kept_in_words(body: bytes | str, words: st
     body = body.encode() if isinstance(body, str) else body
     for status in (200, 400, 500):
         assert classify(Answer(1, status=status, body=body)).error.endswith(f": {words}")
+
+
+@pytest.fixture
+def secrets(settings: Settings) -> None:
+    settings.MESSAGE_SENDER_TOKEN = "s3cret/T0ken+2030"
+    settings.MESSAGE_SENDER_URL = "https://user:pass%2Fword@sender.example/v1"
+
+
+@pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Authorization: Bearer s3cret/T0ken+2030", "Authorization: Bearer ***"),
+        ('{"token": "S3CRET/T0KEN+2030"}', '{"token": "***"}'),
+        ("?token=s3cret%2FT0ken%2B2030&id=5", "?token=***&id=5"),
+        ("Bearer s3cret/T0k", "Bearer ***"),
+        ("Basic dXNlcjpwYXNzL3dvcmQ= or pass/word", "Basic *** or ***"),
+        ("GET https://user:pass%2Fword@sender.example/v1", "GET https://***@sender.example/v1"),
+        ("proxy http://me:mine@10.0.0.1:3128", "proxy http://***@10.0.0.1:3128"),
+        ('{"phone": 79991110001, "code": 4711}', '{"phone": ***, "code": 4711}'),
+        ("to +7 (999) 111-00-01, 999.111.00.01", "to ***, ***"),
+        ("port 65535 of 192.168.100.200", "port 65535 of 192.168.100.200"),
+    ],
+)
+@pytest.mark.parametrize("status", [0, 200, 400, 401, 404, 429, 500])
+def test_neither_our_secrets_nor_phone_numbers_are_kept(said: str, kept: str, status: int) -> None:
+    if status:
+        error = classify(Answer(1, status=status, body=said.encode())).error
+        assert kept in error
+    else:
+        errors = [classify(Answer(1, failure=each, detail=said)).error for each in Failure]
+        assert all(error.endswith(kept) for error in errors)
+
+
+@pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize("secret", ["s3cret/T0ken+2030", "79991110001"])
+def test_a_secret_at_the_edge_of_what_is_looked_at_is_not_kept_in_part(secret: str) -> None:
+    for padding in range(READ - len(secret), READ):
+        body = b" " * padding + secret.encode() + b" " * READ
+        assert classify(Answer(1, status=400, body=body)).error in ("HTTP 400: ", "HTTP 400: ***")
 
 
 def test_a_wrong_token_s_page_fits_into_the_column() -> None:

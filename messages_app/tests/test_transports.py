@@ -90,13 +90,17 @@ def send_one(backend: type[Transport], url: str, timeout: float = 10) -> Answer:
     return answer
 
 
+# What is said, byte for byte; or a function that makes it of a request's headers and body.
+Piece = bytes | Callable[[dict[str, str], bytes], bytes]
+
+
 class ScriptedSender(ThreadingTCPServer):
-    """A server that says on every request what it is told to, byte for byte."""
+    """A server that says on every request what it is told to."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self, *pieces: bytes, closes: bool = False) -> None:
+    def __init__(self, *pieces: Piece, closes: bool = False) -> None:
         self.pieces = pieces
         self.closes = closes
         self.connections = 0
@@ -129,7 +133,9 @@ class ScriptedConnection(StreamRequestHandler):
 
     def say(self) -> None:
         for piece in self.server.pieces:
-            if piece:
+            if callable(piece):
+                self.wfile.write(piece(*self.server.requests[-1][1:]))
+            elif piece:
                 self.wfile.write(piece)
             else:  # An empty piece is silence, to the end of the test.
                 self.server.over.wait(20)
@@ -148,7 +154,7 @@ def script() -> Iterator[Script]:
     """Return a function that starts a sender of such answers."""
     servers = []
 
-    def start(*pieces: bytes, closes: bool = False) -> ScriptedSender:
+    def start(*pieces: Piece, closes: bool = False) -> ScriptedSender:
         server = ScriptedSender(*pieces, closes=closes)
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -544,6 +550,41 @@ class TestAnswers:
         file.chmod(0o600)
         monkeypatch.setenv("NETRC", str(file))
         assert send_one(backend, sandbox.api_url).status == 200
+
+
+class TestSecrets:
+    @pytest.fixture(autouse=True)
+    def _secrets(self, settings: Settings) -> None:
+        settings.MESSAGE_SENDER_TOKEN = TOKEN
+
+    @pytest.mark.parametrize("status", ["200 OK", "400 No", "401 No", "404 No", "500 Ouch"])
+    def test_a_sender_that_repeats_our_words_gets_them_into_no_error(
+        self, backend: type[Transport], script: Script, status: str
+    ) -> None:
+        server = script(
+            lambda headers, body: http(f"{headers['authorization']} ".encode() + body, status)
+        )
+        answer = send_one(backend, server.url)
+        assert TOKEN in answer.body.decode()
+        assert "79991234567" in answer.body.decode()
+        error = classify(answer).error
+        assert f'Bearer *** {{"id": {answer.id}, "phone": ***' in error
+        assert TOKEN not in error
+
+    def test_an_address_with_a_password_keeps_it_to_itself(
+        self, backend: type[Transport], script: Script, settings: Settings
+    ) -> None:
+        server = script(http(b"http://me:p4ssword@sender.example/v1", "404 Not Found"))
+        with_password = server.url.replace("//", "//me:p4ssword@")
+        nobody = f"http://me:p4ssword@127.0.0.1:{free_port()}/v1"
+        unknown = "http://me:p4ssword@sender.invalid/v1"
+        for url in (with_password, nobody, unknown):
+            settings.MESSAGE_SENDER_URL = url
+            error = classify(send_one(backend, url)).error
+            assert error
+            assert "p4ssword" not in error
+        ((_, headers, _),) = server.requests
+        assert headers["authorization"] == f"Bearer {TOKEN}"
 
 
 class TestRetryAfter:
