@@ -12,9 +12,9 @@ from django.conf import settings
 from messages_app.engine.records import Outcome
 from messages_app.models import ErrorCode, Message
 from messages_app.sender import Answer, Verdict
-from messages_app.sending.control import MAX_RETRY_AFTER
 
 FIRST_BACKOFF = 10.0  # seconds at most until the second attempt; doubled for each one after it
+MAX_RETRY_AFTER = 24 * 3600.0  # seconds; a longer Retry-After counts as this long
 
 
 def outcome(answer: Answer, verdict: Verdict, *, attempt: int, now: datetime) -> Outcome:
@@ -29,7 +29,7 @@ def outcome(answer: Answer, verdict: Verdict, *, attempt: int, now: datetime) ->
     is_over = verdict.is_success or verdict.is_final or is_unconfirmed
     return Outcome(
         answer.id,
-        _status(verdict),
+        _status(verdict, is_unconfirmed),
         began_at=now - timedelta(seconds=answer.seconds),
         seconds=answer.seconds,
         sent_at=now if verdict.is_success else None,
@@ -41,17 +41,28 @@ def outcome(answer: Answer, verdict: Verdict, *, attempt: int, now: datetime) ->
     )
 
 
-def _status(verdict: Verdict) -> str:
+def _status(verdict: Verdict, is_unconfirmed: bool) -> str:
     if verdict.is_success:
         return Message.Status.SUCCESS
-    return Message.Status.PENDING if verdict.is_systemic else Message.Status.FAIL
+    is_blameless = verdict.is_systemic and not is_unconfirmed
+    return Message.Status.PENDING if is_blameless else Message.Status.FAIL
 
 
 def _retry_at(answer: Answer, verdict: Verdict, attempt: int, now: datetime) -> datetime:
     """Return when the next attempt is due."""
     if verdict.is_systemic:
-        return now  # The message is not to blame, and the open breaker delays it anyway.
+        return _systemic_retry_at(attempt, now)
     return now + timedelta(seconds=max(_backoff(attempt), min(answer.retry_after, MAX_RETRY_AFTER)))
+
+
+def _systemic_retry_at(attempt: int, now: datetime) -> datetime:
+    """Return when a message is due again that was refused as any other would have been.
+
+    At once: it is not to blame, and the open breaker delays it anyway. From its second attempt on
+    after a back-off: the sender may refuse only this one so, and it must not come back at once to
+    open the breaker for all others.
+    """
+    return now + timedelta(seconds=_backoff(attempt)) if attempt > 1 else now
 
 
 def _backoff(attempt: int) -> float:

@@ -2,6 +2,7 @@
 
 import json
 from enum import Enum
+from http import HTTPStatus
 from typing import NamedTuple
 
 from messages_app.sender.masking import mask
@@ -9,6 +10,31 @@ from messages_app.sender.masking import mask
 EXCERPT = 120  # characters of a body that are kept as the error
 READ = 4096  # bytes of a body that are looked at for that
 ACCEPTED = b'{"code": 0, "message": "OK"}'
+
+# The sender has looked at this message and refuses it: RFC 9110, 15.5.1, 15.5.14 and 15.5.21.
+REJECTIONS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+# It was not processed, and the same request may be posted again: RFC 9110, 15.5.9; RFC 8470, 5.2;
+# RFC 9110, 15.6.4.
+NOT_NOW = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.SERVICE_UNAVAILABLE)
+# These redirects say that nothing was done at this address: RFC 9110, 15.4.2, 15.4.8 and 15.4.9.
+# A 302 or 303 may be the answer to a post that was processed.
+MOVED = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
+# What to check when the sender refuses everything from us; else it is the address.
+TOKEN_HINT, ADDRESS_HINT = "Check MESSAGE_SENDER_TOKEN.", "Check MESSAGE_SENDER_URL."
+HINTS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: TOKEN_HINT,
+    HTTPStatus.FORBIDDEN: TOKEN_HINT,
+    HTTPStatus.PAYMENT_REQUIRED: "Check the account with the sender.",
+    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: "Check the proxy.",
+}
 
 
 class Failure(Enum):
@@ -96,16 +122,24 @@ def _classify_body(body: bytes) -> Verdict:
 
 
 def _classify_status(answer: Answer) -> Verdict:
-    error = f"HTTP {answer.status}: {_excerpt(answer.body)}"
-    if answer.status in (401, 403):
-        return Verdict("unauthorized", f"{error} Check MESSAGE_SENDER_TOKEN.", is_systemic=True)
-    if answer.status == 429:
-        return Verdict("throttled", error)
-    if answer.status == 503:
-        return Verdict("unavailable", error)
-    if 400 <= answer.status < 500:
+    status, error = answer.status, f"HTTP {answer.status}: {_excerpt(answer.body)}"
+    if status in REJECTIONS:
         return Verdict("rejected", error, is_final=True)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Verdict("throttled", error)
+    if status in NOT_NOW:
+        return Verdict("unavailable", error)
+    if 300 <= status < 500 and status != HTTPStatus.CONFLICT:
+        return _classify_systemic(status, error)
     return Verdict("bad_response", error, is_unclear=True)
+
+
+def _classify_systemic(status: int, error: str) -> Verdict:
+    """Return what a refusal means that any other message would get, too."""
+    hint = HINTS.get(status, ADDRESS_HINT)
+    code = "unauthorized" if hint == TOKEN_HINT else "unavailable"
+    is_unclear = status < 400 and status not in MOVED
+    return Verdict(code, f"{error} {hint}", is_systemic=True, is_unclear=is_unclear)
 
 
 def _excerpt(body: bytes) -> str:

@@ -12,10 +12,10 @@ from pytest_django import Settings
 
 from messages_app import sender
 from messages_app.engine import outcomes
+from messages_app.engine.outcomes import MAX_RETRY_AFTER
 from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, Message
 from messages_app.sender import Answer, Failure, Verdict, classify
-from messages_app.sending.control import MAX_RETRY_AFTER
 from messages_app.tests.scenes import deliver
 from messages_app.tests.scripted import ACCEPTED, Scripted, ScriptedTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
@@ -28,11 +28,12 @@ Add = Callable[..., list[Message]]
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
 BACKENDS = ("curl.CurlTransport", "threads.RequestsTransport")
+REDIRECT: dict[str, Any] = {"status": 302}
 UNCLEAR: list[dict[str, Any]] = [
     {"failure": Failure.TIMEOUT},
     {"failure": Failure.BROKEN},
     {"status": 500},
-    {"status": 302},
+    REDIRECT,
     {"status": 200, "body": b"<html>"},
 ]
 CERTAIN: list[dict[str, Any]] = [
@@ -79,7 +80,22 @@ class TestOutcome:
         assert (outcome.status, outcome.error_code) == ("pending", "unauthorized")
         assert outcome.next_attempt_at == now
 
-    @pytest.mark.parametrize("answer", [*UNCLEAR, *CERTAIN])
+    @pytest.mark.parametrize("status", [301, 302, 402, 404, 405, 410, 421, 451])
+    def test_what_any_other_would_be_told_leaves_the_message_pending_and_due(
+        self, now: datetime, status: int
+    ) -> None:
+        outcome = written(now, status=status, retry_after=100)
+        assert (outcome.status, outcome.error_code) == ("pending", "unavailable")
+        assert outcome.next_attempt_at == now
+
+    @pytest.mark.usefixtures("longest_wait")
+    def test_a_message_that_is_told_so_again_does_not_come_back_at_once(
+        self, now: datetime
+    ) -> None:
+        assert written(now, attempt=2, status=404).next_attempt_at == now + 20 * SECOND
+        assert written(now, attempt=2, status=404, left=20 * SECOND).next_attempt_at == now
+
+    @pytest.mark.parametrize("answer", [each for each in UNCLEAR + CERTAIN if each != REDIRECT])
     def test_whatever_may_go_better_is_tried_again(
         self, now: datetime, answer: dict[str, Any]
     ) -> None:

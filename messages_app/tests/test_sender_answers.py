@@ -91,12 +91,14 @@ def test_a_code_says_that_it_was_not_taken_and_nonsense_says_nothing(
 @pytest.mark.parametrize(
     ("statuses", "error_code", "final", "halt"),
     [
+        ([400, 413, 422], "rejected", True, False),
         ([401, 403], "unauthorized", False, True),
+        ([402, 404, 405, 406, 407, 410, 411, 412, 414, 415], "unavailable", False, True),
+        ([416, 417, 421, 423, 424, 426, 428, 431, 451, 499], "unavailable", False, True),
+        ([300, 301, 302, 303, 304, 307, 308], "unavailable", False, True),
+        ([408, 425, 503], "unavailable", False, False),
+        ([409, 500, 501, 502, 504, 520, 599], "bad_response", False, False),
         ([429], "throttled", False, False),
-        ([400, 402, 404, 405, 409, 410, 413, 415, 422, 451, 499], "rejected", True, False),
-        ([503], "unavailable", False, False),
-        ([500, 501, 502, 504, 520, 599], "bad_response", False, False),
-        ([300, 301, 302, 303, 304, 307, 308], "bad_response", False, False),
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"No.", ACCEPTED])
@@ -117,8 +119,8 @@ def test_any_other_status_decides_alone(
 @pytest.mark.parametrize(
     ("statuses", "is_unclear"),
     [
-        ([400, 401, 403, 404, 422, 429, 499, 503], False),
-        ([300, 302, 308, 500, 501, 502, 504, 599], True),
+        ([301, 307, 308, 400, 401, 403, 404, 408, 422, 425, 429, 499, 503], False),
+        ([300, 302, 303, 304, 409, 500, 501, 502, 504, 599], True),
     ],
 )
 def test_who_does_not_say_no_may_have_taken_it(statuses: list[int], is_unclear: bool) -> None:
@@ -147,6 +149,23 @@ def test_a_wrong_token_is_named() -> None:
     verdict = classify(Answer(1, status=401, body=b'{"code": 401, "message": "Who is that?"}'))
     assert "Who is that?" in verdict.error
     assert "MESSAGE_SENDER_TOKEN" in verdict.error
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"),
+    [
+        (401, "Check MESSAGE_SENDER_TOKEN."),
+        (403, "Check MESSAGE_SENDER_TOKEN."),
+        (402, "Check the account with the sender."),
+        (407, "Check the proxy."),
+        (404, "Check MESSAGE_SENDER_URL."),
+        (308, "Check MESSAGE_SENDER_URL."),
+        (499, "Check MESSAGE_SENDER_URL."),
+    ],
+)
+def test_what_refuses_everything_says_what_to_check(status: int, hint: str) -> None:
+    error = classify(Answer(1, status=status, body=b"No.")).error
+    assert error == f"HTTP {status}: No. {hint}"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +247,7 @@ def test_every_answer_has_a_verdict_that_the_database_can_keep(answer: Answer) -
     assert verdict.is_success == (verdict.error_code == "")
     assert verdict.error_code in ("", *ErrorCode.values)
     is_certain = verdict.is_success or not answer.is_repeated
-    assert not (is_certain and verdict.is_unclear and (verdict.is_final or verdict.is_systemic))
+    assert not (is_certain and verdict.is_unclear and verdict.is_final)
     assert verdict.error.isprintable()
     verdict.error.encode()
 

@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from messages_app import sender as engine
 from messages_app.engine.claim_queue import MAX_SLOT_DELAY
 from messages_app.models import Message, SendingControl
 from messages_app.sender import Answer, Failure, classify
@@ -452,3 +453,25 @@ class TestDelivering:
         control.probe_now(now=now)
         assert deliver(mailing.pk) == 5
         assert Message.objects.filter(status="success").count() == sender.stats()["unique"] == 5
+
+    def test_a_wrong_address_fails_nobody_and_the_right_one_reaches_all(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        sender: Sandbox,
+        settings: Settings,
+        now: datetime,
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = 5
+        settings.MESSAGE_SENDER_URL = sender.api_url.replace("/v1", "/v2")
+        engine.transport.cache_clear()
+        add(60)
+        deliver(mailing.pk)
+        assert "Check MESSAGE_SENDER_URL." in SendingControl.objects.current().reason
+        assert Message.objects.filter(status="pending").count() == 60
+        assert untouched() > 0
+        settings.MESSAGE_SENDER_URL = sender.api_url
+        engine.transport.cache_clear()
+        control.probe_now(now=now)
+        assert deliver(mailing.pk) == 60
+        assert Message.objects.filter(status="success").count() == sender.stats()["unique"] == 60
