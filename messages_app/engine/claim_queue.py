@@ -51,8 +51,8 @@ class ClaimQueue:
     """The claimed messages of one delivery that are not handed to the sender yet.
 
     `may_claim` says whether it may claim more messages. `is_probe` says that the breaker is open
-    and lets one message through. `failures` are the failed attempts in a row, over all workers,
-    at the last look. `to_release` are the ids of claimed messages that are not to be sent any more.
+    and lets one message through. `to_release` are the ids of claimed messages that are not to be
+    sent any more.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class ClaimQueue:
         self._is_stopping = is_stopping
         self.may_claim = True
         self.is_probe = False
-        self.failures = 0
         self.to_release: list[int] = []
         self._lease = lease
         self._clock = clock
@@ -132,7 +131,6 @@ class ClaimQueue:
             return False
         now, number = self._clock.now(), len(self.to_release)
         self._control, mailing = SendingControl.objects.current(), self._read_mailing(now)
-        self.failures = self._control.failures
         if mailing and self._may_go_on(is_idle, now):
             self._adopt(mailing)
             self.may_claim &= not self._is_turn_over()

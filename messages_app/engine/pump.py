@@ -228,9 +228,7 @@ class _Delivery:
         """Update the breaker from the recorded answers; claim no more if it is open."""
         streak, self._streak = self._streak, control.AnswerStreak()
         queue = self._queue
-        may_send = control.update_breaker(
-            streak, failures=queue.failures, is_probe=queue.is_probe, now=self._clock.now()
-        )
+        may_send = control.update_breaker(streak, is_probe=queue.is_probe, now=self._clock.now())
         if not may_send:
             queue.drain()
         elif queue.is_probe:

@@ -74,6 +74,12 @@ class SendingControl(models.Model):
     failures = models.PositiveIntegerField(
         default=0, editable=False, help_text="Failed attempts in a row."
     )
+    rejections = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="Messages rejected since the last one that was accepted.",
+    )
     opened_at = models.DateTimeField(
         null=True, editable=False, help_text="Since when the breaker is open."
     )

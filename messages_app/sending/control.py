@@ -11,14 +11,18 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 
 from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
 
 FAILURES_TO_OPEN = 20  # in a row, over all workers
+REJECTIONS_TO_OPEN = 20  # without one success among them, over all workers
+# Probes in a row that the sender rejects, after which the messages are taken to be the bad ones.
+REJECTED_PROBES = 5
 FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; doubled by each failure
-MAX_PROBE_DELAY = 60.0  # seconds between two probes at most
-MAX_RETRY_AFTER = 24 * 3600.0  # seconds; a longer Retry-After counts as this long
+# Seconds between two probes at most. A longer Retry-After delays only the message that it is for.
+MAX_PROBE_DELAY = 60.0
 LOWEST_RATE, HIGHEST_RATE = 0.01, 1_000_000.0  # messages a second
 MAX_LOOKAHEAD = timedelta(seconds=1)  # how far ahead of now slots are reserved
 
@@ -73,56 +77,84 @@ class AnswerStreak:
     """The answers of one delivery since it last updated the breaker.
 
     `failures` are those in a row, up to now. A rejected message (`Verdict.is_final`) is not one of
-    them, because the sender works: it ends the row like a success.
+    them, because the sender works: it ends the row like a success. `rejections` are those since
+    the last success, whatever failed in between.
     """
 
     def __init__(self) -> None:
         self.is_empty = True
         self.has_success = False
+        self.is_working = False  # the sender accepted or rejected a message
         self.is_systemic = False  # the sender refuses everything from us
         self.failures = 0
+        self.rejections = 0
         self.reason = ""
         self.wait = 0.0  # seconds, of the longest Retry-After among the failures
 
     @property
     def is_alarming(self) -> bool:
         """Whether these answers open the breaker, whatever other workers were answered."""
-        return self.is_systemic or self.failures >= FAILURES_TO_OPEN
+        is_rejecting = self.rejections >= REJECTIONS_TO_OPEN
+        return self.is_systemic or self.failures >= FAILURES_TO_OPEN or is_rejecting
 
     def add(self, answer: Answer, verdict: Verdict) -> None:
         """Add one answer."""
         self.is_empty = False
-        if verdict.is_success or verdict.is_final:
-            self.has_success, self.failures, self.wait = True, 0, 0.0
+        if verdict.is_success:
+            self.has_success, self.rejections = True, 0
+        else:
+            self.reason = verdict.error[:255]
+            self.rejections += verdict.is_final
+        if verdict.is_final:  # accepted, or rejected
+            self.is_working, self.failures, self.wait = True, 0, 0.0
             return
         self.failures += 1
         self.is_systemic |= verdict.is_systemic
-        self.reason = verdict.error[:255]
-        self.wait = max(self.wait, min(answer.retry_after, MAX_RETRY_AFTER))
+        self.wait = max(self.wait, min(answer.retry_after, MAX_PROBE_DELAY))
 
 
-def update_breaker(streak: AnswerStreak, *, failures: int, is_probe: bool, now: datetime) -> bool:
+def update_breaker(streak: AnswerStreak, *, is_probe: bool, now: datetime) -> bool:
     """Update the breaker from a delivery's answers. Returns False when sending must stop.
 
-    It opens on FAILURES_TO_OPEN failures in a row over all workers, or at once when the sender
-    refuses everything from us. `is_probe` says that the answers are those of a probe: a success
-    closes the breaker, a failure doubles the time to the next probe. `failures` is the number
-    in a row when this delivery last read the row; with nothing to add or to clear, the database
-    is left alone.
+    It opens on FAILURES_TO_OPEN failures in a row over all workers, on REJECTIONS_TO_OPEN
+    rejections without one success, or at once when the sender refuses everything from us.
+    `is_probe` says that the answers are those of a probe (see `_end_probe`). With nothing to add
+    and nothing to clear, the row is read and not locked.
     """
-    if streak.is_empty or not (streak.failures or streak.is_systemic or failures or is_probe):
+    is_fine = not (streak.failures or streak.rejections or streak.is_systemic or is_probe)
+    if streak.is_empty or (is_fine and not _is_counting()):
         return True
     with transaction.atomic():
         control = SendingControl.objects.select_for_update().current()
         if is_probe and control.opened_at:
             _end_probe(control, streak, now)
         else:
-            control.failures = streak.failures + (0 if streak.has_success else control.failures)
-            is_alarming = streak.is_alarming or control.failures >= FAILURES_TO_OPEN
+            _count(control, streak)
+            is_alarming = streak.is_alarming or _has_too_many(control)
             if is_alarming and not control.opened_at:
                 _open(control, streak, now)
         control.save()
     return control.opened_at is None
+
+
+def _is_counting() -> bool:
+    """Tell whether a success has anything to clear: failures or rejections of any worker."""
+    counts = Q(failures__gt=0) | Q(rejections__gt=0) | Q(probe_interval__gt=0)
+    return SendingControl.objects.filter(counts, pk=1).exists()
+
+
+def _has_too_many(control: SendingControl) -> bool:
+    return control.failures >= FAILURES_TO_OPEN or control.rejections >= REJECTIONS_TO_OPEN
+
+
+def _count(control: SendingControl, streak: AnswerStreak) -> None:
+    """Add a delivery's answers to the rows of failures and rejections over all workers."""
+    control.failures = streak.failures + (0 if streak.is_working else control.failures)
+    rejections = streak.rejections + (0 if streak.has_success else control.rejections)
+    # What is still heard while the breaker is open must not pass for the rejections of probes.
+    control.rejections = min(rejections, REJECTIONS_TO_OPEN)
+    if streak.has_success and not control.opened_at:
+        control.probe_interval = 0
 
 
 def return_probe(now: datetime) -> None:
@@ -160,18 +192,44 @@ def probe_now(*, now: datetime) -> SendingControl:
 
 def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
     control.opened_at, control.reason = now, streak.reason
-    control.probe_interval = FIRST_PROBE_DELAY
-    control.probe_at = now + timedelta(seconds=max(FIRST_PROBE_DELAY, streak.wait))
-    logger.error("Sending stops until the sender takes messages again. %s", streak.reason)
+    if control.rejections >= REJECTIONS_TO_OPEN and not streak.is_systemic:
+        reason = f"{REJECTIONS_TO_OPEN} messages were rejected in a row. {streak.reason}"
+        control.reason = reason[:255]
+    # It is longer from the start where probes did not make it better the last time.
+    control.probe_interval = min(max(FIRST_PROBE_DELAY, control.probe_interval), MAX_PROBE_DELAY)
+    control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
+    logger.error("Sending stops until the sender takes messages again. %s", control.reason)
 
 
 def _end_probe(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
-    """Close the breaker if the probe succeeded; otherwise double the time to the next probe."""
+    """Close the breaker if the probe shows that the sender works; otherwise prolong it.
+
+    A success shows it, and so does a rejection, unless it was rejections that opened the breaker:
+    then REJECTED_PROBES of them do, because so many messages may really be bad
+    (docs/adr/0015-rejections-in-a-row.md).
+    """
+    is_suspicious = control.rejections >= REJECTIONS_TO_OPEN
+    control.rejections = 0 if streak.has_success else control.rejections + streak.rejections
     if streak.failures:
-        control.reason = streak.reason
-        control.probe_interval = min(2 * control.probe_interval, MAX_PROBE_DELAY)
-        control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
+        _prolong(control, streak, now)
+    elif streak.has_success or not is_suspicious:
+        control.probe_interval = 0
+        _close(control)
+    elif control.rejections < REJECTIONS_TO_OPEN + REJECTED_PROBES:
+        _prolong(control, streak, now)
     else:
-        control.opened_at = control.probe_at = None
-        control.reason, control.probe_interval, control.failures = "", 0, 0
-        logger.warning("The sender takes messages again.")
+        control.rejections = 0  # and `probe_interval` stays, until a message is accepted
+        _close(control)
+
+
+def _prolong(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
+    """Double the time to the next probe."""
+    control.reason = streak.reason
+    control.probe_interval = min(2 * control.probe_interval, MAX_PROBE_DELAY)
+    control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
+
+
+def _close(control: SendingControl) -> None:
+    control.opened_at = control.probe_at = None
+    control.reason, control.failures = "", 0
+    logger.warning("The sender takes messages again.")

@@ -23,7 +23,8 @@ from messages_app.sending.control import (
     FIRST_PROBE_DELAY,
     MAX_LOOKAHEAD,
     MAX_PROBE_DELAY,
-    MAX_RETRY_AFTER,
+    REJECTED_PROBES,
+    REJECTIONS_TO_OPEN,
     AnswerStreak,
 )
 from messages_app.tests.scenes import deliver, untouched
@@ -59,8 +60,7 @@ def run_of(*answers: dict[str, Any]) -> AnswerStreak:
 
 def update(*answers: dict[str, Any], now: datetime, is_probe: bool = False) -> bool:
     """Update the breaker from answers, as a delivery does that has just read the row."""
-    known = SendingControl.objects.current().failures
-    return control.update_breaker(run_of(*answers), failures=known, is_probe=is_probe, now=now)
+    return control.update_breaker(run_of(*answers), is_probe=is_probe, now=now)
 
 
 def is_open() -> bool:
@@ -108,9 +108,9 @@ class TestOpening:
         assert "MESSAGE_SENDER_TOKEN" in SendingControl.objects.current().reason
 
     @pytest.mark.parametrize(
-        ("asked", "wait"), [(1, FIRST_PROBE_DELAY), (90, 90), (10**9, MAX_RETRY_AFTER)]
+        ("asked", "wait"), [(1, FIRST_PROBE_DELAY), (45, 45), (10**9, MAX_PROBE_DELAY)]
     )
-    def test_the_sender_is_left_in_peace_for_as_long_as_it_asks(
+    def test_the_sender_is_left_in_peace_for_as_long_as_it_asks_up_to_a_minute(
         self, now: datetime, asked: int, wait: float
     ) -> None:
         throttled = {"status": 429, "retry_after": asked}
@@ -126,20 +126,112 @@ class TestOpening:
     def test_while_all_is_well_nothing_is_written(
         self, now: datetime, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
+        with django_assert_num_queries(1) as queries:
+            assert control.update_breaker(run_of(GOOD), is_probe=False, now=now)
+        assert queries[0]["sql"].startswith("SELECT")
         with django_assert_num_queries(0):
-            assert control.update_breaker(
-                run_of(GOOD, REJECTED), failures=0, is_probe=False, now=now
-            )
-            assert control.update_breaker(AnswerStreak(), failures=5, is_probe=True, now=now)
+            assert control.update_breaker(AnswerStreak(), is_probe=True, now=now)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_success_ends_the_run_that_another_worker_has_counted_since(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
+    ) -> None:
+        add(1)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            # While this delivery waits for its answer, having read the row, another one fails.
+            update(*[BAD] * (FAILURES_TO_OPEN - 1), now=now)
+            return transport.answer()
+
+        scripted(1, script)
+        assert deliver(mailing.pk) == 1
+        assert SendingControl.objects.current().failures == 0
 
     @pytest.mark.django_db(transaction=True)
     def test_failures_of_all_workers_are_counted_together(
         self, now: datetime, at_once: AtOnce
     ) -> None:
         half = run_of(*[BAD] * (FAILURES_TO_OPEN // 4))
-        at_once(*[partial(control.update_breaker, half, failures=0, is_probe=False, now=now)] * 4)
+        at_once(*[partial(control.update_breaker, half, is_probe=False, now=now)] * 4)
         assert SendingControl.objects.current().failures == FAILURES_TO_OPEN
         assert is_open()
+
+
+class TestRejections:
+    """A sender that rejects whatever it gets is in trouble, or the messages are bad."""
+
+    def test_a_run_without_one_success_opens_the_breaker(
+        self, now: datetime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert update(*[REJECTED, BAD] * (REJECTIONS_TO_OPEN - 1), now=now)
+        assert not update(REJECTED, now=now)
+        reason = SendingControl.objects.current().reason
+        assert reason == f"{REJECTIONS_TO_OPEN} messages were rejected in a row. HTTP 400: "
+        assert reason in caplog.text
+
+    def test_a_success_of_any_worker_ends_the_run(self, now: datetime) -> None:
+        for _ in range(5):
+            assert update(*[REJECTED] * (REJECTIONS_TO_OPEN - 1), now=now)
+            assert update(GOOD, now=now)
+        assert update(*[REJECTED] * 100, GOOD, now=now)
+
+    def test_a_rejected_probe_closes_a_breaker_that_failures_have_opened(
+        self, now: datetime
+    ) -> None:
+        update(REFUSED, now=now)
+        assert update(REJECTED, now=now, is_probe=True)
+        assert SendingControl.objects.current().rejections == 1
+
+    def reject_all(self, now: datetime) -> None:
+        assert not update(*[REJECTED] * (REJECTIONS_TO_OPEN + 80), now=now)
+
+    def wait(self, now: datetime) -> float | None:
+        probe_at = SendingControl.objects.current().probe_at
+        return (probe_at - now).total_seconds() if probe_at else None
+
+    def test_an_accepted_probe_shows_that_the_messages_were_bad(self, now: datetime) -> None:
+        self.reject_all(now)
+        assert update(GOOD, now=now, is_probe=True)
+        state = SendingControl.objects.current()
+        assert (state.opened_at, state.rejections, state.probe_interval) == (None, 0, 0)
+
+    def test_rejected_probes_keep_it_open_for_a_minute_and_no_longer(self, now: datetime) -> None:
+        self.reject_all(now)
+        waits = [self.wait(now)]
+        for _ in range(REJECTED_PROBES - 1):
+            assert not update(REJECTED, now=now, is_probe=True)
+            waits.append(self.wait(now))
+        assert waits == [2, 4, 8, 16, 32]
+        assert update(REJECTED, now=now, is_probe=True)
+        assert not is_open()
+
+    def test_what_is_still_heard_of_before_is_no_probe(self, now: datetime) -> None:
+        self.reject_all(now)
+        assert not update(*[REJECTED] * 100, now=now)
+        assert not update(REJECTED, now=now, is_probe=True)
+        assert is_open()
+
+    def give_up_probing(self, now: datetime) -> None:
+        for _ in range(REJECTED_PROBES):
+            update(REJECTED, now=now, is_probe=True)
+        assert not is_open()
+
+    def test_if_it_opens_again_without_a_success_it_waits_longer(self, now: datetime) -> None:
+        self.reject_all(now)
+        self.give_up_probing(now)
+        assert update(*[REJECTED] * (REJECTIONS_TO_OPEN - 1), now=now)
+        assert not update(REJECTED, now=now)
+        assert self.wait(now) == 32
+        self.give_up_probing(now)
+        self.reject_all(now)
+        assert self.wait(now) == MAX_PROBE_DELAY
+
+    def test_after_a_success_it_waits_as_briefly_as_ever(self, now: datetime) -> None:
+        self.reject_all(now)
+        self.give_up_probing(now)
+        assert update(GOOD, now=now)
+        self.reject_all(now)
+        assert self.wait(now) == FIRST_PROBE_DELAY
 
 
 class TestProbing:
@@ -185,10 +277,10 @@ class TestProbing:
         assert SendingControl.objects.current().opened_at == now
 
     def test_a_failed_one_says_why_and_for_how_long(self, now: datetime) -> None:
-        update({"status": 429, "retry_after": 300}, now=now, is_probe=True)
+        update({"status": 429, "retry_after": 45}, now=now, is_probe=True)
         state = SendingControl.objects.current()
         assert state.reason.startswith("HTTP 429")
-        assert state.probe_at == now + 300 * SECOND
+        assert state.probe_at == now + 45 * SECOND
 
     @pytest.mark.parametrize("good", [GOOD, REJECTED])
     def test_a_good_one_closes_the_breaker(
@@ -321,12 +413,27 @@ class TestDelivering:
         assert untouched() == 200 - len(transport.sent)
         assert is_open()
 
-    def test_what_the_sender_rejects_does_not(
+    def test_a_run_of_rejections_stops_it_and_the_others_stay_to_be_sent(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
-        add(60)
-        scripted(10, lambda each: each.answer(**REJECTED))
-        assert deliver(mailing.pk) == 60
+        add(200)
+        transport = scripted(10, lambda each: each.answer(1, **REJECTED))
+        deliver(mailing.pk)
+        assert len(transport.sent) == REJECTIONS_TO_OPEN + 9
+        assert untouched() == 200 - len(transport.sent)
+        assert is_open()
+
+    def test_rejections_among_successes_do_not(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(100)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            rejected = transport.answer(REJECTIONS_TO_OPEN - 1, **REJECTED)
+            return [*rejected, *transport.answer(1)]
+
+        scripted(20, script)
+        assert deliver(mailing.pk) == 100
         assert not is_open()
 
     @pytest.mark.usefixtures("own_clock")
