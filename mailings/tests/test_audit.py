@@ -218,7 +218,7 @@ def arrived_late(world: World) -> Mailing:
     claimed = world.claim(mailing)
     world.lose()
     world.close(mailing)
-    recovery.record_accepted_late(claimed, at=mailing.stop_time + HOUR)
+    recovery.record_accepted_late(claimed, mailing.pk, at=mailing.stop_time + HOUR)
     return mailing
 
 
@@ -300,7 +300,7 @@ def with_deleted_clients(world: World) -> Mailing:
     for message in (sent, failed):
         delete_client(message.client or Client())
     world.lose()
-    recovery.record_accepted_late([sent.pk], at=clock.now())
+    recovery.record_accepted_late([sent.pk], mailing.pk, at=clock.now())
     world.close(mailing)
     return mailing
 

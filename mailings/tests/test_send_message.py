@@ -20,6 +20,7 @@ from messages_app import sender
 from messages_app.engine import claim_queue
 from messages_app.engine.doorbells import ring
 from messages_app.engine.pump import lease_length
+from messages_app.engine.records import Claimed
 from messages_app.engine.spool import Spool
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
 from messages_app.sender import Answer
@@ -341,7 +342,7 @@ class TestTick:
         Message.objects.update(lease_token=-7, lease_until=now + HOUR, attempts=1)
         ids = list(Message.objects.values_list("pk", flat=True))
         spool = Spool(-7, mailing.pk)
-        spool.begin(ids[:2])
+        spool.begin([Claimed(pk, "", 1, "", 1) for pk in ids[:2]])
         spool.answer(ids[:2], [], now)
         spool.keep()
         send_message()

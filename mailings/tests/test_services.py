@@ -821,7 +821,7 @@ class TestFinishing:
         recovery.reclaim_expired(now=now + 2 * HOUR)
         services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         for _ in range(2):
-            recovery.record_accepted_late([arrived], at=now)
+            recovery.record_accepted_late([arrived], mailing.pk, at=now)
         assert outcomes(mailing) == {"success": 1, "fail unconfirmed": 1}
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (1, 1)

@@ -398,7 +398,7 @@ class Account(RuleBasedStateMachine):
         _, claimed = self.claims[pick % len(self.claims)]
         tried = Message.objects.filter(pk__in=claimed, attempts__gt=0)
         self.sent |= set(tried.values_list("pk", flat=True))
-        recovery.record_accepted_late(self.sent & set(claimed), at=self.now)
+        recovery.record_accepted_late(self.sent & set(claimed), self.mailing.pk, at=self.now)
 
     @precondition(lambda self: self.claims)
     @rule(pick=picks)

@@ -44,6 +44,7 @@ OUTCOME_COLUMNS = {  # fields of Outcome, with their Postgres types
     "http_status": "smallint",
     "is_unclear": "boolean",
     "awaits_answer": "boolean",
+    "attempt": "integer",
 }
 
 
@@ -182,6 +183,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
 
     Only messages that are leased under `token` are written. With `is_late` it is the other way
     round: only messages that were reclaimed from this token, and not claimed by anybody since.
+    The outcome of an earlier attempt than the one that a message is at is not written.
 
     There is no retry that would not be due before the mailing's stop time. A message that is not
     retried and has an unclear attempt in its log fails as `unconfirmed`, whatever the last answer
@@ -196,6 +198,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
     logged = "began_at, seconds, error_code, http_status, error, is_unclear"
     same = f"{table}.id = answer.id AND {table}.lease_token = %s"
     same += f" AND {table}.lease_until IS {'' if is_late else 'NOT '}NULL"
+    same += f" AND COALESCE(answer.attempt, {table}.attempts) = {table}.attempts"
     rows = _outcome_rows()
     ours = Message.objects.filter(lease_token=token, lease_until__isnull=is_late)
     with index_scans_only() as cursor:

@@ -38,6 +38,7 @@ def outcome(answer: Answer, verdict: Verdict, *, attempt: int, now: datetime) ->
         error=verdict.error[:255],
         http_status=answer.status or None,
         is_unclear=verdict.is_unclear,
+        attempt=attempt,
     )
 
 

@@ -19,7 +19,6 @@ from messages_app.engine import bulk, recovery
 from messages_app.engine.claim_queue import MAX_IDLE_TIME, ClaimQueue, ReadyMessage
 from messages_app.engine.outcomes import outcome
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.engine.spool import Spool
 from messages_app.mailing_snapshot import ReadMailing
 from messages_app.models import Lease, SendingControl
 from messages_app.sending import control
@@ -99,7 +98,7 @@ class _Delivery:
         self._recorded_at = monotonic()
 
     def run(self) -> None:
-        self._spool = Spool(self._lease.token, self._lease.mailing_id)
+        self._spool = recovery.open_spool(self._lease)
         try:
             self._take_lease()
             self._pump()
@@ -150,7 +149,7 @@ class _Delivery:
     def _begin(self) -> None:
         """Begin the requests of as many ready messages as the transport has capacity for."""
         if begun := self._queue.pop_ready(self._transport.capacity):
-            self._spool.begin([waiting.message.id for waiting in begun])
+            self._spool.begin([waiting.message for waiting in begun])
         for waiting in begun:
             message = waiting.message
             self._open[message.id] = waiting

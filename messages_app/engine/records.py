@@ -26,7 +26,8 @@ class Outcome:
 
     `id` is the message's. `next_attempt_at` is when it is retried; None means never. `is_unclear`
     says that the attempt failed and the message may have arrived all the same. `awaits_answer`
-    says that the answer was not received, and is still written if it comes later.
+    says that the answer was not received, and is still written if it comes later. `attempt` is the
+    number of the attempt: it is not written to a message that is at another one. None is any.
     """
 
     id: int
@@ -40,3 +41,4 @@ class Outcome:
     http_status: int | None = None
     is_unclear: bool = False
     awaits_answer: bool = False
+    attempt: int | None = None

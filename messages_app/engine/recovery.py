@@ -7,12 +7,13 @@ by `record_late`. See docs/adr/0008-spool-and-leases.md.
 """
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 
 from messages_app import services
@@ -23,40 +24,91 @@ from messages_app.ledger.posting import posted
 from messages_app.models import Doorbell, ErrorCode, Lease, Message
 
 CHUNK = 1000  # ids in one query
+NO_NUMBERS: Mapping[int, str] = MappingProxyType({})
 
 Status = Message.Status
 
 logger = logging.getLogger(__name__)
 
 
+def open_spool(lease: Lease) -> spool.Spool:
+    """Create the spool file of the delivery that has this lease.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    return spool.Spool(lease.token, lease.mailing_id, _mailing_made_at(lease))
+
+
 def replay_orphans(*, now: datetime) -> None:
-    """Write to the database what the spool files of this machine's cut-off deliveries say."""
+    """Write to the database what the spool files of this machine's cut-off deliveries say.
+
+    A file that fails for any other reason than a database that does not answer must not stop all
+    sending on this machine: it is tried again a few times, then put aside.
+    """
     for spooled in spool.orphans():
-        replay(spooled, now=now)
+        try:
+            replay(spooled, now=now)
+        except (InterfaceError, OperationalError):
+            raise
+        except Exception as error:
+            spooled.error = error
 
 
 def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
     """Write what the spool file of one cut-off delivery says, and end its lease.
 
     Answers are written, requests without an answer are unclear, and messages whose request had not
-    begun are released.
+    begun are released. Nothing is written if the file is about a mailing that this database does
+    not have: it was deleted, or the database was restored from a backup, and its id may be another
+    one's now.
     """
     lease = Lease(token=spooled.token, mailing_id=spooled.mailing_id)
+    made_at = _mailing_made_at(lease)
+    if made_at is None or (spooled.mailing_made_at or made_at) != made_at:
+        logger.warning(
+            "Mailing %s is not the one of a delivery that ended early; it was deleted, or the "
+            "database was restored.",
+            spooled.mailing_id,
+        )
+        return
     record(spooled.outcomes, token=lease.token)
-    record_late(lease, sent=spooled.sent, outcomes=spooled.outcomes, at=spooled.sent_at or now)
+    record_late(
+        lease,
+        sent=spooled.sent,
+        outcomes=spooled.outcomes,
+        at=spooled.sent_at or now,
+        numbers={pk: each.phone_number for pk, each in spooled.begun.items()},
+    )
     unanswered = _mark_unconfirmed(spooled.unanswered, lease, now)
     release(_leased_ids(lease), token=lease.token)
     # The task of its doorbell has ended. Without the row, the next tick rings for what is due.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not Lease.objects.filter(pk=lease.pk).delete()[0]:
-        reclaimed = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
-        undo_reclaim(set(reclaimed.values_list("pk", flat=True)) - spooled.begun, lease, now=now)
+        undo_reclaim(_never_begun(spooled, lease), lease, now=now)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
         spooled.mailing_id,
         len(spooled.sent) + len(spooled.outcomes),
         unanswered,
     )
+
+
+def _mailing_made_at(lease: Lease) -> datetime | None:
+    """Return when the mailing of a lease was created; None if it was deleted."""
+    try:
+        return lease.mailing.created_at
+    except ObjectDoesNotExist:
+        return None
+
+
+def _never_begun(spooled: spool.SpoolRecord, lease: Lease) -> set[int]:
+    """Return the messages reclaimed from a delivery that did not hand over their last attempt."""
+    reclaimed = Message.objects.filter(mailing=lease.mailing_id, lease_token=lease.token)
+    at_attempt = dict(reclaimed.values_list("pk", "attempts"))
+    begun = spooled.begun.items()
+    begun_last = {pk for pk, each in begun if each.attempt in (None, at_attempt.get(pk))}
+    return at_attempt.keys() - begun_last
 
 
 def reclaim_expired(*, now: datetime) -> int:
@@ -130,42 +182,60 @@ def _take_back_attempt(message: Message, now: datetime) -> None:
 
 
 def record_late(
-    lease: Lease, *, sent: Sequence[int], outcomes: Sequence[Outcome], at: datetime
+    lease: Lease,
+    *,
+    sent: Sequence[int],
+    outcomes: Sequence[Outcome],
+    at: datetime,
+    numbers: Mapping[int, str] = NO_NUMBERS,
 ) -> None:
     """Write answers that came after their lease was reclaimed.
 
     That the sender accepted a message is always written, with the time `at`. A failure is written
     only if nobody has claimed the message since and its mailing is not closed. `sent` are the ids
-    of messages accepted at their first attempt.
+    of messages accepted at their first attempt; `numbers`: see `record_accepted_late`.
     """
     accepted = [each.id for each in outcomes if each.status == Status.SUCCESS]
-    record_accepted_late([*sent, *accepted], at=at)
+    record_accepted_late([*sent, *accepted], lease.mailing_id, at=at, numbers=numbers)
     failed = [each for each in outcomes if each.status != Status.SUCCESS]
     with transaction.atomic():
         if failed and _lock_unclosed(lease):
             record(failed, token=lease.token, is_late=True)
 
 
-def record_accepted_late(ids: Collection[int], *, at: datetime) -> int:
+def record_accepted_late(
+    ids: Collection[int],
+    mailing_id: int,
+    *,
+    at: datetime,
+    numbers: Mapping[int, str] = NO_NUMBERS,
+) -> int:
     """Write that the sender accepted messages, whoever has leased them now; count those written.
 
-    Messages that are a success already are left as they are. The final counts of a mailing that
-    was closed in the meantime are corrected.
+    Messages that are a success already are left as they are, and so are those of another mailing or
+    with another phone number than in `numbers` (by id): a database restored from a backup gives an
+    id to another message. The final counts of a mailing that was closed in the meantime are
+    corrected.
     """
     ids = sorted(ids)
-    return sum(_record_accepted_late(ids[i : i + CHUNK], at) for i in range(0, len(ids), CHUNK))
+    return sum(
+        _record_accepted_late(ids[i : i + CHUNK], mailing_id, at, numbers)
+        for i in range(0, len(ids), CHUNK)
+    )
 
 
-def _record_accepted_late(ids: Sequence[int], at: datetime) -> int:
-    late = Message.objects.filter(pk__in=ids).exclude(status=Status.SUCCESS).order_by("pk")
+def _record_accepted_late(
+    ids: Sequence[int], mailing_id: int, at: datetime, numbers: Mapping[int, str]
+) -> int:
+    late = Message.objects.filter(pk__in=ids, mailing=mailing_id).exclude(status=Status.SUCCESS)
     number = 0
-    for mailing_id in sorted(set(late.order_by().values_list("mailing", flat=True))):
-        of_mailing = late.filter(mailing=mailing_id)
-        with transaction.atomic():
-            if not (first := of_mailing.select_related("mailing").first()):
-                continue  # Another process has written them in the meantime.
-            first.mailing.lock()
-            for message in of_mailing.select_for_update():
+    with transaction.atomic():
+        # The mailing is locked before its messages, as everywhere (docs/adr/0008).
+        if not (first := late.select_related("mailing").first()):
+            return 0
+        first.mailing.lock()
+        for message in late.order_by("pk").select_for_update():
+            if (numbers.get(message.pk) or message.phone_number) == message.phone_number:
                 services.mark_accepted(message, mailing=first.mailing, at=at)
                 number += 1
     return number

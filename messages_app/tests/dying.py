@@ -14,16 +14,20 @@ from datetime import datetime
 from pathlib import Path
 from django.conf import settings
 
-folder, token, mailing, events = sys.argv[1], *map(json.loads, sys.argv[2:])
+folder, token, mailing, made_at, events = sys.argv[1], *map(json.loads, sys.argv[2:])
 settings.configure(SPOOL_DIR=Path(folder), USE_TZ=True)
 
 from messages_app.engine.spool import Spool
-from messages_app.engine.records import Outcome
+from messages_app.engine.records import Claimed, Outcome
 
 moment = datetime.fromisoformat
-spool = Spool(token, mailing)
+spool = Spool(token, mailing, made_at and moment(made_at))
 for event in events:
-    spool.begin(event.get("begun", []))
+    # Ids, or all that is known of a claimed message.
+    begun = event.get("begun", [])
+    if begun:
+        wholes = [each if isinstance(each, list) else [each, "", None] for each in begun]
+        spool.begin([Claimed(*whole) for whole in wholes])
     outcomes = [
         Outcome(**{k: moment(v) if k.endswith("_at") else v for k, v in outcome.items()})
         for outcome in event.get("outcomes", [])
@@ -39,10 +43,10 @@ Die = Callable[..., Path]
 
 @contextmanager
 def running_delivery(
-    folder: Path, *events: Event, token: int, mailing_id: int
+    folder: Path, *events: Event, token: int, mailing_id: int, mailing_made_at: str | None = None
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run a delivery that notes these events down in the folder, then stands still."""
-    arguments = [str(folder), *map(json.dumps, (token, mailing_id, events))]
+    arguments = [str(folder), *map(json.dumps, (token, mailing_id, mailing_made_at, events))]
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments],
         stdout=subprocess.PIPE,

@@ -60,7 +60,13 @@ class TestOutcome:
     def test_a_success_is_final(self, now: datetime) -> None:
         outcome = written(now, attempt=3, seconds=0.5, **ACCEPTED)
         assert outcome == Outcome(
-            5, "success", began_at=now - SECOND / 2, seconds=0.5, sent_at=now, http_status=200
+            5,
+            "success",
+            began_at=now - SECOND / 2,
+            seconds=0.5,
+            sent_at=now,
+            http_status=200,
+            attempt=3,
         )
 
     def test_a_rejection_is_final(self, now: datetime) -> None:
@@ -73,6 +79,7 @@ class TestOutcome:
             error_code="rejected",
             error="HTTP 422: No.",
             http_status=422,
+            attempt=1,
         )
 
     def test_a_refused_token_leaves_the_message_pending_and_due(self, now: datetime) -> None:

@@ -259,7 +259,10 @@ class TestTaken:
     ) -> None:
         add(3)
         claimed = claim(mailing, now)
-        assert recovery.record_accepted_late([each.id for each in claimed[:2]], at=now) == 2
+        assert (
+            recovery.record_accepted_late([each.id for each in claimed[:2]], mailing.pk, at=now)
+            == 2
+        )
         taken = Message.objects.filter(status="success", sent_at=now, next_attempt_at=None)
         assert taken.filter(lease_token=None, lease_until=None, error_code="").count() == 2
         assert Message.objects.leased().count() == 1
@@ -268,7 +271,8 @@ class TestTaken:
         (message,) = add(1)
         claim(mailing, now)
         counts = [
-            recovery.record_accepted_late([message.pk], at=now + n * SECOND) for n in range(2)
+            recovery.record_accepted_late([message.pk], mailing.pk, at=now + n * SECOND)
+            for n in range(2)
         ]
         assert counts == [1, 0]
         message.refresh_from_db()
@@ -278,22 +282,32 @@ class TestTaken:
         self, now: datetime, django_assert_num_queries: Callable[[int], Any]
     ) -> None:
         with django_assert_num_queries(0):
-            assert recovery.record_accepted_late([], at=now) == 0
+            assert recovery.record_accepted_late([], 1, at=now) == 0
 
     def test_a_message_that_is_gone_is_nobodys_error(self, now: datetime) -> None:
-        assert recovery.record_accepted_late([10**9], at=now) == 0
+        assert recovery.record_accepted_late([10**9], 1, at=now) == 0
 
-    def test_thousands_of_several_mailings_are_written(
-        self,
-        make_mailing: MakeMailing,
-        add: Add,
-        now: datetime,
-        monkeypatch: pytest.MonkeyPatch,
+    def test_thousands_are_written(
+        self, mailing: "Mailing", add: Add, now: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(recovery, "CHUNK", 2)
-        ids = [message.pk for _ in range(3) for message in add(3, mailing=make_mailing())]
-        assert recovery.record_accepted_late(ids, at=now) == 9
+        ids = [message.pk for message in add(9)]
+        assert recovery.record_accepted_late(ids, mailing.pk, at=now) == 9
         assert Message.objects.filter(status="success").count() == 9
+
+    def test_another_mailings_message_is_left_alone(
+        self, mailing: "Mailing", make_mailing: MakeMailing, add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1, mailing=make_mailing())
+        assert recovery.record_accepted_late([message.pk], mailing.pk, at=now) == 0
+
+    def test_a_message_to_another_number_is_left_alone(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        ids = [message.pk for message in add(3, phone_number="79990000001")]
+        numbers = {ids[0]: "79990000001", ids[1]: "79990000002"}
+        assert recovery.record_accepted_late(ids, mailing.pk, at=now, numbers=numbers) == 2
+        assert Message.objects.exclude(status="success").get().pk == ids[1]
 
     def test_a_failed_attempt_turns_out_to_have_arrived(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -301,7 +315,7 @@ class TestTaken:
         (message,) = add(1)
         claim(mailing, now)
         recovery.reclaim_expired(now=now + MINUTE)
-        recovery.record_accepted_late([message.pk], at=now)
+        recovery.record_accepted_late([message.pk], mailing.pk, at=now)
         row = message.attempt_log.get()
         assert (row.number, row.error_code) == (1, "")
 
@@ -320,7 +334,7 @@ class TestTaken:
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (1, 2)
         late = [message.pk for message in messages[:2]]
-        assert recovery.record_accepted_late(late, at=now) == 1
+        assert recovery.record_accepted_late(late, mailing.pk, at=now) == 1
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (2, 1)
         assert Message.objects.count_by_status() == {"success": 2, "fail": 1}
@@ -335,7 +349,7 @@ class TestTaken:
         (message,) = add(1, status="fail", next_attempt_at=None)
 
         def record() -> None:
-            recovery.record_accepted_late([message.pk], at=now)
+            recovery.record_accepted_late([message.pk], mailing.pk, at=now)
             connection.close()
 
         recording = Thread(target=record)
@@ -354,7 +368,7 @@ class TestTaken:
     ) -> None:
         ids = [message.pk for message in add(10, status="fail", next_attempt_at=None)]
         finish_mailing(mailing.pk, now=mailing.stop_time)
-        record = partial(recovery.record_accepted_late, ids, at=now)
+        record = partial(recovery.record_accepted_late, ids, mailing.pk, at=now)
         assert sum(at_once(record, record, record)) == 10
         mailing.refresh_from_db()
         assert (mailing.success_count, mailing.fail_count) == (10, 0)
@@ -366,13 +380,16 @@ class TestSettling:
         """Return a function that has a delivery note down what it did, and be killed."""
         settings.SPOOL_DIR.mkdir()
 
-        def die(*events: dict[str, Any], **last: Any) -> None:
+        def die(
+            *events: dict[str, Any], made_at: datetime = mailing.created_at, **last: Any
+        ) -> None:
             at = timezone.now().isoformat()
             with running_delivery(
                 settings.SPOOL_DIR,
                 *({"at": at, **event} for event in (*events, last)),
                 token=TOKEN,
                 mailing_id=mailing.pk,
+                mailing_made_at=made_at.isoformat(),
             ) as process:
                 process.kill()
                 process.wait()
@@ -493,6 +510,72 @@ class TestSettling:
         assert (message.attempts, message.error_code, message.next_attempt_at) == (2, code, None)
         rows = message.attempt_log.values_list("number", "error_code")
         assert list(rows) == [(1, "throttled"), (2, code)]
+
+    @pytest.mark.usefixtures("hold_mode")
+    @pytest.mark.parametrize("is_reclaimed", [False, True])
+    def test_killed_between_its_claim_and_its_handing_over_a_second_attempt_is_none(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        now: datetime,
+        die: Callable[..., None],
+        is_reclaimed: bool,
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        busy = Outcome(message.pk, "fail", next_attempt_at=now, error_code="throttled", attempt=1)
+        bulk.record([busy], token=TOKEN)
+        claim(mailing, now)
+        told = {"id": message.pk, "status": "fail", "error_code": "throttled", "attempt": 1}
+        die(begun=[[message.pk, "", 1]], outcomes=[told])
+        if is_reclaimed:
+            recovery.reclaim_expired(now=now + MINUTE)
+        recovery.replay_orphans(now=now)
+        message.refresh_from_db()
+        assert (message.attempts, message.error_code) == (1, "throttled")
+        assert message.attempt_log.get().number == 1
+        assert claim(mailing, now, token=8)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_what_cannot_be_settled_is_put_aside_and_stops_nobody(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        now: datetime,
+        die: Callable[..., None],
+        settings: Settings,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        (message,) = add(1)
+        claim(mailing, now)
+        die(begun=[message.pk], outcomes=[{"id": message.pk, "status": "whatever"}])
+        for _ in range(5):
+            recovery.replay_orphans(now=now)
+        assert [path.name for path in settings.SPOOL_DIR.iterdir()] == [f"{TOKEN}.unsettled"]
+        assert len(caplog.records) == 1
+
+    def test_a_mailing_that_has_the_id_in_a_restored_database_is_another_one(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        (message,) = add(1)
+        die(
+            begun=[[message.pk, message.phone_number, 1]],
+            sent=[message.pk],
+            made_at=mailing.created_at - HOUR,
+        )
+        recovery.replay_orphans(now=now)
+        assert untouched() == 1
+
+    def test_a_message_that_has_the_id_in_a_restored_database_is_another_one(
+        self, mailing: "Mailing", add: Add, now: datetime, die: Callable[..., None]
+    ) -> None:
+        """Its mailing was planned anew, and the ids fell to other clients."""
+        same, other = add(2, phone_number="79990000001")
+        begun = [[same.pk, "79990000001", 1], [other.pk, "79990000002", 1]]
+        die(begun=begun, sent=[same.pk, other.pk])
+        recovery.replay_orphans(now=now)
+        assert Message.objects.get(status="success") == same
+        assert untouched() == 1
 
     @pytest.mark.django_db(transaction=True)
     def test_a_mailing_that_was_deleted_meanwhile_is_nobodys_error(

@@ -2,7 +2,10 @@
 
 import logging
 import os
-from collections.abc import Sequence
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from messages_app.engine.records import Outcome
+from messages_app.engine.records import Claimed, Outcome
 from messages_app.engine.spool import Spool, SpoolRecord, orphans
 from messages_app.tests.dying import Event, running_delivery
 
@@ -22,6 +25,10 @@ MINUTE = timedelta(minutes=1)
 def folder(settings: Settings) -> Path:
     folder: Path = settings.SPOOL_DIR
     return folder
+
+
+def claimed(*ids: int, attempt: int = 1) -> list[Claimed]:
+    return [Claimed(pk, "79990000001", attempt) for pk in ids]
 
 
 def files(folder: Path) -> list[str]:
@@ -48,7 +55,8 @@ def kept(folder: Path, *events: Event, token: int = 7) -> Path:
     """Have a delivery note events down and lose its database; return its file."""
     spool = Spool(token, 3)
     for each in events:
-        spool.begin(each["begun"])
+        if each["begun"]:
+            spool.begin(claimed(*each["begun"]))
         spool.answer(each["sent"], [], datetime.fromisoformat(each["at"]))
     spool.keep()
     return folder / f"{token}.spool"
@@ -62,7 +70,7 @@ def only_story() -> SpoolRecord:
 class TestOrderlyEnd:
     def test_a_delivery_that_ends_well_leaves_nothing(self, folder: Path, now: datetime) -> None:
         spool = Spool(7, 3)
-        spool.begin([1, 2])
+        spool.begin(claimed(1, 2))
         spool.answer([1], [Outcome(2, "fail", error_code="rejected")], now)
         assert files(folder) == ["7.spool"]
         spool.remove()
@@ -73,6 +81,21 @@ class TestOrderlyEnd:
         spool = Spool(7, 3)
         assert folder.stat().st_mode & 0o777 == 0o700
         spool.remove()
+
+    def test_nobody_else_may_read_what_had_to_be_made_above_it(
+        self, folder: Path, settings: Settings
+    ) -> None:
+        settings.SPOOL_DIR = folder / "var" / "spool"
+        spool = Spool(7, 3)
+        for each in (folder, folder / "var", folder / "var" / "spool"):
+            assert each.stat().st_mode & 0o777 == 0o700
+        spool.remove()
+
+    def test_a_folder_that_was_open_to_others_is_shut(self, folder: Path) -> None:
+        folder.mkdir()
+        folder.chmod(0o755)
+        assert list(orphans()) == []
+        assert folder.stat().st_mode & 0o777 == 0o700
 
     def test_one_that_cannot_be_made_is_an_error(self, folder: Path) -> None:
         folder.write_text("This is no folder.")
@@ -91,13 +114,14 @@ class TestOrderlyEnd:
             http_status=429,
         )
         taken = Outcome(3, "success", began_at=now, seconds=1.5, sent_at=now, http_status=200)
-        spool = Spool(2**63 - 1, 3)
-        spool.begin([1, 2, 3, 4])
+        spool = Spool(2**63 - 1, 3, now)
+        spool.begin(claimed(1, 2, 3, 4))
         spool.answer([1], [failed], now)
         spool.answer([], [taken], now + MINUTE)
         spool.keep()
         story = only_story()
-        assert (story.token, story.mailing_id) == (2**63 - 1, 3)
+        assert (story.token, story.mailing_id, story.mailing_made_at) == (2**63 - 1, 3, now)
+        assert story.begun[4] == (1, "79990000001")
         assert (story.sent, story.sent_at) == ([1], now)
         assert story.outcomes == [failed, taken]
         assert story.unanswered == {4}
@@ -107,10 +131,10 @@ class TestOrderlyEnd:
     ) -> None:
         first, second = (Outcome(pk, "fail", error_code="unavailable") for pk in (1, 2))
         spool = Spool(7, 3)
-        spool.begin([1, 2])
+        spool.begin(claimed(1, 2))
         spool.answer([], [first, second], now)
-        spool.begin([1])
-        spool.begin([2])
+        spool.begin(claimed(1))
+        spool.begin(claimed(2))
         spool.answer([], [replace(second, error_code="rejected")], now)
         spool.keep()
         story = only_story()
@@ -184,6 +208,66 @@ class TestKill:
             file.write(b'{"weather": "fine"}\n')
             file.write(b'{"outcomes": [{"id": 1, "status": "fail", "mood": "bad"}]}\n')
         assert only_story().outcomes == [Outcome(1, "fail")]
+
+
+@contextmanager
+def disk_full_at(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: the kernel writes what fits, and refuses the rest."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class TestFullDisk:
+    @pytest.mark.parametrize("room", [0, 1, 20])
+    def test_what_is_not_written_down_as_a_whole_is_an_error_and_leaves_no_half_line(
+        self, room: int, now: datetime
+    ) -> None:
+        spool = Spool(7, 3)
+        spool.begin(claimed(1, 2))
+        size = spool.path.stat().st_size
+        with disk_full_at(size + room), pytest.raises(OSError, match="too large"):
+            spool.begin(claimed(*range(3, 100)))
+        assert spool.path.stat().st_size == size
+        spool.answer([1], [], now)
+        spool.keep()
+        story = only_story()
+        assert (story.sent, story.unanswered) == ([1], {2})
+
+    def test_answers_too_are_an_error(self, now: datetime) -> None:
+        spool = Spool(7, 3)
+        spool.begin(claimed(1, 2))
+        with disk_full_at(spool.path.stat().st_size + 5), pytest.raises(OSError, match="too large"):
+            spool.answer([1, 2], [], now)
+        spool.keep()
+        assert only_story().unanswered == {1, 2}
+
+
+class TestLeftBehind:
+    def test_a_file_of_a_process_killed_before_it_had_locked_it_goes_after_a_minute(
+        self, folder: Path
+    ) -> None:
+        folder.mkdir()
+        for name, age in (("7.new", 120), ("8.new", 1)):
+            (folder / name).touch()
+            os.utime(folder / name, (time.time() - age,) * 2)
+        assert list(orphans()) == []
+        assert files(folder) == ["8.new"]
+
+    def test_a_story_that_cannot_be_settled_is_put_aside_in_the_end(
+        self, folder: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        kept(folder, event(begun=[1]))
+        for name in ("7.spool", "7.spool", "7.unsettled"):
+            for story in orphans():
+                story.error = ValueError("no")
+            assert files(folder) == [name]
+        (line,) = caplog.records
+        assert "7.spool cannot be settled" in line.getMessage()
+        assert list(orphans()) == []
 
 
 class TestLiveOnes:
