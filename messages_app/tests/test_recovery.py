@@ -534,7 +534,7 @@ class TestSettling:
         message.refresh_from_db()
         assert (message.attempts, message.error_code) == (1, "throttled")
         assert message.attempt_log.get().number == 1
-        assert claim(mailing, now, token=8)
+        assert claim(mailing, now, token=-8)
 
     @pytest.mark.django_db(transaction=True)
     def test_what_cannot_be_settled_is_put_aside_and_stops_nobody(

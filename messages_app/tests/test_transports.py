@@ -103,6 +103,7 @@ class ScriptedSender(ThreadingTCPServer):
     def __init__(self, *pieces: Piece, closes: bool = False) -> None:
         self.pieces = pieces
         self.closes = closes
+        self.interval = 0.0  # seconds between the spaces that follow for ever; 0 means none follow
         self.connections = 0
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.closed = Event()
@@ -139,6 +140,8 @@ class ScriptedConnection(StreamRequestHandler):
                 self.wfile.write(piece)
             else:  # An empty piece is silence, to the end of the test.
                 self.server.over.wait(20)
+        while self.server.interval and not self.server.over.wait(self.server.interval):
+            self.wfile.write(b" ")
 
     def finish(self) -> None:
         super().finish()
@@ -550,6 +553,45 @@ class TestAnswers:
         file.chmod(0o600)
         monkeypatch.setenv("NETRC", str(file))
         assert send_one(backend, sandbox.api_url).status == 200
+
+
+class TestDeadline:
+    """An answer that keeps coming does not come in time."""
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n" + ACCEPTED,
+            b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED,
+            b"HTTP/1.1 200 OK\r\nX-Long:",
+        ],
+        ids=["body", "body without a length", "headers"],
+    )
+    def test_an_answer_that_trickles_in_ends_with_the_time_for_all_of_it(
+        self, backend: type[Transport], script: Script, head: bytes
+    ) -> None:
+        server = script(head)
+        server.interval = 0.05
+        transport = connect(backend, server.url, timeout=1)
+        answers = send(transport, 3)  # which gives up after 20 s
+        assert {answer.failure for answer in answers} == {Failure.TIMEOUT}
+        assert all(answer.seconds >= 0.9 for answer in answers)
+        assert transport.capacity == 4
+        server.interval = 0
+        server.pieces = (http(),)
+        assert classify(send(transport)[0]).is_success
+
+    def test_waiting_for_an_answer_ends_with_the_time_for_it(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(b"HTTP/1.1 200 OK\r\n\r\n")
+        server.interval = 0.05
+        transport = connect(backend, server.url, timeout=0.5)
+        transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+        deadline = time.monotonic() + 15
+        while not transport.is_idle:
+            transport.poll(20)
+            assert time.monotonic() < deadline
 
 
 class TestSecrets:
