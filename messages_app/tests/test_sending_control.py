@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender as engine
+from messages_app.engine import pump
 from messages_app.engine.claim_queue import MAX_SLOT_DELAY
 from messages_app.models import Message, SendingControl
 from messages_app.sender import Answer, Failure, classify
@@ -47,6 +48,12 @@ GOOD: dict[str, Any] = ACCEPTED
 BAD: dict[str, Any] = {"status": 503, "body": b"Not now."}
 REJECTED: dict[str, Any] = {"status": 400}
 REFUSED: dict[str, Any] = {"status": 401, "body": b"Who are you?"}
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have answers recorded when they open the breaker, and not because time has passed."""
+    monkeypatch.setattr(pump, "RECORD_DELAY", 60)
 
 
 def run_of(*answers: dict[str, Any]) -> AnswerStreak:
@@ -403,6 +410,7 @@ class TestDelivering:
         assert deliver(mailing.pk) == 0
         assert len(transport.sent) == asked
 
+    @pytest.mark.usefixtures("unhurried")
     def test_a_run_of_failures_stops_it(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
@@ -413,6 +421,7 @@ class TestDelivering:
         assert untouched() == 200 - len(transport.sent)
         assert is_open()
 
+    @pytest.mark.usefixtures("unhurried")
     def test_a_run_of_rejections_stops_it_and_the_others_stay_to_be_sent(
         self, mailing: "Mailing", add: Add, scripted: Scripted
     ) -> None:
