@@ -206,7 +206,7 @@ def _end_probe(control: SendingControl, streak: AnswerStreak, now: datetime) -> 
 
     A success shows it, and so does a rejection, unless it was rejections that opened the breaker:
     then REJECTED_PROBES of them do, because so many messages may really be bad
-    (docs/adr/0015-rejections-in-a-row.md).
+    (docs/adr/0017-rejections-in-a-row.md).
     """
     is_suspicious = control.rejections >= REJECTIONS_TO_OPEN
     control.rejections = 0 if streak.has_success else control.rejections + streak.rejections

@@ -27,7 +27,7 @@ for event in events:
     begun = event.get("begun", [])
     if begun:
         wholes = [each if isinstance(each, list) else [each, "", None] for each in begun]
-        spool.begin([Claimed(*whole) for whole in wholes])
+        spool.begin([Claimed(*whole, "", 1) for whole in wholes])
     outcomes = [
         Outcome(**{k: moment(v) if k.endswith("_at") else v for k, v in outcome.items()})
         for outcome in event.get("outcomes", [])

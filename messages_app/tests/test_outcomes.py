@@ -100,7 +100,6 @@ class TestOutcome:
         self, now: datetime
     ) -> None:
         assert written(now, attempt=2, status=404).next_attempt_at == now + 20 * SECOND
-        assert written(now, attempt=2, status=404, left=20 * SECOND).next_attempt_at == now
 
     @pytest.mark.parametrize("answer", [each for each in UNCLEAR + CERTAIN if each != REDIRECT])
     def test_whatever_may_go_better_is_tried_again(

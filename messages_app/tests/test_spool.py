@@ -28,7 +28,7 @@ def folder(settings: Settings) -> Path:
 
 
 def claimed(*ids: int, attempt: int = 1) -> list[Claimed]:
-    return [Claimed(pk, "79990000001", attempt) for pk in ids]
+    return [Claimed(pk, "79990000001", attempt, "", 1) for pk in ids]
 
 
 def files(folder: Path) -> list[str]:

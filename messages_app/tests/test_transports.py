@@ -587,7 +587,7 @@ class TestDeadline:
         server = script(b"HTTP/1.1 200 OK\r\n\r\n")
         server.interval = 0.05
         transport = connect(backend, server.url, timeout=0.5)
-        transport.submit(Request(next_id(), "79991234567", '"Hello"'))
+        transport.submit(request(next_id(), "79991234567", '"Hello"'))
         deadline = time.monotonic() + 15
         while not transport.is_idle:
             transport.poll(20)
