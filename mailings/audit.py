@@ -250,6 +250,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
 
 def _scope(mailing_id: int | None) -> AuditScope:
     mailings, messages = Mailing.objects.order_by("pk"), Message.objects.order_by("pk")
+    messages = messages.exclude(mailing__in=Mailing.including_deleted.deleted())
     if mailing_id is not None:
         mailings, messages = mailings.filter(pk=mailing_id), messages.filter(mailing=mailing_id)
     return AuditScope(mailings, messages, clock.now())

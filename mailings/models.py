@@ -9,7 +9,7 @@ from django.db import models
 from django.utils import timezone
 
 from clients.audience import validate_filters
-from mailings.querysets import MailingQuerySet
+from mailings.querysets import MailingManager, MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
 from toolkit.sending_hours import Window
 
@@ -74,13 +74,22 @@ class Mailing(models.Model):
     # Since when the ledger has all its messages. Empty in a mailing that an earlier version has
     # made or changed, until `messages_app.ledger.reconciling` has counted its messages.
     ledger_at = models.DateTimeField(default=timezone.now, null=True, editable=False)
+    # When it was deleted: from then on only the task that clears it away sees it.
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    # The id of the last client whose message was looked at, while messages are made due again after
+    # an edit: those that were put off, and those that failed. Empty when nothing is to be done.
+    deferred_up_to = models.BigIntegerField(null=True, editable=False)
+    failed_up_to = models.BigIntegerField(null=True, editable=False)
+    # Failed messages with these reasons are made due again.
+    requeued_codes = models.JSONField(null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
     # The same by the clients' time zones: {zone: {status: number}}.
     timezone_counts = models.JSONField(null=True, editable=False)
 
-    objects = MailingQuerySet.as_manager()
+    objects = MailingManager()
+    including_deleted = MailingQuerySet.as_manager()
 
     class Meta:
         """Newest first; the database itself refuses what could never be sent."""
@@ -140,6 +149,11 @@ class Mailing(models.Model):
     def is_running(self) -> bool:
         """Whether its status allows sending. Its start and stop time are not considered."""
         return self.status == self.Status.RUNNING
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether all clients of its filters have been looked through, at least once."""
+        return self.last_run_time is not None and self.planned_up_to == 0
 
     @property
     def is_closed(self) -> bool:

@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 class MailingQuerySet(models.QuerySet["Mailing"]):
     """Mailings, as phrases."""
 
+    def deleted(self) -> "MailingQuerySet":
+        """Keep those that are deleted and not cleared away yet."""
+        return self.exclude(deleted_at=None)
+
+    def to_requeue(self) -> "MailingQuerySet":
+        """Keep those of which messages are to be made due again after an edit."""
+        return self.open().exclude(deferred_up_to=None, failed_up_to=None)
+
     def open(self) -> "MailingQuerySet":
         """Keep those that are not closed: their messages may still change."""
         return self.filter(success_count=None)
@@ -43,3 +51,14 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep those that are past their stop time or cancelled, and not closed yet."""
         over = Q(stop_time__lte=now, status__in=("scheduled", "running", "paused"))
         return self.open().filter(over | Q(status="cancelled"))
+
+
+_Manager = models.Manager.from_queryset(MailingQuerySet)
+
+
+class MailingManager(_Manager["Mailing"]):
+    """Mailings that are not deleted."""
+
+    def get_queryset(self) -> MailingQuerySet:
+        """Return those that are not deleted."""
+        return MailingQuerySet(self.model, using=self._db).filter(deleted_at=None)

@@ -1,7 +1,9 @@
-"""What can be done with mailings: save, start, plan, pause, resume, cancel, finish, delete."""
+"""What can be done with mailings: save, start, plan, pause, resume, resend, cancel, end, delete."""
 
 import json
+from collections.abc import Collection
 from datetime import datetime
+from math import inf
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -11,15 +13,23 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 from clients.models import Client
 from mailings.bookkeeping import take_in
 from mailings.models import FormerText, Mailing
-from mailings.stats import balances_of
+from mailings.stats import balances_of, count_of
+from messages_app import requeueing
 from messages_app import services as messages
 from messages_app.engine import planning, recovery
 from messages_app.ledger import folding
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Doorbell, ErrorCode, Message
-from messages_app.stats import by_status, complete_counts
+from messages_app.sql import index_scans_only
+from messages_app.stats import by_status, complete_counts, failures
+from toolkit.clock import monotonic
 
 PLAN_CHUNK = 5_000  # messages planned in one transaction
+CLEAR_CHUNK = 2_000  # messages of a deleted mailing that one transaction deletes
+# A mailing of up to so many messages is compared with the ledger when it is closed. Of a larger one
+# that would hold up other mailings for seconds; the audit compares them all.
+COMPARED_AT_CLOSING = 1_000_000
+REQUEUE_FAILED = ("failed_up_to", "requeued_codes")  # the columns that _requeue_failed sets
 REPLAN_CHUNK = 20_000  # clients looked through in one transaction, most of whom have a message
 # The fields that an operator can edit. Derived from the model: a field missing here would be shown
 # as changed in the answer to a PATCH, and not be saved.
@@ -53,7 +63,8 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Save an edited mailing; the edit applies to all messages that are not sent yet.
 
     Edited filters have all clients planned again. Edited filters or windows make messages due that
-    were put off, and a later stop time makes those due that had no time left for a retry.
+    were put off, and a later stop time makes those due that had no time left for a retry:
+    start_mailing does that, step by step (`requeue_chunk`).
 
     Raises:
         ValidationError: it is over or past its stop time, was edited by somebody else since it was
@@ -72,9 +83,11 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             mailing.text_version = before.text_version + 1
             edited += ["text_version"]
         if (mailing.filters, mailing.window) != (before.filters, before.window):
-            messages.requeue_deferred(mailing_id=mailing.pk, now=now)
+            mailing.deferred_up_to = 0
+            edited += ["deferred_up_to"]
         if mailing.stop_time > before.stop_time:
-            messages.requeue_failed(mailing_id=mailing.pk, now=now)
+            _requeue_failed(mailing, requeueing.transient_codes())
+            edited += REQUEUE_FAILED
         mailing.save(update_fields=edited)
         _schedule_start(mailing, now)
     return mailing
@@ -145,27 +158,78 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     return _change_status(mailing, Status.CANCELLED, "cancelled")
 
 
-def delete_mailing(mailing: Mailing, *, now: datetime) -> None:
-    """Delete a mailing with its messages.
+def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
+    """Make messages due again that failed for good: all, or those with one of these reasons.
+
+    start_mailing does it, step by step (`requeue_chunk`). A sender that does not drop repeats
+    delivers an `unconfirmed` one a second time, if it did arrive.
+
+    Returns:
+        The number of such messages now.
+
+    Raises:
+        ValidationError: the mailing is not running.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if not mailing.is_running:
+            raise ValidationError(
+                f"The mailing is {mailing.status}. Messages are sent again while it runs.",
+                code="mailing_not_running",
+            )
+        failed = {
+            code: number
+            for code, number in failures(balances_of([mailing])[mailing.pk]).items()
+            if not codes or code in codes
+        }
+        _requeue_failed(mailing, list(failed))
+        mailing.save(update_fields=REQUEUE_FAILED)
+    return sum(failed.values())
+
+
+def end_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Finish a mailing of which everything is sent, before its stop time.
+
+    Raises:
+        ValidationError: it is over, or messages of it are still to be sent.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.status == Status.FINISHED:
+            return mailing
+        if mailing.is_ended:
+            raise _conflict(mailing, "finished")
+        if not mailing.is_planned or _is_unfinished(mailing.pk):
+            raise ValidationError(
+                "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
+                code="mailing_incomplete",
+            )
+        _write_final(mailing)
+    return mailing
+
+
+def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Delete a mailing: it disappears now, and finish_mailing clears its messages away.
 
     Raises:
         ValidationError: it is running, or messages of it are in flight.
     """
-    mailing_id = mailing.pk
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == Status.RUNNING:
             raise ValidationError(
                 "The mailing is running. Cancel it first.", code="mailing_running"
             )
-        if Message.objects.filter(mailing=mailing).leased().exists():
+        if mailing.leases.exists():
             raise ValidationError(
                 "Messages of this mailing are on their way. Try again in a minute.",
                 code="mailing_in_flight",
             )
         _forget_schedule(mailing)
-        mailing.delete()
-        folding.forget(mailing_id)
+        mailing.status, mailing.deleted_at = Status.CANCELLED, now
+        mailing.save(update_fields=["status", "deleted_at"])
+        folding.forget(mailing.pk)
+        return mailing
 
 
 def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
@@ -173,7 +237,10 @@ def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
     due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     mailings = Mailing.objects
     return (
-        mailings.to_start(now) | mailings.to_plan(now) | mailings.running(now).filter(Exists(due))
+        mailings.to_start(now)
+        | mailings.to_plan(now)
+        | mailings.to_requeue()
+        | mailings.running(now).filter(Exists(due))
     )
 
 
@@ -223,18 +290,95 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
         return last is not None
 
 
-def finish_mailing(mailing_id: int, *, now: datetime) -> None:
-    """Fail the unsent messages of a mailing that is over, and close it once none is leased."""
-    mailing = Mailing.objects.filter(pk=mailing_id).to_close(now).first()
-    if not mailing:
-        return
-    recovery.reclaim_leaseless(mailing_id, now=now)
-    is_cancelled = mailing.status == Status.CANCELLED
-    error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
-    messages.fail_unsent(mailing.snapshot(now), error_code)
-    if not Message.objects.filter(mailing=mailing_id).unfinished().exists():
-        take_in(mailing, now=now)
+def requeue_chunk(mailing_id: int, *, now: datetime) -> bool:
+    """Make messages due again that an edit has given another chance, a chunk of them.
+
+    Where it goes on is saved with the mailing in the same transaction. Of several calls for one
+    mailing at once, one does it and the others return False.
+
+    Returns:
+        Whether there is more to do.
+    """
+    with transaction.atomic():
+        mailing = (
+            Mailing.objects.filter(pk=mailing_id)
+            .to_requeue()
+            .select_for_update(skip_locked=True, no_key=True)
+            .first()
+        )
+        if not mailing:
+            return False
+        if mailing.deferred_up_to is not None:
+            mailing.deferred_up_to = requeueing.requeue_deferred(
+                mailing_id, after=mailing.deferred_up_to, window=mailing.window, now=now
+            )
+        elif mailing.failed_up_to is not None:
+            mailing.failed_up_to = requeueing.requeue_failed(
+                mailing_id, after=mailing.failed_up_to, codes=mailing.requeued_codes or [], now=now
+            )
+        mailing.save(update_fields=["deferred_up_to", "failed_up_to"])
+        return (mailing.deferred_up_to, mailing.failed_up_to) != (None, None)
+
+
+def _requeue_failed(mailing: Mailing, codes: Collection[str]) -> None:
+    """Note that messages that failed with one of these reasons are to be made due again.
+
+    With what was noted before and is not done yet. The caller saves REQUEUE_FAILED.
+    """
+    noted = mailing.requeued_codes or [] if mailing.failed_up_to is not None else []
+    mailing.failed_up_to, mailing.requeued_codes = 0, sorted({*noted, *codes})
+
+
+def finish_mailing(mailing_id: int, *, now: datetime, ends_at: float = inf) -> bool:
+    """Fail the unsent messages of a mailing that is over, and close it once none is leased.
+
+    A deleted mailing is cleared away instead. It works in chunks until `ends_at`, in seconds of
+    `monotonic`.
+
+    Returns:
+        Whether there is more to do.
+    """
+    while _finish_chunk(mailing_id, now) or _clear_chunk(mailing_id):
+        if monotonic() > ends_at:
+            return True
+    return False
+
+
+def _finish_chunk(mailing_id: int, now: datetime) -> bool:
+    """Take one step towards the end of a mailing. Returns whether there are more."""
+    with transaction.atomic():
+        over = Mailing.objects.filter(pk=mailing_id).to_close(now)
+        # Locked before its messages, as everywhere: whoever else does so cannot come crosswise.
+        mailing = over.select_for_update(no_key=True).first()
+        if not mailing:
+            return False
+        is_cancelled = mailing.status == Status.CANCELLED
+        error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
+        if messages.fail_unsent(mailing.snapshot(now), error_code):
+            return True
+    # What is left now is leased: few, so that looking for what nobody holds costs little.
+    if recovery.reclaim_leaseless(mailing_id, now=now):
+        return True
+    if not _is_unfinished(mailing_id):
+        if mailing.ledger_at is None or count_of(mailing) <= COMPARED_AT_CLOSING:
+            take_in(mailing, now=now)
         _close(mailing_id, now)
+    return False
+
+
+def _clear_chunk(mailing_id: int) -> bool:
+    """Delete some messages of a deleted mailing, at last the mailing. Returns whether to go on."""
+    mailing = Mailing.including_deleted.deleted().filter(pk=mailing_id).first()
+    if not mailing:
+        return False
+    with transaction.atomic():
+        with index_scans_only():
+            queue = Message.objects.filter(mailing=mailing_id).order_by("mailing_id", "client_id")
+            ids = list(queue.values_list("pk", flat=True)[:CLEAR_CHUNK])
+        Message.objects.filter(pk__in=ids).delete()
+        if not ids:
+            mailing.delete()
+    return bool(ids)
 
 
 def _close(mailing_id: int, now: datetime) -> None:
@@ -243,14 +387,23 @@ def _close(mailing_id: int, now: datetime) -> None:
         over = Mailing.objects.filter(pk=mailing_id).to_close(now)
         # Selected again under the lock: its stop time may have been moved, or it was deleted.
         mailing = over.select_for_update(no_key=True).first()
-        if not mailing or Message.objects.filter(mailing=mailing_id).unfinished().exists():
+        if not mailing or _is_unfinished(mailing_id):
             return
-        counts = complete_counts(by_status(balances_of([mailing])[mailing_id]))
-        mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
-        if mailing.status != Status.CANCELLED:
-            mailing.status = Status.FINISHED
-        mailing.save(update_fields=["success_count", "fail_count", "status"])
-        _forget_schedule(mailing)
+        _write_final(mailing)
+
+
+def _is_unfinished(mailing_id: int) -> bool:
+    return Message.objects.filter(mailing=mailing_id).unfinished().exists()
+
+
+def _write_final(mailing: Mailing) -> None:
+    """Write the final counts and the status of a mailing that the caller has locked."""
+    counts = complete_counts(by_status(balances_of([mailing])[mailing.pk]))
+    mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
+    if mailing.status != Status.CANCELLED:
+        mailing.status = Status.FINISHED
+    mailing.save(update_fields=["success_count", "fail_count", "status"])
+    _forget_schedule(mailing)
 
 
 def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mailing:

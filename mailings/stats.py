@@ -8,7 +8,7 @@ from django.db.models import Sum
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
 from messages_app.ledger import counting
-from messages_app.ledger.accounts import FAIL, RETRY, SUCCESS, Account
+from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS, Account
 from messages_app.ledger.balances import Balances, balances, total_balances
 from messages_app.stats import by_error_code, by_status, complete_counts
 
@@ -40,6 +40,23 @@ def detailed_stats(mailing: Mailing) -> dict[str, object]:
         "text_versions": _by_text_version(found),
         "timezones": {zone: complete_counts(counts) for zone, counts in by_size},
     }
+
+
+def text_change(mailing: Mailing) -> dict[str, int]:
+    """Return how many messages went out with former texts, and how many are to get this one."""
+    found = balances_of([mailing])[mailing.pk]
+    numbers: Counter[str] = Counter()
+    for account, number in found.items():
+        if account.state in (PENDING, RETRY):
+            numbers["get_new_text"] += number
+        elif account.state == SUCCESS and account.text_version < mailing.text_version:
+            numbers["had_former_text"] += number
+    return {name: numbers[name] for name in ("had_former_text", "get_new_text")}
+
+
+def count_of(mailing: Mailing) -> int:
+    """Return how many messages a mailing has."""
+    return sum(balances_of([mailing])[mailing.pk].values())
 
 
 def balances_of(mailings: Sequence[Mailing]) -> dict[int, Balances]:
@@ -85,7 +102,17 @@ def _stats(mailing: Mailing, found: Balances) -> dict[str, object]:
         "last_run_time": mailing.last_run_time,
         "stats": complete_counts(by_status(found)),
         "retrying": sum(number for account, number in found.items() if account.state == RETRY),
+        "is_complete": is_complete(mailing, found),
     }
+
+
+def is_complete(mailing: Mailing, found: Balances) -> bool:
+    """Tell whether all there is to send now is sent, given a mailing's balances.
+
+    New clients whom its filters select may still come while it runs.
+    """
+    is_left = any(n for account, n in found.items() if account.state in (PENDING, RETRY))
+    return mailing.is_closed or (mailing.is_planned and not is_left)
 
 
 def _final(mailing: Mailing) -> Balances:

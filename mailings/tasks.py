@@ -7,6 +7,7 @@ a lane): what is to be done is read from the database (docs/adr/0001-database-is
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 
 from celery import shared_task
@@ -25,6 +26,7 @@ from toolkit.clock import monotonic
 from toolkit.publishing import publish
 
 PLAN_TIME_BOX = 2.0  # seconds that a task plans; then other mailings have their turn
+FINISH_TIME_BOX = 1.0  # seconds that a task fails or clears away messages
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +68,11 @@ def finish_mailing(mailing_id: int | None = None) -> None:
         if mailing_id is None:
             for pk in Mailing.objects.to_close(now).values_list("pk", flat=True):
                 publish("finish_mailing", pk)
+            for pk in Mailing.including_deleted.deleted().values_list("pk", flat=True):
+                publish("finish_mailing", pk)
             keep_books(now=now)
-        else:
-            services.finish_mailing(mailing_id, now=now)
+        elif services.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
+            publish("finish_mailing", mailing_id)
 
 
 @contextmanager
@@ -97,13 +101,19 @@ def _start(mailing_id: int) -> None:
     time = clock.Clock()
     services.start_mailing(mailing_id, now=time.now())
     ends_at = monotonic() + PLAN_TIME_BOX
-    while services.plan_chunk(mailing_id, now=time.now()):
+    while _plan_chunk(mailing_id, time.now()):
         doorbells.ring(mailing_id, now=time.now())
         if monotonic() > ends_at:
             publish("start_mailing", mailing_id)
             return
     if services.read_running(mailing_id, time.now()):
         doorbells.ring(mailing_id, now=time.now())
+
+
+def _plan_chunk(mailing_id: int, now: datetime) -> bool:
+    """Requeue or plan a chunk of a mailing's messages. Returns whether there are more."""
+    is_more = services.requeue_chunk(mailing_id, now=now)
+    return services.plan_chunk(mailing_id, now=now) or is_more
 
 
 def _start_all() -> None:

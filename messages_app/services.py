@@ -1,9 +1,9 @@
-"""What can be done with messages: add, move, withdraw, resend, confirm, requeue, fail."""
+"""What can be done with messages: add, move, withdraw, resend, confirm, fail."""
 
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Case, F, Q, Value, When
@@ -13,13 +13,12 @@ from clients.models import Client
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post, posted
 from messages_app.mailing_snapshot import MailingSnapshot
-from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
+from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
 
 FAIL_CHUNK = 2_000  # messages that one transaction fails
-REQUEUE_CHUNK = 2_000  # messages that one statement makes due again
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -42,7 +41,9 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
         ValidationError: it was handed to the sender already, or one of the mailings is over.
     """
     with transaction.atomic():
-        _lock_open(message.mailing, now)
+        # In one order, so that two moves in opposite directions do not wait for each other.
+        for each in sorted({message.mailing, mailing}, key=attrgetter("pk")):
+            _lock_open(each, now)
         message = _lock_unsent(message)
         if message.attempts:
             raise ValidationError(
@@ -50,7 +51,6 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
                 code="message_already_tried",
             )
         _remember_withdrawal(message)
-        _lock_open(mailing, now)
         with posted([message.pk]):
             message.mailing, message.client = mailing, client
             return _save_manual(message, now)
@@ -60,11 +60,16 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
     """Delete a message that was not accepted; its client is not planned for this mailing again.
 
     Raises:
-        ValidationError: it was accepted or is leased, or the mailing is over.
+        ValidationError: it was accepted, may have arrived or is leased, or the mailing is over.
     """
     with transaction.atomic():
         _lock_open(message.mailing, now)
         message = _lock_unsent(message)
+        if message.attempt_log.filter(is_unclear=True).exists():
+            raise ValidationError(
+                "This message may have arrived, so it stays. Confirm it, or send it again.",
+                code="message_unconfirmed",
+            )
         _remember_withdrawal(message)
         with posted([message.pk]):
             message.delete()
@@ -140,52 +145,21 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
     return message
 
 
-def requeue_deferred(*, mailing_id: int, now: datetime) -> int:
-    """Make due now what was put off untried: messages outside their window or their filters.
-
-    For an edited mailing, whose window or filters may allow them now.
-
-    Returns:
-        The number of messages.
-    """
-    untried = Message.objects.unleased().filter(mailing=mailing_id, attempts=0)
-    return untried.filter(next_attempt_at__gt=now).update_in_chunks(next_attempt_at=now)
-
-
-def requeue_failed(*, mailing_id: int, now: datetime) -> int:
-    """Make due again what failed because no retry was possible before the stop time.
-
-    For a mailing whose stop time was moved. Unconfirmed messages are included only with a sender
-    that drops repeated ids.
-
-    Returns:
-        The number of messages.
-    """
-    failed = Message.objects.unleased().filter(mailing=mailing_id, status=Message.Status.FAIL)
-    codes = [*TRANSIENT, *([ErrorCode.UNCONFIRMED] if settings.MESSAGE_SENDER_IDEMPOTENT else [])]
-    left = failed.filter(next_attempt_at=None, error_code__in=codes).order_by("pk")
-    total = 0
-    while ids := list(left.select_for_update().values_list("pk", flat=True)[:REQUEUE_CHUNK]):
-        with posted(ids):
-            total += Message.objects.filter(pk__in=ids).update(next_attempt_at=now)
-    return total
-
-
-def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> None:
-    """Fail the unfinished messages of a mailing that is over, except those that are leased.
+def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> bool:
+    """Fail unfinished messages of a mailing that is over, up to FAIL_CHUNK; leave the leased ones.
 
     `error_code` is the reason of those that have no reason of their own (see `_final`).
+
+    Returns:
+        Whether there were any.
     """
     unsent = Message.objects.filter(mailing=mailing.id).unleased().unfinished()
-    final = _final(mailing, error_code)
-    is_more = True
-    while is_more:
-        with transaction.atomic():
-            # Locked before their reason is read: an answer may just be about to be written.
-            ids = unsent.lock(FAIL_CHUNK)
-            with posted(ids):
-                Message.objects.filter(pk__in=ids).update(**final)
-        is_more = bool(ids)
+    with transaction.atomic():
+        # Locked before their reason is read: an answer may just be about to be written.
+        ids = unsent.lock(FAIL_CHUNK)
+        with posted(ids):
+            Message.objects.filter(pk__in=ids).update(**_final(mailing, error_code))
+    return bool(ids)
 
 
 def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:

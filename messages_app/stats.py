@@ -33,6 +33,15 @@ def by_error_code(found: Balances) -> dict[str, int]:
     return {code: number for code, number in numbers.items() if number}
 
 
+def failures(found: Balances) -> dict[str, int]:
+    """Return {error code: number of messages that failed for good} from balances."""
+    numbers: Counter[str] = Counter()
+    for account, number in found.items():
+        if account.state == FAIL:
+            numbers[account.error_code] += number
+    return {code: number for code, number in numbers.items() if number}
+
+
 def ledger_stats(found: Balances) -> dict[str, object]:
     """Return counts of messages by status, and of failed ones by error code, from balances."""
     return {**complete_counts(by_status(found)), "error_codes": by_error_code(found)}

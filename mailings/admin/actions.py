@@ -32,11 +32,22 @@ def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
 
+def _finish(mailing: Mailing) -> Mailing:
+    return services.end_mailing(mailing, now=clock.now())
+
+
+def _resend(mailing: Mailing) -> Mailing:
+    services.resend_failed(mailing)
+    return mailing
+
+
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
     "cancel": (services.cancel_mailing, "cancelled"),
+    "finish": (_finish, "finished"),
+    "resend": (_resend, "told to send what failed again"),
 }
 
 
@@ -130,6 +141,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         # Counts by time zone take longer and the panel is polled, so only where there is a window.
         stats: Any = detailed_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
         counts, zones = stats["stats"], stats.get("timezones", {})
+        failed = counts["fail"] - stats["retrying"]
         return {
             "mailing": mailing,
             "state": labels.status_label(mailing),
@@ -142,6 +154,9 @@ class MailingActionsAdmin(ConsoleAdmin):
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),
             "is_open": mailing.success_count is None,
+            "is_complete": stats["is_complete"],
+            "failed_for_good": failed,
+            "resend_question": f"{failed:,} messages that failed for good are due again.",
             "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
         }

@@ -153,7 +153,7 @@ class MailingAdmin(MailingActionsAdmin):
 
     def delete_via_service(self, item: Mailing) -> None:
         """Delete a mailing with its messages, unless it is running."""
-        services.delete_mailing(item, now=clock.now())
+        apply_on_commit(services.delete_mailing(item, now=clock.now()))
 
     def describe_deletion(self, item: Mailing) -> str:
         """Return that its messages are deleted, too."""

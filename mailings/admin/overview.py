@@ -9,11 +9,20 @@ from django.utils import timezone
 from mailings.admin import labels
 from mailings.admin.counts import bar, counts_of
 from mailings.models import Mailing
+from mailings.stats import mailing_stats
 from messages_app.admin.labels import health_labels
 
 SHOWN = 8  # mailings under way
+LOOKED_AT = 50  # newest ones, to find them among
 
 Status = Mailing.Status
+
+
+def _under_way() -> list[Mailing]:
+    """Return the newest that are running or paused, without those of which all is sent."""
+    newest = Mailing.objects.filter(status__in=(Status.RUNNING, Status.PAUSED))[:LOOKED_AT]
+    stats = zip(newest, mailing_stats(newest), strict=True)
+    return [mailing for mailing, of_it in stats if not of_it["is_complete"]][:SHOWN]
 
 
 def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -22,8 +31,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         return context
     by_status = dict(Mailing.objects.order_by().values_list("status").annotate(Count("pk")))
     now = timezone.now()
-    open_ones = Mailing.objects.filter(status__in=(Status.RUNNING, Status.PAUSED))[:SHOWN]
-    mailings = list(open_ones)
+    mailings = _under_way()
     return {
         **context,
         "statuses": [

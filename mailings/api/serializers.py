@@ -1,16 +1,19 @@
 """Mailings as JSON: their fields, and what is refused."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from clients.audience import validate_filters
 from mailings import services
 from mailings.api.fields import FiltersField
 from mailings.models import Mailing
+from mailings.stats import text_change
 from messages_app.api.serializers import CountsSerializer
+from messages_app.models import ErrorCode
 from toolkit import clock
 from toolkit.rest.fields import LocalTimeField, MomentField
 from toolkit.rest.serializers import StrictSerializer
@@ -32,6 +35,15 @@ from toolkit.rest.serializers import StrictSerializer
         )
     ]
 )
+class TextChangeSerializer(serializers.Serializer[Any]):
+    """Whom a change of the text concerns."""
+
+    had_former_text = serializers.IntegerField(help_text="Messages that were sent before.")
+    get_new_text = serializers.IntegerField(
+        help_text="Messages that are still to be sent; clients who match later come on top."
+    )
+
+
 class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
@@ -56,6 +68,10 @@ class MailingSerializer(StrictSerializer[Mailing]):
         "are alternatives, keys add up, {} is everyone.",
     )
 
+    text_change = serializers.SerializerMethodField(
+        help_text="In the answer to a change of the text: whom it concerns. Otherwise null."
+    )
+
     class Meta:
         model = Mailing
         fields = (
@@ -70,8 +86,10 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "last_run_time",
             "created_at",
             "updated_at",
+            "text_version",
+            "text_change",
         )
-        read_only_fields = ("status", "last_run_time")
+        read_only_fields = ("status", "last_run_time", "text_version")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Apply the model's rules to the mailing as it would be saved."""
@@ -89,9 +107,17 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     def update(self, instance: Mailing, validated_data: dict[str, Any]) -> Mailing:
         """Save what was changed."""
+        version = instance.text_version
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        return services.edit_mailing(instance, now=clock.now())
+        edited = services.edit_mailing(instance, now=clock.now())
+        self._text_changed = edited.text_version != version
+        return edited
+
+    @extend_schema_field(TextChangeSerializer(allow_null=True))
+    def get_text_change(self, mailing: Mailing) -> dict[str, int] | None:
+        """Return how many have had the former text and how many get the new one."""
+        return text_change(mailing) if getattr(self, "_text_changed", False) else None
 
 
 class MailingStatsSerializer(serializers.Serializer[Any]):
@@ -105,6 +131,9 @@ class MailingStatsSerializer(serializers.Serializer[Any]):
     stats = CountsSerializer()
     retrying = serializers.IntegerField(
         help_text="How many of those in `fail` are tried again; the others have failed for good."
+    )
+    is_complete = serializers.BooleanField(
+        help_text="Whether all there is to send is sent. Clients who match later may still come."
     )
 
 
@@ -134,3 +163,32 @@ class MailingStatsPageSerializer(serializers.Serializer[Any]):
     previous = serializers.URLField(allow_null=True)
     totals = CountsSerializer()
     results = MailingStatsSerializer(many=True)
+
+
+class ResendSerializer(serializers.Serializer[Any]):
+    """Which failed messages are sent again."""
+
+    error_code = serializers.ListField(
+        child=serializers.ChoiceField(choices=ErrorCode.choices),
+        required=False,
+        allow_empty=False,
+        help_text="Only those that failed for one of these reasons; all without it.",
+    )
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the values; refuse unknown fields, for with a misspelt one all would be sent."""
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        if unknown:
+            raise serializers.ValidationError(
+                {unknown[0][:64]: "There is no such field; there is error_code."},
+                code="unknown_field",
+            )
+        return super().to_internal_value(data)
+
+
+class ResentSerializer(serializers.Serializer[Any]):
+    """How many messages are sent again."""
+
+    messages = serializers.IntegerField(
+        help_text="How many have failed for these reasons; they become due one after the other."
+    )

@@ -15,6 +15,8 @@ from mailings.api.serializers import (
     DetailedStatsSerializer,
     MailingSerializer,
     MailingStatsPageSerializer,
+    ResendSerializer,
+    ResentSerializer,
 )
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, totals
@@ -61,7 +63,7 @@ class MailingViewSet(ModelViewSet[Mailing]):
 
     def perform_destroy(self, instance: Mailing) -> None:
         """Delete a mailing that is not running."""
-        services.delete_mailing(instance, now=clock.now())
+        apply_on_commit(services.delete_mailing(instance, now=clock.now()))
 
     @extend_schema(summary="Pause a mailing", request=None)
     @action(detail=True, methods=["post"])
@@ -80,6 +82,33 @@ class MailingViewSet(ModelViewSet[Mailing]):
     def cancel(self, request: Request, pk: int) -> Response:
         """End it for good. What is in flight arrives, the rest fails as cancelled."""
         return self._changed(services.cancel_mailing(self.get_object()))
+
+    @extend_schema(summary="Finish a mailing of which all is sent", request=None)
+    @action(detail=True, methods=["post"])
+    def finish(self, request: Request, pk: int) -> Response:
+        """End it now instead of at its stop time. 409 while messages are still to be sent."""
+        mailing = services.end_mailing(self.get_object(), now=clock.now())
+        return Response(self.get_serializer(mailing).data)
+
+    @extend_schema(
+        summary="Send a mailing's failed messages again",
+        request=ResendSerializer,
+        responses={202: ResentSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def resend(self, request: Request, pk: int) -> Response:
+        """Make messages that failed for good due again, all or by reason; 409 unless it runs.
+
+        They keep their ids. With `unconfirmed` among the reasons, a sender that does not drop
+        repeats delivers a second time what did arrive.
+        """
+        wanted = ResendSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        mailing = self.get_object()
+        codes = wanted.validated_data.get("error_code", ())
+        number = services.resend_failed(mailing, codes=codes)
+        apply_on_commit(mailing)
+        return Response({"messages": number}, status=202)
 
     @extend_schema(summary="Count a mailing's messages", responses=DetailedStatsSerializer)
     @action(detail=True, url_path="stats")

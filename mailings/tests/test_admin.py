@@ -12,6 +12,7 @@ from django.utils import timezone
 from clients.models import Client
 from mailings.admin import labels
 from mailings.models import Mailing
+from mailings.services import finish_mailing
 from mailings.tasks import start_mailing
 from messages_app.models import Message
 from messages_app.tests.scenes import open_books
@@ -387,6 +388,7 @@ class TestDeleting:
             admin_client.get(f"{LIST}{mailing.pk}/delete/")
         admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
         assert not Mailing.objects.exists()
+        finish_mailing(mailing.pk, now=now)
         assert not Message.objects.exists()
 
 

@@ -11,8 +11,8 @@ from clients.models import Client
 from mailings import services
 from mailings.api.serializers import MailingSerializer
 from mailings.models import Mailing
-from mailings.services import EDITABLE
-from messages_app.models import Message
+from mailings.services import EDITABLE, finish_mailing
+from messages_app.models import Lease, Message
 from tests.rest import iso, refusal
 
 MAILINGS = "/api/v1/mailings/"
@@ -46,6 +46,8 @@ def test_a_mailing_has_exactly_the_documented_fields(
         "last_run_time": None,
         "created_at": iso(mailing.created_at),
         "updated_at": iso(mailing.updated_at),
+        "text_version": 1,
+        "text_change": None,
     }
     assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
 
@@ -227,11 +229,15 @@ def test_a_mailing_that_does_not_run_is_deleted_with_its_messages(
     make_mailing: Callable[..., Mailing],
     make_message: Callable[..., Message],
     status: str,
+    now: datetime,
 ) -> None:
     mailing = make_mailing(status=status)
     make_message(mailing=mailing)
 
     assert api.delete(f"{MAILINGS}{mailing.pk}/").status_code == 204
+    assert api.get(f"{MAILINGS}{mailing.pk}/").status_code == 404
+    assert api.get("/api/v1/messages/", {"mailing": mailing.pk}).json()["results"] == []
+    finish_mailing(mailing.pk, now=now)
     assert not Message.objects.exists()
     assert Client.objects.exists()
 
@@ -253,6 +259,7 @@ def test_a_mailing_with_messages_on_their_way_cannot_be_deleted(
 ) -> None:
     mailing = make_mailing(status="cancelled")
     make_message(mailing=mailing, lease_token=-1, lease_until=now + HOUR)
+    Lease.objects.create(token=-1, mailing=mailing, expires_at=now + HOUR)
 
     assert refusal(api.delete(f"{MAILINGS}{mailing.pk}/")) == (409, {None: "mailing_in_flight"})
     assert Mailing.objects.exists()
@@ -278,3 +285,77 @@ def test_a_mailing_deleted_by_somebody_else_meanwhile_is_a_conflict(
 def test_whatever_rest_lets_one_write_an_edit_saves() -> None:
     fields = MailingSerializer().fields.items()
     assert {name for name, field in fields if not field.read_only} == set(EDITABLE)
+
+
+def test_what_failed_is_sent_again_by_reason(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    make_message: Callable[..., Message],
+    queued: Callable[[], list[Any]],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    mailing = make_mailing()
+    for code in ("rejected", "rejected", "unavailable"):
+        make_message(mailing=mailing, status="fail", error_code=code, next_attempt_at=None)
+    resend = f"{MAILINGS}{mailing.pk}/resend/"
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = api.post(resend, {"error_code": ["rejected"]})
+    assert (answer.status_code, answer.json()) == (202, {"messages": 2})
+    assert queued() == [("start_mailing", mailing.pk)]
+    assert api.post(resend, {}).json() == {"messages": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"error_code": []}, "error_code"),
+        ({"error_code": "rejected"}, "error_code"),
+        ({"error_code": ["nonsense"]}, "error_code.0"),
+        ({"error_codes": ["rejected"]}, "error_codes"),
+        (["rejected"], "non_field_errors"),
+    ],
+)
+def test_a_malformed_wish_to_resend_is_refused(
+    api: APIClient, make_mailing: Callable[..., Mailing], body: Any, field: str | None
+) -> None:
+    status, fields = refusal(api.post(f"{MAILINGS}{make_mailing().pk}/resend/", body))
+    assert (status, set(fields)) == (400, {field})
+    assert Mailing.objects.get().failed_up_to is None
+
+
+def test_a_mailing_of_which_all_is_sent_is_finished(
+    api: APIClient, make_mailing: Callable[..., Mailing], now: datetime
+) -> None:
+    mailing = make_mailing(last_run_time=now)
+    assert api.get(f"{MAILINGS}{mailing.pk}/stats/").json()["is_complete"] is True
+    answer = api.post(f"{MAILINGS}{mailing.pk}/finish/")
+    assert (answer.status_code, answer.json()["status"]) == (200, "finished")
+
+
+def test_a_mailing_with_something_left_is_not_finished(
+    api: APIClient,
+    make_mailing: Callable[..., Mailing],
+    make_message: Callable[..., Message],
+    now: datetime,
+) -> None:
+    mailing = make_mailing(last_run_time=now)
+    make_message(mailing=mailing)
+    assert api.get(f"{MAILINGS}{mailing.pk}/stats/").json()["is_complete"] is False
+    finish = f"{MAILINGS}{mailing.pk}/finish/"
+    assert refusal(api.post(finish)) == (409, {None: "mailing_incomplete"})
+
+
+def test_a_change_of_the_text_says_whom_it_concerns(
+    api: APIClient, make_mailing: Callable[..., Mailing], make_message: Callable[..., Message]
+) -> None:
+    mailing = make_mailing()
+    for fields in ({}, {"status": "fail", "error_code": "throttled", "attempts": 1}):
+        make_message(mailing=mailing, **fields)
+    sent = {"status": "success", "next_attempt_at": None, "attempts": 1, "text_version": 1}
+    make_message(mailing=mailing, **sent)
+    path = f"{MAILINGS}{mailing.pk}/"
+    changed = api.patch(path, {"text": "Bye"}).json()
+    assert changed["text_version"] == 2
+    assert changed["text_change"] == {"had_former_text": 1, "get_new_text": 2}
+    assert api.patch(path, {"text": "Bye"}).json()["text_change"] is None
+    assert api.get(path).json()["text_change"] is None

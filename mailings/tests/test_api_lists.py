@@ -109,6 +109,7 @@ def test_a_mailing_says_how_many_of_its_messages_are_where(
         "last_run_time": None,
         "stats": {"pending": 1, "success": 1, "fail": 2, "total": 4},
         "retrying": 1,
+        "is_complete": False,
         "error_codes": {"throttled": 1, "rejected": 1},
         "text_versions": {"0": 1},
         "timezones": {"UTC": {"pending": 1, "success": 1, "fail": 2, "total": 4}},

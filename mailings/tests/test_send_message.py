@@ -22,7 +22,8 @@ from messages_app.engine.doorbells import ring
 from messages_app.engine.pump import lease_length
 from messages_app.engine.records import Claimed
 from messages_app.engine.spool import Spool
-from messages_app.models import Doorbell, Heartbeat, Lease, Message
+from messages_app.ledger.posting import packed
+from messages_app.models import Doorbell, Heartbeat, Lease, LeasedBatch, Message
 from messages_app.sender import Answer
 from messages_app.sending import control
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
@@ -290,6 +291,13 @@ class TestRing:
         assert (queued(), lanes()) == ([], [])
 
 
+def hold_all(*, until: datetime) -> None:
+    """Have a delivery hold all messages."""
+    Message.objects.update(lease_token=-7, lease_until=until, attempts=1)
+    ids = packed(list(Message.objects.values_list("pk", flat=True)))
+    LeasedBatch.objects.create(token=-7, message_ids=ids)
+
+
 class TestTick:
     """Without a mailing's id the task looks for what nobody has rung for."""
 
@@ -329,7 +337,7 @@ class TestTick:
     ) -> None:
         control.change(is_paused=is_paused)
         Lease.objects.create(token=-7, mailing=mailing, expires_at=now)
-        Message.objects.update(lease_token=-7, lease_until=now, attempts=1)
+        hold_all(until=now)
         send_message()
         assert not Message.objects.leased().exists()
         assert Message.objects.due(timezone.now()).count() == 5
@@ -339,7 +347,7 @@ class TestTick:
         self, mailing: "Mailing", queued: Queued, now: datetime
     ) -> None:
         Lease.objects.create(token=-7, mailing=mailing, expires_at=now + HOUR)
-        Message.objects.update(lease_token=-7, lease_until=now + HOUR, attempts=1)
+        hold_all(until=now + HOUR)
         ids = list(Message.objects.values_list("pk", flat=True))
         spool = Spool(-7, mailing.pk)
         spool.begin([Claimed(pk, "", 1, "", 1) for pk in ids[:2]])

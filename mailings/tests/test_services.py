@@ -16,12 +16,13 @@ from pytest_django import Settings
 from clients.models import Client
 from clients.services import delete_client
 from mailings import services
+from mailings.audit import audit
 from mailings.models import Mailing
 from mailings.stats import detailed_stats
 from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
-from messages_app.models import Message, Withdrawal
+from messages_app.models import Lease, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
 from messages_app.tests.scenes import accept, claim_ids
 
@@ -62,7 +63,10 @@ def edit(mailing: Mailing, now: datetime, **fields: Any) -> Mailing:
     mailing = Mailing.objects.get(pk=mailing.pk)
     for name, value in fields.items():
         setattr(mailing, name, value)
-    return services.edit_mailing(mailing, now=now)
+    edited = services.edit_mailing(mailing, now=now)
+    while services.requeue_chunk(mailing.pk, now=now):
+        pass
+    return edited
 
 
 def outcomes(mailing: Mailing) -> dict[str, int]:
@@ -634,7 +638,7 @@ class TestEditing:
     @pytest.mark.parametrize(
         ("edited", "is_due"),
         [
-            ({"window_start": time(8)}, True),
+            ({"window_start": time(0), "window_end": time(23, 59, 59)}, True),
             ({"window_start": None, "window_end": None}, True),
             ({"window_start": time(9), "window_end": time(21)}, False),
             ({"text": "Bye"}, False),
@@ -669,6 +673,109 @@ class TestEditing:
         assert Message.objects.get(pk=message).next_attempt_at == later
 
 
+class TestResending:
+    @pytest.fixture
+    def failed(self, make_clients: MakeClients, mailing: Mailing, now: datetime) -> Mailing:
+        """Return a mailing of which four messages failed for good, and one is retried."""
+        make_clients(6)
+        plan(mailing, now)
+        codes = ("rejected", "rejected", "unavailable", "unconfirmed", "throttled")
+        claimed = claim(mailing, now)
+        ended = [
+            Outcome(pk, "fail", error_code=code)
+            for pk, code in zip(claimed[:4], codes[:4], strict=True)
+        ]
+        retried = Outcome(
+            claimed[4], "fail", error_code="throttled", next_attempt_at=now + HOUR / 2
+        )
+        sent = Outcome(claimed[5], "success", sent_at=now)
+        bulk.record([*ended, retried, sent], token=-7)
+        return mailing
+
+    def due(self, mailing: Mailing, now: datetime) -> list[str]:
+        """Return the reasons of failed messages that are due now, once all steps are taken."""
+        while services.requeue_chunk(mailing.pk, now=now):
+            pass
+        due = Message.objects.filter(status="fail").due(now).order_by("error_code")
+        return list(due.values_list("error_code", flat=True))
+
+    @pytest.mark.parametrize(
+        ("codes", "expected"),
+        [
+            ([], ["rejected", "rejected", "unavailable", "unconfirmed"]),
+            (["rejected"], ["rejected", "rejected"]),
+            (["unavailable", "expired"], ["unavailable"]),
+            (["throttled"], []),
+        ],
+    )
+    def test_what_failed_for_good_is_due_again(
+        self, failed: Mailing, now: datetime, codes: list[str], expected: list[str]
+    ) -> None:
+        assert services.resend_failed(failed, codes=codes) == len(expected)
+        assert self.due(failed, now) == expected
+        assert audit(mailing_id=failed.pk).is_good
+
+    def test_it_keeps_its_id_and_goes_on_with_its_attempts(
+        self, failed: Mailing, now: datetime
+    ) -> None:
+        before = {each.pk: each.sender_id for each in Message.objects.with_sender_id()}
+        services.resend_failed(failed)
+        self.due(failed, now)
+        again = claim(failed, now)
+        assert len(again) == 4
+        assert {each.pk: each.sender_id for each in Message.objects.with_sender_id()} == before
+        assert set(Message.objects.filter(pk__in=again).values_list("attempts", flat=True)) == {2}
+
+    def test_two_wishes_are_both_granted(self, failed: Mailing, now: datetime) -> None:
+        services.resend_failed(failed, codes=["rejected"])
+        services.resend_failed(failed, codes=["unavailable"])
+        assert self.due(failed, now) == ["rejected", "rejected", "unavailable"]
+
+    @pytest.mark.parametrize("status", ["scheduled", "paused", "finished", "cancelled"])
+    def test_only_while_it_runs(self, failed: Mailing, status: str) -> None:
+        Mailing.objects.update(status=status)
+        with pytest.raises(ValidationError) as refusal:
+            services.resend_failed(failed)
+        assert refusal.value.code == "mailing_not_running"
+
+
+class TestEnding:
+    def test_a_mailing_of_which_all_is_sent_is_finished_by_hand(
+        self, make_clients: MakeClients, mailing: Mailing, now: datetime
+    ) -> None:
+        make_clients(2)
+        plan(mailing, now)
+        sent, failed = claim(mailing, now)
+        rejected = Outcome(failed, "fail", error_code="rejected")
+        bulk.record([Outcome(sent, "success", sent_at=now), rejected], token=-7)
+        ended = services.end_mailing(mailing, now=now)
+        assert (ended.status, ended.success_count, ended.fail_count) == ("finished", 1, 1)
+        assert services.end_mailing(ended, now=now).status == "finished"
+        assert outcomes(mailing) == {"success": 1, "fail rejected": 1}
+
+    @pytest.mark.parametrize("left", ["pending", "in flight", "retried", "unplanned"])
+    def test_one_with_something_left_is_not(
+        self, make_clients: MakeClients, mailing: Mailing, now: datetime, left: str
+    ) -> None:
+        make_clients(1)
+        if left != "unplanned":
+            plan(mailing, now)
+        if left in ("in flight", "retried"):
+            (message,) = claim(mailing, now)
+        if left == "retried":
+            again = Outcome(message, "fail", error_code="throttled", next_attempt_at=now)
+            bulk.record([again], token=-7)
+        with pytest.raises(ValidationError) as refusal:
+            services.end_mailing(mailing, now=now)
+        assert refusal.value.code == "mailing_incomplete"
+        assert Mailing.objects.get().status == "running"
+
+    def test_a_cancelled_one_stays_cancelled(self, mailing: Mailing, now: datetime) -> None:
+        with pytest.raises(ValidationError) as refusal:
+            services.end_mailing(services.cancel_mailing(mailing), now=now)
+        assert refusal.value.code == "mailing_cancelled"
+
+
 class TestDeleting:
     @pytest.mark.parametrize("status", ["scheduled", "paused", "finished", "cancelled"])
     def test_it_goes_with_its_messages(
@@ -679,8 +786,39 @@ class TestDeleting:
         Mailing.objects.update(status=status)
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
+        services.finish_mailing(mailing.pk, now=now)
+        assert not Mailing.including_deleted.exists()
         assert not Message.objects.exists()
         assert Client.objects.count() == 2
+
+    def test_its_messages_are_cleared_away_step_by_step(
+        self,
+        make_clients: MakeClients,
+        make_mailing: MakeMailing,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(services, "CLEAR_CHUNK", 2)
+        mailing, other = make_mailing(status="paused"), make_mailing()
+        make_clients(5)
+        plan(other, now)
+        Mailing.objects.filter(pk=mailing.pk).update(status="running")
+        plan(mailing, now)
+        services.delete_mailing(services.pause_mailing(mailing), now=now)
+        left = []
+        while services.finish_mailing(mailing.pk, now=now, ends_at=0.0):
+            left.append(Message.objects.filter(mailing=mailing.pk).count())
+        assert left == [3, 1, 0]
+        assert not Mailing.including_deleted.filter(pk=mailing.pk).exists()
+        assert Message.objects.filter(mailing=other).count() == 5
+
+    def test_one_that_was_scheduled_never_starts(
+        self, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        mailing = make_mailing(status="scheduled")
+        services.delete_mailing(mailing, now=now)
+        assert not services.start_mailing(mailing.pk, now=now)
+        assert Mailing.including_deleted.get().status == "cancelled"
 
     def test_a_running_one_is_kept(self, mailing: Mailing, now: datetime) -> None:
         with pytest.raises(ValidationError) as refusal:
@@ -699,6 +837,7 @@ class TestDeleting:
             services.delete_mailing(mailing, now=now)
         assert refusal.value.code == "mailing_in_flight"
         bulk.record([Outcome(message, "success", sent_at=now)], token=-7)
+        recovery.end_lease(Lease(token=-7))
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
 
@@ -931,9 +1070,10 @@ class TestFinishing:
         """Have something happen while unsent messages are failed."""
         fail_unsent = messages.fail_unsent
 
-        def fail_and_do(*arguments: Any) -> None:
-            fail_unsent(*arguments)
+        def fail_and_do(*arguments: Any) -> bool:
+            is_more = fail_unsent(*arguments)
             deed()
+            return is_more
 
         monkeypatch.setattr(messages, "fail_unsent", fail_and_do)
 

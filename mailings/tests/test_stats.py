@@ -94,6 +94,7 @@ def test_the_mailing_is_named_with_its_state_and_times(make_mailing: MakeMailing
         "last_run_time": mailing.last_run_time,
         "stats": ZEROS,
         "retrying": 0,
+        "is_complete": True,
     }
 
 

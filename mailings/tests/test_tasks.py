@@ -16,7 +16,8 @@ from clients.models import Client
 from mailings import services, tasks
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit, finish_mailing, start_mailing
-from messages_app.models import Lease, Message
+from messages_app.ledger.posting import packed
+from messages_app.models import Lease, LeasedBatch, Message
 
 pytestmark = pytest.mark.django_db
 
@@ -90,13 +91,14 @@ def test_the_tick_sees_to_the_messages_of_dead_workers(
     dead, _ = mailings = [make_mailing(last_run_time=now) for _ in range(2)]
     for mailing, until in zip(mailings, (now, now + MINUTE), strict=True):
         lease = Lease.objects.create(token=-mailing.pk, mailing=mailing, expires_at=until)
-        Message.objects.create(
+        message = Message.objects.create(
             mailing=mailing,
             client=make_clients(1)[0],
             next_attempt_at=now,
             lease_token=lease.token,
             lease_until=lease.expires_at,
         )
+        LeasedBatch.objects.create(token=lease.token, message_ids=packed([message.pk]))
     start_mailing()
     assert queued() == [("start_mailing", dead.pk)]
 

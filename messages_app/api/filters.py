@@ -10,7 +10,7 @@ from toolkit.rest.filters import IdFilter
 class MessageFilterSet(FilterSet):
     """By mailing, client, status and reason of failure."""
 
-    mailing = IdFilter(field_name="mailing_id", help_text="Id of a mailing.")
+    mailing = IdFilter(field_name="mailing_id", method="of_mailing", help_text="Id of a mailing.")
     client = IdFilter(field_name="client_id", help_text="Id of a client.")
     error_code = ChoiceFilter(
         choices=ErrorCode.choices,
@@ -26,6 +26,10 @@ class MessageFilterSet(FilterSet):
     class Meta:
         model = Message
         fields = ("mailing", "client", "status", "error_code")
+
+    def of_mailing(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
+        """Keep messages of a mailing; of a deleted one that is being cleared away, none."""
+        return messages.filter(mailing=value, mailing__deleted_at=None)
 
     def containing(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
         """Keep messages whose phone number or error contains a text."""

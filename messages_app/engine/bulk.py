@@ -23,10 +23,11 @@ from messages_app.ledger.posting import (
     Move,
     account_from,
     accounts_of,
+    packed,
     post_by_mailing,
 )
 from messages_app.mailing_snapshot import MailingSnapshot
-from messages_app.models import Attempt, Lease, Message
+from messages_app.models import Attempt, Lease, LeasedBatch, Message
 from messages_app.sql import index_scans_only, is_postgres, moment_value, table_of
 
 Status = Message.Status
@@ -95,7 +96,10 @@ def claim(
             ],
         )
         found = cursor.fetchall()
-    claimed = [_claimed(row[1:], mailing.text_version) for row in found if row[0] is not None]
+        claimed = [_claimed(row[1:], mailing.text_version) for row in found if row[0] is not None]
+        if claimed:
+            ids = packed([message.id for message in claimed])
+            LeasedBatch.objects.create(token=token, message_ids=ids)
     return claimed, len(found) == limit
 
 

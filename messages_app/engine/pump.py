@@ -102,7 +102,7 @@ class _Delivery:
         try:
             self._take_lease()
             self._pump()
-            self._lease.delete()
+            recovery.end_lease(self._lease)
         except BaseException:
             self._save_open_answers()
             raise

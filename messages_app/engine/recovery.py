@@ -20,8 +20,8 @@ from messages_app import services
 from messages_app.engine import spool
 from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
-from messages_app.ledger.posting import posted
-from messages_app.models import Doorbell, ErrorCode, Lease, Message
+from messages_app.ledger.posting import posted, unpacked
+from messages_app.models import Doorbell, ErrorCode, Lease, LeasedBatch, Message
 
 CHUNK = 1000  # ids in one query
 NO_NUMBERS: Mapping[int, str] = MappingProxyType({})
@@ -84,7 +84,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
     release(_leased_ids(lease), token=lease.token)
     # The task of its doorbell has ended. Without the row, the next tick rings for what is due.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
-    if not Lease.objects.filter(pk=lease.pk).delete()[0]:
+    if not end_lease(lease):
         undo_reclaim(_never_begun(spooled, lease), lease, now=now)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
@@ -129,7 +129,7 @@ def _reclaim(token: int, now: datetime) -> int:
         if not lease:
             return 0
         number = _mark_unconfirmed(_leased_ids(lease), lease, now)
-        lease.delete()
+        end_lease(lease)
     logger.warning(
         "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
     )
@@ -233,12 +233,22 @@ def _record_accepted_late(
         # The mailing is locked before its messages, as everywhere (docs/adr/0008).
         if not (first := late.select_related("mailing").first()):
             return 0
-        first.mailing.lock()
+        if not _lock_mailing(first):
+            return 0
         for message in late.order_by("pk").select_for_update():
             if (numbers.get(message.pk) or message.phone_number) == message.phone_number:
                 services.mark_accepted(message, mailing=first.mailing, at=at)
                 number += 1
     return number
+
+
+def _lock_mailing(message: Message) -> bool:
+    """Lock a message's mailing until the transaction ends; False if it is deleted."""
+    try:
+        message.mailing.lock()
+    except ObjectDoesNotExist:
+        return False
+    return True
 
 
 def _lock_unclosed(lease: Lease) -> bool:
@@ -251,7 +261,24 @@ def _lock_unclosed(lease: Lease) -> bool:
 
 
 def _leased_ids(lease: Lease) -> list[int]:
-    return list(Message.objects.leased_under(lease).values_list("pk", flat=True))
+    """Return the messages that are leased under a lease, from the batches that it has claimed.
+
+    An earlier version, whose tokens are above 0, notes no batches: there the queue is searched.
+    """
+    leased = Message.objects.leased_under(lease)
+    if lease.token > 0:
+        return list(leased.values_list("pk", flat=True))
+    batches = LeasedBatch.objects.filter(token=lease.token).values_list("message_ids", flat=True)
+    found: set[int] = set()
+    for ids in batches:
+        found.update(leased.filter(pk__in=unpacked(ids)).values_list("pk", flat=True))
+    return sorted(found)
+
+
+def end_lease(lease: Lease) -> bool:
+    """Delete a lease with its batches. Returns whether it still existed."""
+    LeasedBatch.objects.filter(token=lease.token).delete()
+    return Lease.objects.filter(pk=lease.pk).delete()[0] > 0
 
 
 def _mark_unconfirmed(ids: Collection[int], lease: Lease, now: datetime) -> int:

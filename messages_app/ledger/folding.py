@@ -94,6 +94,7 @@ def forget(mailing_id: int) -> None:
             BALANCE_KEY,
             Counter({(ALL_MAILINGS, each.account): -each.number for each in gone}),
         )
+        Balance.objects.filter(mailing_id=ALL_MAILINGS, number=0).delete()
         gone.delete()
         MinuteTotal.objects.filter(mailing_id=mailing_id).delete()
 

@@ -1,6 +1,12 @@
 """What is stored of messages: they themselves, what coordinates workers, and the ledger."""
 
-from messages_app.models.coordination import Doorbell, Heartbeat, Lease, SendingControl
+from messages_app.models.coordination import (
+    Doorbell,
+    Heartbeat,
+    Lease,
+    LeasedBatch,
+    SendingControl,
+)
 from messages_app.models.ledger import Balance, LedgerHead, MinuteTotal, Posting
 from messages_app.models.message import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
 
@@ -12,6 +18,7 @@ __all__ = [
     "ErrorCode",
     "Heartbeat",
     "Lease",
+    "LeasedBatch",
     "LedgerHead",
     "Message",
     "MinuteTotal",

@@ -54,6 +54,19 @@ class Lease(models.Model):
         return f"Lease {self.token} on messages of mailing {self.mailing_id}"
 
 
+class LeasedBatch(models.Model):
+    """The messages that one claim has leased, so that reclaiming a lease need not look for them."""
+
+    token = models.BigIntegerField()  # of the lease, which it may outlive by a moment
+    message_ids = models.BinaryField(help_text="8 bytes each, as in Posting.message_ids.")
+
+    class Meta:
+        indexes = (models.Index(fields=("token",), name="leased_batch_token_idx"),)
+
+    def __str__(self) -> str:
+        return f"A batch of lease {self.token}"
+
+
 class SendingControl(models.Model):
     """What limits all workers together: the operator's pause, the rate and the breaker. One row.
 

@@ -7,6 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
@@ -121,8 +122,9 @@ class TestTakingBack:
         (message,) = add(1)
         claim(mailing, now)
         recovery.reclaim_expired(now=now + MINUTE)
-        services.withdraw_message(message, now=now)
-        assert not Message.objects.exists()
+        with pytest.raises(ValidationError) as refusal:
+            services.withdraw_message(message, now=now)
+        assert refusal.value.code == "message_unconfirmed"  # and not "message_in_flight"
 
     def test_a_lease_that_holds_nothing_goes_too(self, mailing: "Mailing", now: datetime) -> None:
         claim(mailing, now)

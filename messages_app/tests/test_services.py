@@ -15,8 +15,8 @@ from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings.services import edit_mailing, read_running
-from messages_app import services
+from mailings.services import edit_mailing, read_running, requeue_chunk
+from messages_app import requeueing, services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
@@ -287,12 +287,25 @@ class TestResending:
         assert refused(partial(services.resend_message, failed, now=now)) == "mailing_over"
 
 
+def make_deferred_due(mailing: "Mailing", now: datetime) -> int:
+    """Make due what was put off; count the messages that are due at this very moment."""
+    requeueing.requeue_deferred(mailing.pk, after=0, window=None, now=now)
+    return Message.objects.filter(mailing=mailing, next_attempt_at=now).count()
+
+
+def make_failed_due(mailing: "Mailing", now: datetime) -> int:
+    """Make due again what may fare better; count the messages that are due at this very moment."""
+    codes = requeueing.transient_codes()
+    requeueing.requeue_failed(mailing.pk, after=0, codes=codes, now=now)
+    return Message.objects.filter(mailing=mailing, next_attempt_at=now).count()
+
+
 class TestMakingDue:
     def test_what_was_put_off_untried_is_due_now(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 1
+        assert make_deferred_due(mailing, now) == 1
         assert Message.objects.get().next_attempt_at == now
 
     @pytest.mark.parametrize(
@@ -303,20 +316,55 @@ class TestMakingDue:
         self, mailing: "Mailing", message: Message, now: datetime, fields: dict[str, Any]
     ) -> None:
         change(message, **{"next_attempt_at": now + MINUTE, **fields})
-        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 0
+        assert make_deferred_due(mailing, now) == 0
 
     def test_what_is_in_flight_stays(
         self, mailing: "Mailing", message: Message, now: datetime
     ) -> None:
         later = now + MINUTE
         change(message, next_attempt_at=later, lease_token=-7, lease_until=later)
-        assert services.requeue_deferred(mailing_id=mailing.pk, now=now) == 0
+        assert make_deferred_due(mailing, now) == 0
+
+    def test_with_a_window_it_is_due_when_that_opens_where_the_client_lives(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+        for zone in ("UTC", "Asia/Tokyo"):
+            (client,) = make_clients(1, timezone=zone)
+            Message.objects.create(
+                mailing=mailing, client=client, timezone=zone, next_attempt_at=noon + MINUTE
+            )
+        window = Window(time(9), time(18))
+        requeueing.requeue_deferred(mailing.pk, after=0, window=window, now=noon)
+        due = dict(Message.objects.values_list("timezone", "next_attempt_at"))
+        assert due["UTC"] == noon
+        assert due["Asia/Tokyo"] == noon.replace(hour=0) + timedelta(days=1)
+
+    def test_a_step_looks_at_so_many_messages_and_says_where_to_go_on(
+        self,
+        mailing: "Mailing",
+        make_clients: MakeClients,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(requeueing, "CHUNK", 2)
+        clients = make_clients(5)
+        Message.objects.bulk_create(
+            Message(mailing=mailing, client=client, next_attempt_at=now + MINUTE)
+            for client in clients
+        )
+        after: int | None = 0
+        due = []
+        while after is not None:
+            after = requeueing.requeue_deferred(mailing.pk, after=after, window=None, now=now)
+            due.append(Message.objects.filter(next_attempt_at=now).count())
+        assert due == [2, 4, 5]
 
     def test_other_mailings_messages_stay(
         self, make_mailing: MakeMailing, message: Message, now: datetime
     ) -> None:
         change(message, next_attempt_at=now + MINUTE)
-        assert services.requeue_deferred(mailing_id=make_mailing().pk, now=now) == 0
+        assert make_deferred_due(make_mailing(), now) == 0
 
 
 class TestConfirming:
@@ -398,7 +446,7 @@ class TestTakingUpAgain:
         found = set()
         for code in ErrorCode.values:
             change(message, status="fail", next_attempt_at=None, error_code=code)
-            if services.requeue_failed(mailing_id=mailing.pk, now=now):
+            if make_failed_due(mailing, now):
                 found.add(code)
         return found
 
@@ -418,7 +466,7 @@ class TestTakingUpAgain:
     def test_it_goes_on_with_its_attempts(
         self, mailing: "Mailing", spent: Message, now: datetime
     ) -> None:
-        services.requeue_failed(mailing_id=mailing.pk, now=now)
+        make_failed_due(mailing, now)
         spent.refresh_from_db()
         assert (spent.status, spent.next_attempt_at, spent.attempts) == ("fail", now, 1)
 
@@ -426,12 +474,12 @@ class TestTakingUpAgain:
         self, mailing: "Mailing", spent: Message, now: datetime
     ) -> None:
         change(spent, next_attempt_at=now + MINUTE)
-        assert services.requeue_failed(mailing_id=mailing.pk, now=now) == 0
+        assert make_failed_due(mailing, now) == 0
 
     def test_other_mailings_messages_stay(
         self, make_mailing: MakeMailing, spent: Message, now: datetime
     ) -> None:
-        assert services.requeue_failed(mailing_id=make_mailing().pk, now=now) == 0
+        assert make_failed_due(make_mailing(), now) == 0
 
     @pytest.mark.parametrize("hours", [-1, 1])
     def test_it_is_done_when_the_stop_time_is_moved_later(
@@ -440,6 +488,7 @@ class TestTakingUpAgain:
         mailing.refresh_from_db()
         mailing.stop_time += timedelta(hours=hours / 2)
         edit_mailing(mailing, now=now)
+        requeue_chunk(mailing.pk, now=now)
         assert Message.objects.due(now).exists() is (hours > 0)
 
 
@@ -617,7 +666,8 @@ class TestGivingUp:
             return result
 
         with connection.execute_wrapper(record_amid):
-            services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED)
+            while services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED):
+                pass
         assert not answers
         message.refresh_from_db()
         assert (message.status, message.error_code) == ("fail", "unconfirmed")
@@ -635,7 +685,10 @@ class TestGivingUp:
             Message(mailing=mailing, client=client, next_attempt_at=now)
             for client in make_clients(5)
         )
-        services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED)
+        steps = 0
+        while services.fail_unsent(mailing.snapshot(now), ErrorCode.EXPIRED):
+            steps += 1
+        assert steps == 3
         assert Message.objects.filter(error_code="expired", next_attempt_at=None).count() == 5
 
     @pytest.mark.django_db(transaction=True)
