@@ -1,6 +1,7 @@
 """Phone numbers: E.164 digits without the plus sign, such as 79991234567 (ITU-T E.164)."""
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 from django.core.exceptions import ValidationError
@@ -12,6 +13,14 @@ PATTERN = r"^[1-9][0-9]{6,14}$"
 # as keys of a phone, and so is the ".0" of a number that a spreadsheet took for a sum: either
 # way a stranger would get the message.
 _WRITTEN = re.compile(r"\+?[\d\s()./\u2010-\u2015-]+(?<!\.0)")
+# How many digits, from the first on, the numbering plans look at: those that follow may be any,
+# only their number counts. By the beginning of the number; a test compares this with the plans.
+_DECIDING = {
+    "1": 4, "7": 6,
+    "30": 9, "44": 9, "54": 9, "66": 8, "81": 9, "86": 8, "91": 8,
+    "256": 8, "359": 8, "507": 8, "994": 8,
+}  # fmt: skip
+_DECIDING_ELSEWHERE = 7
 # Marks without a width that come along when a number is copied from a page or a phone.
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202c\u202d\u2060\ufeff"))
 
@@ -44,9 +53,42 @@ def normalise_with_code(raw: str) -> tuple[str, str]:
     Raises:
         ValidationError: the text is not a possible number of any country.
     """
+    given = _digits(raw)
+    if code := _code_within(deciding(given), len(given)):
+        return given, given[code]
     digits, number = _parse(raw)
+    return digits, digits[_code_of(number)]
+
+
+def deciding(digits: str) -> str:
+    """Return the beginning of a number that, with its length, decides what kind of number it is."""
+    beginnings = (_DECIDING.get(digits[:size]) for size in (1, 2, 3))
+    return digits[: next(filter(None, beginnings), _DECIDING_ELSEWHERE)]
+
+
+@lru_cache(maxsize=2**16)
+def _code_within(beginning: str, length: int) -> slice | None:
+    """Return where the operator code is in all numbers of this beginning and length.
+
+    Cached, because to parse a number takes longer than all else that is done to import it, and
+    numbers come from few blocks.
+
+    Returns:
+        None where they are no numbers, or have a national prefix that must be removed.
+    """
+    example = beginning.ljust(length, "0")
+    try:
+        digits, number = _parse(example)
+    except ValidationError:
+        return None
+    return _code_of(number) if digits == example else None
+
+
+def _code_of(number: PhoneNumber) -> slice:
+    """Return where the operator code is in the digits of a number."""
+    begin = len(str(number.country_code))
     length = phonenumbers.length_of_national_destination_code(number) or 3
-    return digits, phonenumbers.national_significant_number(number)[:length]
+    return slice(begin, begin + length)
 
 
 def _parse(raw: str) -> tuple[str, PhoneNumber]:
@@ -58,10 +100,7 @@ def _parse(raw: str) -> tuple[str, PhoneNumber]:
     Raises:
         ValidationError: the text is not a possible number of any country.
     """
-    written = raw.translate(_INVISIBLE).strip()
-    if not _WRITTEN.fullmatch(written):
-        raise _invalid(raw)
-    given = re.sub(r"\D", "", written)
+    given = _digits(raw)
     try:
         number = phonenumbers.parse("+" + given)
     except NumberParseException:
@@ -72,6 +111,20 @@ def _parse(raw: str) -> tuple[str, PhoneNumber]:
     if not re.fullmatch(PATTERN, digits) or not _is_complete(number):
         raise _invalid(raw)
     return digits, number
+
+
+def _digits(raw: str) -> str:
+    """Return the digits of a text that has nothing but what people write in numbers.
+
+    Raises:
+        ValidationError: it has something else.
+    """
+    if raw.isascii() and raw.isdigit():
+        return raw
+    written = raw.translate(_INVISIBLE).strip()
+    if not _WRITTEN.fullmatch(written):
+        raise _invalid(raw)
+    return re.sub(r"\D", "", written)
 
 
 def _is_complete(number: PhoneNumber) -> bool:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -228,6 +228,21 @@ def test_an_import_that_is_cut_short_leaves_whole_batches_and_can_be_repeated(
     assert imported % 500 == 0
     result = import_clients(io.BytesIO(content), on_error=not_expected)
     assert result == ImportResult(created=5_000 - imported, unchanged=imported)
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_messages_to_a_client_can_be_planned_while_an_import_changes_it() -> None:
+    import_text("phone_number,tag\n79991234567,vip\n")
+    planner = connection.copy()
+    try:
+        with transaction.atomic():
+            import_text("phone_number,tag\n79991234567,new\n")
+            with planner.cursor() as cursor:  # the lock that a row takes which refers to another
+                cursor.execute("SELECT 1 FROM clients_client FOR KEY SHARE NOWAIT")
+                assert cursor.fetchall() == [(1,)]
+    finally:
+        planner.close()
 
 
 def test_a_batch_takes_one_query(django_assert_num_queries: Iterator[None]) -> None:

@@ -9,8 +9,16 @@ from django.core.exceptions import ValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.phone_numbers import PATTERN, normalise, normalise_with_code, operator_code_of
+from clients.phone_numbers import (
+    PATTERN,
+    deciding,
+    normalise,
+    normalise_with_code,
+    operator_code_of,
+)
+from clients.tests.numbering_plans import looked_at
 
+IS_POSSIBLE = phonenumbers.ValidationResult.IS_POSSIBLE
 COUNTRY_CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
 written_numbers = st.builds(
@@ -118,3 +126,29 @@ def test_any_text_is_a_number_or_a_refusal(text: str) -> None:
 )
 def test_the_operator_code_is_what_the_countrys_numbering_plan_says(number: str, code: str) -> None:
     assert operator_code_of(number) == code
+
+
+@pytest.mark.parametrize("country", COUNTRY_CODES)
+def test_no_numbering_plan_looks_beyond_the_digits_that_decide(country: int) -> None:
+    assert looked_at(country) <= len(deciding(f"{country}{'0' * 15}"))
+
+
+@given(written_numbers)
+def test_digits_and_code_are_those_of_the_number_parsed_by_itself(written: str) -> None:
+    digits = re.sub(r"\D", "", written)
+    with suppress(ValidationError):
+        normalise_with_code(f"{digits[:-1]}9")  # knows the block before the number
+    try:
+        number = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return
+    national = phonenumbers.national_significant_number(number)
+    is_complete = phonenumbers.is_possible_number_with_reason(number) == IS_POSSIBLE
+    if digits != f"{number.country_code}{national}":
+        return  # it has a national prefix; other tests are about these
+    if not is_complete or not 7 <= len(digits) <= 15:
+        with pytest.raises(ValidationError):
+            normalise_with_code(written)
+        return
+    length = phonenumbers.length_of_national_destination_code(number) or 3
+    assert normalise_with_code(written) == (digits, national[:length])
