@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, environment, workers
+from benchmarks.importing import clients_file, run_import
 from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
@@ -206,6 +207,26 @@ def planning(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
     yield Row("growth of the planner's memory meanwhile", grown, "MB", "flat")
 
 
+def import_(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
+    """Import a million clients, import them again, and again with every tenth changed."""
+    del repeats  # Each import is measured over `number` rows already.
+    with environment() as installation:
+        with clients_file(number // 100) as few:
+            small = run_import(installation, few)
+        with clients_file(number) as same, clients_file(number, changed=0.1) as other:
+            runs = {
+                "first": run_import(installation, same),
+                "again, unchanged": run_import(installation, same),
+                "again, 10 % changed": run_import(installation, other),
+            }
+    for what, run in runs.items():
+        yield Row(f"import of {number:,} clients: {what}", run.seconds, "s", "≤ 30")
+        yield Row(f"… processor time of the import: {what}", run.processor_seconds, "s")
+    most = max(run.megabytes for run in runs.values())
+    yield Row("memory of an import at most", most, "MB")
+    yield Row(f"… more than of {number // 100:,} clients", most - small.megabytes, "MB", "flat")
+
+
 def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterator[Row]:
     """Read lists and stats with five million messages in the database."""
     paths = {
@@ -249,7 +270,7 @@ def reaction(repeats: int) -> Iterator[Row]:
 
 
 MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
-    measure.__name__: measure
+    measure.__name__.rstrip("_"): measure
     for measure in (
         throughput,
         latency,
@@ -261,6 +282,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         cost,
         partitions,
         planning,
+        import_,
         reading,
         reaction,
         memory,
