@@ -5,6 +5,7 @@ restored, fails over or is planned again: one number of one mailing has one id, 
 same.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
 
 BITS = 63  # the contract has a signed 64-bit integer; ours are never negative
@@ -18,6 +19,12 @@ def sender_id(sender_key: int | None, *, message_id: int, phone_number: str) -> 
     """
     if sender_key is None:
         return message_id
-    key = sender_key.to_bytes(8, "big")
-    digest = blake2b(phone_number.encode(), digest_size=8, key=key).digest()
-    return int.from_bytes(digest, "big") >> (64 - BITS)
+    hash_of_number = _keyed_hash(sender_key).copy()
+    hash_of_number.update(phone_number.encode())
+    return int.from_bytes(hash_of_number.digest(), "big") >> (64 - BITS)
+
+
+@lru_cache(1024)
+def _keyed_hash(sender_key: int) -> blake2b:
+    """Return the hash of a mailing, to be copied for each number."""
+    return blake2b(digest_size=8, key=sender_key.to_bytes(8, "big"))

@@ -5,6 +5,7 @@ are built from querysets where the ORM can say it, and run on Postgres and on SQ
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -17,7 +18,7 @@ from django.db.models.functions import Coalesce
 
 from clients.audience import Filters, matching
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.ledger.accounts import accepted, account
+from messages_app.ledger.accounts import accepted, claimable_account
 from messages_app.ledger.posting import (
     ACCOUNT_COLUMNS,
     Move,
@@ -25,6 +26,7 @@ from messages_app.ledger.posting import (
     accounts_of,
     packed,
     post_by_mailing,
+    post_moved,
 )
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, LeasedBatch, Message
@@ -96,19 +98,25 @@ def claim(
             ],
         )
         found = cursor.fetchall()
-        claimed = [_claimed(row[1:], mailing.text_version) for row in found if row[0] is not None]
+        claimed = _claimed(found, mailing.text_version)
         if claimed:
             ids = packed([message.id for message in claimed])
             LeasedBatch.objects.create(token=token, message_ids=ids)
     return claimed, len(found) == limit
 
 
-def _claimed(row: tuple[int, str, int, str, str, str], text_version: int) -> Claimed:
-    pk, phone_number, attempts, status, error_code, timezone = row
-    before = account(
-        status, error_code, is_retried=True, text_version=0, attempts=0, timezone=timezone
-    )
-    return Claimed(pk, phone_number, attempts, before, text_version)
+def _claimed(rows: Sequence[Any], text_version: int) -> list[Claimed]:
+    """Return the messages that a claim has leased, from the rows that it returned."""
+    accounts: dict[tuple[str, str, str], str] = {}
+    claimed = []
+    for token, pk, phone_number, attempts, *state in rows:
+        if token is None:
+            continue
+        key = tuple(state)
+        if key not in accounts:
+            accounts[key] = claimable_account(*state)
+        claimed.append(Claimed(pk, phone_number, attempts, accounts[key], text_version))
+    return claimed
 
 
 def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Message, Any]:
@@ -153,8 +161,10 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
     return leased.update(lease_token=None, lease_until=None, attempts=F("attempts") - 1, **due)
 
 
-def record_accepted(messages: Sequence[Claimed], *, token: int, at: datetime) -> int:
-    """Write that the sender accepted messages at their first attempt; count those written.
+def record_accepted(
+    messages: Sequence[Claimed], *, mailing_id: int, token: int, at: datetime
+) -> int:
+    """Write that the sender accepted a mailing's messages at their first attempt; count them.
 
     A statement of its own for the most frequent outcome: it takes only ids and writes no log.
     Messages that are not leased under `token` any more are left as they are.
@@ -166,18 +176,20 @@ def record_accepted(messages: Sequence[Claimed], *, token: int, at: datetime) ->
         cursor.execute(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
             " error = '', next_attempt_at = NULL, lease_token = NULL, lease_until = NULL"
-            f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL"
-            " RETURNING id, mailing_id",
+            f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL RETURNING id",
             [moment_value(at), ids, token],
         )
-        written = dict(cursor.fetchall())
-        post_by_mailing(
-            (
-                written[each.id],
-                Move(each.id, each.account, accepted(each.account, each.text_version)),
-            )
-            for each in messages
-            if each.id in written
+        written = {pk for (pk,) in cursor.fetchall()}
+        moved: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for message in messages:
+            if message.id in written:
+                moved[message.account, message.text_version].append(message.id)
+        post_moved(
+            mailing_id,
+            {
+                (account, accepted(account, text_version)): ids_of_account
+                for (account, text_version), ids_of_account in moved.items()
+            },
         )
     return len(written)
 

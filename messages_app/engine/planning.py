@@ -1,5 +1,6 @@
 """Planning: one pending message for each client of a mailing's audience that has none yet."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -21,7 +22,7 @@ from django.db.models.functions import Cast
 
 from clients.models import Client
 from messages_app.ledger.accounts import NOWHERE, PENDING, Account
-from messages_app.ledger.posting import Move, post
+from messages_app.ledger.posting import post_moved
 from messages_app.models import Message, Withdrawal
 from messages_app.sql import is_postgres, table_of
 from toolkit.sending_hours import Window, next_opening
@@ -117,10 +118,11 @@ def _insert(
             params,
         )
         planned = cursor.fetchall()
-    post(
-        mailing_id,
-        (Move(pk, NOWHERE, str(Account(PENDING, "", 0, zone))) for pk, zone in planned),
-    )
+    by_zone: dict[str, list[int]] = defaultdict(list)
+    for pk, zone in planned:
+        by_zone[zone].append(pk)
+    accounts = {zone: str(Account(PENDING, "", 0, zone)) for zone in by_zone}
+    post_moved(mailing_id, {(NOWHERE, accounts[zone]): ids for zone, ids in by_zone.items()})
     return len(planned)
 
 

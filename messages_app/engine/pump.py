@@ -208,7 +208,9 @@ class _Delivery:
         lease = self._lease
         sent, outcomes, to_release = self._sent, self._outcomes, self._queue.to_release
         if sent or outcomes:
-            written = bulk.record_accepted(sent, token=lease.token, at=self._heard_at)
+            written = bulk.record_accepted(
+                sent, mailing_id=lease.mailing_id, token=lease.token, at=self._heard_at
+            )
             written += bulk.record(outcomes, token=lease.token)
             if written < len(sent) + len(outcomes):
                 logger.warning(

@@ -60,6 +60,13 @@ def account(
     return str(Account(status, "" if status == SUCCESS else error_code, version, timezone))
 
 
+def claimable_account(status: str, error_code: str, timezone: str) -> str:
+    """Return the account of a message that has a next attempt, from its columns."""
+    return account(
+        status, error_code, is_retried=True, text_version=0, attempts=0, timezone=timezone
+    )
+
+
 @lru_cache(4096)
 def accepted(before: str, text_version: int | None) -> str:
     """Return the account of messages from `before` once the sender has accepted this text."""

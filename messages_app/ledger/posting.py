@@ -2,7 +2,7 @@
 
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -37,8 +37,12 @@ def post(mailing_id: int, moves: Iterable[Move]) -> None:
     """
     by_accounts: dict[tuple[str, str], list[int]] = defaultdict(list)
     for message_id, before, after in moves:
-        if before != after:
-            by_accounts[before, after].append(message_id)
+        by_accounts[before, after].append(message_id)
+    post_moved(mailing_id, by_accounts)
+
+
+def post_moved(mailing_id: int, ids_by_accounts: Mapping[tuple[str, str], list[int]]) -> None:
+    """Post {(account before, account after): ids of one mailing's messages}, as `post` does."""
     Posting.objects.bulk_create(
         Posting(
             mailing_id=mailing_id,
@@ -47,7 +51,8 @@ def post(mailing_id: int, moves: Iterable[Move]) -> None:
             number=len(ids),
             message_ids=packed(ids),
         )
-        for (before, after), ids in by_accounts.items()
+        for (before, after), ids in ids_by_accounts.items()
+        if before != after
     )
 
 

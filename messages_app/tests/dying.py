@@ -23,11 +23,12 @@ from messages_app.engine.records import Claimed, Outcome
 moment = datetime.fromisoformat
 spool = Spool(token, mailing, made_at and moment(made_at))
 for event in events:
-    # Ids, or all that is known of a claimed message.
+    # Ids, as an earlier version noted them down, or all that is known of a claimed message.
     begun = event.get("begun", [])
-    if begun:
-        wholes = [each if isinstance(each, list) else [each, "", None] for each in begun]
-        spool.begin([Claimed(*whole, "", 1) for whole in wholes])
+    if begun and isinstance(begun[0], list):
+        spool.begin([Claimed(*whole, "", 1) for whole in begun])
+    elif begun:
+        spool._write({"begun": begun})
     outcomes = [
         Outcome(**{k: moment(v) if k.endswith("_at") else v for k, v in outcome.items()})
         for outcome in event.get("outcomes", [])

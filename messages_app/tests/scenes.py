@@ -67,8 +67,10 @@ def claim_more(
 def accept(ids: Iterable[int], *, token: int = TOKEN, at: datetime) -> int:
     """Record that the sender accepted messages at their first attempt, as a delivery does."""
     accounts = accounts_of(Message.objects.filter(pk__in=ids))
-    messages = [Claimed(pk, "", 1, accounts.get(pk, ""), 1) for pk in ids]
-    return bulk.record_accepted(messages, token=token, at=at)
+    mailings = dict(Message.objects.filter(pk__in=ids).values_list("pk", "mailing"))
+    messages = [Claimed(pk, "", 1, accounts.get(pk, ""), 1) for pk in dict.fromkeys(ids)]
+    mailing_id = next(iter(mailings.values()), 0)
+    return bulk.record_accepted(messages, mailing_id=mailing_id, token=token, at=at)
 
 
 def open_books() -> None:
