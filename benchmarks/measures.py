@@ -227,6 +227,24 @@ def import_(repeats: int, number: int = 1_000_000) -> Iterator[Row]:
     yield Row(f"… more than of {number // 100:,} clients", most - small.megabytes, "MB", "flat")
 
 
+def large(repeats: int, number: int = 10_000_000) -> Iterator[Row]:
+    """Read, edit, cancel and delete a mailing of ten million messages while others are sent."""
+    del repeats  # It takes its time once already.
+    with environment() as installation:
+        installation.run("add_clients", number=number)
+        installation.sandbox.set_faults(latency=1.0)
+        with installation.running(workers()):
+            found = installation.run("manage_large", number=number)
+    for name in ("stats", "list", "panel", "home"):
+        what = f"{name} with {number:,} messages in a running mailing"
+        yield Row(what, found[name] * 1000, "ms", "≤ 20")
+    yield Row(f"planning {number:,} clients again who have a message", found["replan"], "s")
+    for name in ("window", "extend", "cancel", "delete"):
+        yield Row(f"{name}: the request", found[f"{name}_request"] * 1000, "ms", "≤ 300")
+        yield Row(f"{name}: until all messages have followed", found[f"{name}_done"], "s")
+        yield Row(f"{name}: a small mailing waits at most", found[f"{name}_other"], "s", "≤ 1")
+
+
 def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterator[Row]:
     """Read lists and stats with five million messages in the database."""
     paths = {
@@ -282,6 +300,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         cost,
         partitions,
         planning,
+        large,
         import_,
         reading,
         reaction,

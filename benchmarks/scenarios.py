@@ -29,6 +29,7 @@ from django.utils import timezone  # noqa: E402
 from knox.models import AuthToken  # noqa: E402
 
 from benchmarks import partitions  # noqa: E402
+from benchmarks.large import manage_large  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
@@ -334,6 +335,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
         post,
         wait_for_first,
         plan,
+        manage_large,
         add_history,
         count_messages,
         look_at_postgres,

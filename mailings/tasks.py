@@ -25,8 +25,8 @@ from toolkit import clock, shutdown
 from toolkit.clock import monotonic
 from toolkit.publishing import publish
 
-PLAN_TIME_BOX = 2.0  # seconds that a task plans; then other mailings have their turn
-FINISH_TIME_BOX = 1.0  # seconds that a task fails or clears away messages
+PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
+FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.db.models import (
     Case,
     CharField,
@@ -24,7 +23,7 @@ from clients.models import Client
 from messages_app.ledger.accounts import NOWHERE, PENDING, Account
 from messages_app.ledger.posting import post_moved
 from messages_app.models import Message, Withdrawal
-from messages_app.sql import is_postgres, table_of
+from messages_app.sql import index_scans_only, is_postgres, table_of
 from toolkit.sending_hours import Window, next_opening
 
 
@@ -51,9 +50,9 @@ def plan(
 
 
 def _is_planned(mailing_id: int, audience: QuerySet[Client]) -> bool:
-    """Tell whether the first client of an audience, by id, has a message of the mailing."""
+    """Tell whether clients from the first of an audience on, by id, have messages of a mailing."""
     first = audience.order_by("pk").values("pk")[:1]
-    return Message.objects.filter(mailing=mailing_id, client=first).exists()
+    return Message.objects.filter(mailing=mailing_id, client__gte=first).exists()
 
 
 def _sent_before(mailing_id: int) -> QuerySet[Message]:
@@ -111,7 +110,7 @@ def _insert(
     sql, params = rows.values_list(*(f"_{name}" for name in values)).query.sql_with_params()
     # The clients are locked against deletion until their messages are committed.
     lock = " FOR KEY SHARE" if is_postgres() else ""
-    with connection.cursor() as cursor:
+    with index_scans_only() as cursor:
         cursor.execute(
             f"INSERT INTO {table_of(Message)} ({', '.join(values)}) {sql}{lock}"
             " ON CONFLICT (mailing_id, client_id) DO NOTHING RETURNING id, timezone",
