@@ -7,10 +7,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+import psutil
+import psycopg
 
 from tests.programs import (
     give,
@@ -40,19 +43,26 @@ def free_port() -> int:
 class PostgresServer:
     """A Postgres of our own. Its data outlive a stop, even one without any warning."""
 
-    def __init__(self, folder: Path, **options: str) -> None:
+    def __init__(
+        self, folder: Path, *, primary: "PostgresServer | None" = None, **options: str
+    ) -> None:
         """Make an empty database in a folder that Postgres may write to; start it with `start`.
 
-        Durability (fsync) is on, as in production, unless an option says otherwise.
+        With a `primary` that runs, it is a copy that follows it. Durability (fsync) is on, as in
+        production, unless an option says otherwise.
         """
         self.port = free_port()
         self.url = f"postgres://postgres@127.0.0.1:{self.port}/postgres"
         settings = {**POSTGRES_OPTIONS, **options, "port": str(self.port)}
         self._flags = " ".join([f"-c {n}={value}" for n, value in settings.items()])
         self._flags += f" -k {folder}"
-        self._data, self._log = folder / "data", folder / "log"
+        self._folder, self._data, self._log = folder, folder / "data", folder / "log"
         self._programs = within_reach(postgres_folder(), folder)
-        self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
+        if primary:
+            source = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
+            self._run("pg_basebackup", "-D", self._data, *source, "-R", "-c", "fast", "--no-sync")
+        else:
+            self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "--no-sync")
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
@@ -61,6 +71,40 @@ class PostgresServer:
     def crash(self) -> None:
         """Stop it as a loss of power does: whatever is not on disk is gone."""
         self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+
+    def kill(self) -> None:
+        """Kill all its processes, as a host that burns down does; it is not started again."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        processes = [postmaster, *postmaster.children()]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes)
+
+    def fall_behind(self) -> None:
+        """Have a standby receive nothing more from its primary; return when that is so."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+            while connection.execute("SELECT FROM pg_stat_wal_receiver").rowcount:
+                time.sleep(0.02)
+
+    def promote(self) -> None:
+        """Make a primary of a standby."""
+        self._run("pg_ctl", "-D", self._data, "-w", "promote")
+
+    def back_up(self, url: str) -> Callable[[], None]:
+        """Dump a database; return a function that puts it back in place of what is there then."""
+        dump = self._folder / "dump"
+        self._run("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={url}")
+
+        def put_back() -> None:
+            server, _, name = url.rpartition("/")
+            with psycopg.connect(f"{server}/template1", autocommit=True) as connection:
+                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+                connection.execute(f"CREATE DATABASE {name}".encode())
+            self._run("pg_restore", "--exit-on-error", f"--dbname={url}", dump)
+
+        return put_back
 
     def _run(self, program: str, *arguments: object) -> None:
         """Run one of Postgres's own programs."""
@@ -74,6 +118,18 @@ def running_postgres(**options: str) -> Iterator[PostgresServer]:
     """Run a Postgres of our own, which may crash and be started again meanwhile."""
     with _folder("postgres") as folder:
         server = PostgresServer(folder, **options)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.crash()
+
+
+@contextmanager
+def running_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """Run a standby that has all that its primary has by now, and follows it."""
+    with _folder("postgres") as folder:
+        server = PostgresServer(folder, primary=primary)
         server.start()
         try:
             yield server

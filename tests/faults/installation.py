@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ import redis
 
 from mailing_manager_project.environment import BASE_DIR
 from mailing_manager_project.launcher import programs
+from sandbox_sender.journal import read_whole_lines
 from tests.faults.keeper import Keeper
 from tests.faults.rest_api import RestApi
 from tests.faults.sizes import IS_FULL, PATIENCE, REPEAT, REQUEST_TIMEOUT
@@ -30,7 +31,9 @@ from tests.servers import Broker, PostgresServer, free_port
 ADD_CLIENTS = """
 INSERT INTO clients_client
     (phone_number, operator_code, tag, timezone, created_at, updated_at)
-WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {number})
+WITH RECURSIVE numbers (n) AS (
+    SELECT {first} UNION ALL SELECT n + 1 FROM numbers WHERE n + 1 < {first} + {number}
+)
 SELECT CAST(79000000000 + n AS varchar), '900', 'group-' || CAST(n % {groups} AS varchar),
     'UTC', CURRENT_TIMESTAMP, CURRENT_TIMESTAMP
 FROM numbers
@@ -123,10 +126,13 @@ class Site(Installation):
         """Wait until something is so, and tell what the programs said if it never is."""
         super().wait_for(condition, seconds)
 
-    def add_clients(self, number: int, groups: int = 1) -> None:
-        """Add clients, by turns of the tags group-0, group-1 and so on."""
-        self.execute(ADD_CLIENTS.format(number=number, groups=groups))
-        self.figures["messages"] = number
+    def add_clients(self, number: int, groups: int = 1, *, first: int = 0) -> None:
+        """Add clients, by turns of the tags group-0, group-1 and so on.
+
+        Their phone numbers follow each other; `first` says how many there are before them.
+        """
+        self.execute(ADD_CLIENTS.format(number=number, groups=groups, first=first))
+        self.figures["messages"] = first + number
 
     def execute(self, sql: str) -> None:
         """Change the database behind the program's back."""
@@ -205,21 +211,25 @@ class Site(Installation):
                 return True
         return False
 
-    def check(self) -> None:
-        """Have the witness and the program's own audit look for anything that does not add up."""
+    def check(self, journal: Path | None = None) -> None:
+        """Have the witness and the program's own audit look for anything that does not add up.
+
+        They are given the sender's journal, or the part of it that the database can know of.
+        """
+        journal = journal or self.sandbox.journal_path
         rows = [
             Row(known_as(key, pk, phone), phone, status)
             for key, pk, phone, status in self.query(ROWS)
         ]
-        findings = asdict(compare(self.sends(), rows))
+        findings = asdict(compare(read_sends(journal), rows))
         self.figures |= findings
         excused = {name: findings.pop(name) for name in ("dropped", "unrecorded")}
         assert findings == dict.fromkeys(findings, 0), excused
-        self.audit()
+        self.audit(journal)
 
-    def audit(self) -> None:
+    def audit(self, journal: Path | None = None) -> None:
         """Have the program prove that its accounts add up."""
-        options = ["--journal", str(self.sandbox.journal_path), "--json"]
+        options = ["--journal", str(journal or self.sandbox.journal_path), "--json"]
         result = subprocess.run(
             [sys.executable, "manage.py", "audit", *options],
             cwd=BASE_DIR,
@@ -231,6 +241,13 @@ class Site(Installation):
         report: dict[str, Any] = json.loads(result.stdout)
         assert report
         self.figures["audit"] = "holds"
+
+    def journal_without(self, ids: Collection[int]) -> Path:
+        """Write down what the sender's journal says of all messages but these; return the file."""
+        part = self.folder / "part.journal"
+        lines = read_whole_lines(self.sandbox.journal_path)
+        part.write_text("".join(f"{line}\n" for line in lines if int(line.split()[1]) not in ids))
+        return part
 
     def log(self) -> str:
         """Return all that the programs have said."""

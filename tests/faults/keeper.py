@@ -82,6 +82,12 @@ class Keeper:
         process.terminate()
         process.wait()
 
+    def kill(self, name: str) -> None:
+        """Kill the program with all that it has forked, and do not start it again."""
+        with self._lock:
+            process = self._running.pop(name)
+        _kill_group(process)
+
     def kill_tree(self, name: str) -> None:
         """Kill the program with all that it has forked, as the kernel's out-of-memory killer."""
         with suppress(psutil.NoSuchProcess):
