@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -44,7 +44,7 @@ class PostgresServer:
     """A Postgres of our own. Its data outlive a stop, even one without any warning."""
 
     def __init__(
-        self, folder: Path, *, primary: "PostgresServer | None" = None, **options: str
+        self, folder: Path, primary: "PostgresServer | None" = None, /, **options: str
     ) -> None:
         """Make an empty database in a folder that Postgres may write to; start it with `start`.
 
@@ -57,6 +57,7 @@ class PostgresServer:
         self._flags = " ".join([f"-c {n}={value}" for n, value in settings.items()])
         self._flags += f" -k {folder}"
         self._folder, self._data, self._log = folder, folder / "data", folder / "log"
+        self._process_file = self._data / "postmaster.pid"
         self._programs = within_reach(postgres_folder(), folder)
         if primary:
             source = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
@@ -69,16 +70,19 @@ class PostgresServer:
         self._run("pg_ctl", "-D", self._data, "-o", self._flags, "-l", self._log, "-w", "start")
 
     def crash(self) -> None:
-        """Stop it as a loss of power does: whatever is not on disk is gone."""
-        self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
+        """Stop it, if it runs, as a loss of power does: whatever is not on disk is gone."""
+        if self._process_file.exists():
+            self._run("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
 
     def kill(self) -> None:
-        """Kill all its processes, as a host that burns down does; it is not started again."""
-        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        """Kill all its processes, as a host that burns down does."""
+        postmaster = psutil.Process(int(self._process_file.read_text().split()[0]))
         processes = [postmaster, *postmaster.children()]
         for process in processes:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(processes)
+        self._process_file.unlink()
 
     def fall_behind(self) -> None:
         """Have a standby receive nothing more from its primary; return when that is so."""
@@ -129,7 +133,7 @@ def running_postgres(**options: str) -> Iterator[PostgresServer]:
 def running_standby(primary: PostgresServer) -> Iterator[PostgresServer]:
     """Run a standby that has all that its primary has by now, and follows it."""
     with _folder("postgres") as folder:
-        server = PostgresServer(folder, primary=primary)
+        server = PostgresServer(folder, primary)
         server.start()
         try:
             yield server

@@ -4,7 +4,7 @@ import os
 import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 
@@ -41,17 +41,17 @@ def template(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], tuple[Template, str]]:
     """Return a function that gives a kind's migrated database, and a token to its REST API."""
-    templates: dict[str, tuple[Template, str]] = {}
+    return cache(partial(make_template, postgres, tmp_path_factory))
 
-    def get(kind: str) -> tuple[Template, str]:
-        if kind not in templates:
-            file = tmp_path_factory.mktemp("template") / "db.sqlite3"
-            made = Template(postgres.url if kind == "postgres" else f"sqlite:///{file}")
-            made.manage("shell", "-v0", "-c", ADD_OPERATOR)
-            templates[kind] = made, made.manage("create_api_token", "faults").strip()
-        return templates[kind]
 
-    return get
+def make_template(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> tuple[Template, str]:
+    """Migrate an empty database, and make an operator's token to its REST API."""
+    file = tmp_path_factory.mktemp("template") / "db.sqlite3"
+    made = Template(postgres.url if kind == "postgres" else f"sqlite:///{file}")
+    made.manage("shell", "-v0", "-c", ADD_OPERATOR)
+    return made, made.manage("create_api_token", "faults").strip()
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class DeadLink:
             for each in (self._listener, *self._sockets):
                 _drop_packets(each)
 
+    def lead_to(self, port: int) -> None:
+        """Lead new connections to another port, as an address that moves at a failover does."""
+        self._target = port
+
     def mend(self) -> None:
         """Let new connections through."""
         with self._lock:
@@ -59,7 +63,11 @@ class DeadLink:
                 self._connect(client)
 
     def _connect(self, client: socket.socket) -> None:
-        server = socket.create_connection(("127.0.0.1", self._target))
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+        except ConnectionRefusedError:
+            client.close()
+            return
         with self._lock:
             self._sockets += [client, server]
             if self._is_cut:  # It was accepted at the last moment.
