@@ -11,8 +11,9 @@ from rest_framework.test import APIClient
 
 from clients.models import Client
 from mailings.models import Mailing
+from messages_app.ledger.accounts import NOWHERE
+from messages_app.ledger.posting import Move, account_of, post
 from messages_app.models import Message
-from messages_app.tests.scenes import open_books
 
 
 class Answer(Protocol):
@@ -65,7 +66,7 @@ def make_message(
         zone = str(client.timezone) if client else ""
         values = {"next_attempt_at": now, "timezone": zone, **fields}
         message = Message.objects.create(mailing=mailing, client=client, **values)
-        open_books()
+        post(mailing.pk, [Move(message.pk, NOWHERE, account_of(message))])
         return message
 
     return make
