@@ -20,7 +20,7 @@ from messages_app.engine import doorbells, recovery
 from messages_app.engine.pump import deliver
 from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
-from messages_app.sending import control
+from messages_app.sending import control, home
 from toolkit import clock, shutdown
 from toolkit.clock import monotonic
 from toolkit.publishing import publish
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 def start_mailing(mailing_id: int | None = None) -> None:
     """Start and plan one mailing and ring for it; without an id, queue that for all (the tick)."""
     with tolerate_database_outage("Planning"):
-        Heartbeat.objects.beat("start_mailing", clock.now())
+        _report("start_mailing")
         if mailing_id is None:
             _start_all()
         else:
@@ -49,7 +49,7 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
     Without an id (the tick): reclaim what is lost, and ring for mailings with due messages.
     """
     with tolerate_database_outage("Sending"):
-        Heartbeat.objects.beat("send_message", clock.now())
+        _report("send_message")
         if mailing_id is None:
             _ring_all()
         else:
@@ -95,6 +95,13 @@ def apply_on_commit(mailing: Mailing) -> None:
     """Queue the task that applies a saved mailing once it is committed, not at the next tick."""
     task = "finish_mailing" if mailing.is_ended else "start_mailing"
     transaction.on_commit(partial(publish, task, mailing.pk))
+
+
+def _report(task: str) -> None:
+    """Leave a task's heartbeat, in a database that knows where it lives."""
+    now = clock.now()
+    home.check(now=now)  # First: it tells when the database was last at work elsewhere.
+    Heartbeat.objects.beat(task, now)
 
 
 def _start(mailing_id: int) -> None:

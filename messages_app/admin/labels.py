@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, SendingControl
-from messages_app.sending.control import effective_rate
+from messages_app.sending.control import effective_rate, is_held_back
 from messages_app.sending.health import BreakerState, ComponentHealth, breaker
 from toolkit.console.labels import format_second, label
 
@@ -110,6 +110,11 @@ def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetim
     """Yield a sentence for each thing that keeps messages from being sent."""
     if control.is_paused:
         yield "Sending is paused: nothing goes out until somebody takes the pause back."
+    if is_held_back(control, now):
+        yield (
+            "Nothing is sent: this database is a copy, and its original is at work, or was until "
+            "a moment ago. Sending goes on by itself once it is not."
+        )
     if control.opened_at:
         yield (
             f"The sender has taken no messages since {format_second(control.opened_at)} UTC. "
@@ -118,6 +123,15 @@ def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetim
     for sign in signs:
         if sign.is_missing and sign.age:
             yield f"{PARTS[sign.name]} has had no heartbeat for {ago(sign.age)}."
+
+
+def restored(at: datetime | None) -> Iterator[str]:
+    """Yield a sentence if the database was found to be a copy, or restored."""
+    if at:
+        yield (
+            f"At {format_second(at)} UTC this database was found to be a copy, or restored. If its "
+            "original still runs, stop one of the two; otherwise there is nothing to do."
+        )
 
 
 def breaker_state(control: SendingControl, now: datetime) -> str:

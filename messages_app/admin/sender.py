@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from messages_app.admin import labels
 from messages_app.models import SendingControl
-from messages_app.sending import control, health
+from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import sentence
@@ -100,7 +100,10 @@ class SendingControlAdmin(ConsoleAdmin):
         row, now = health.read_control()
         seen = health.component_health(now)
         return {
-            "troubles": list(labels.troubles(row, seen, now)),
+            "troubles": [
+                *labels.troubles(row, seen, now),
+                *labels.restored(home.restored_at(now)),
+            ],
             "state": labels.breaker_state(row, now),
             "failures": labels.failures(row),
             "rate": labels.kept_rate(row),

@@ -1,5 +1,6 @@
 """Sending control over REST: the operator's pause and rate, the breaker, and health."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,7 +20,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from messages_app.models import SendingControl
-from messages_app.sending import control, health
+from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.publishing import publish
 from toolkit.rest.serializers import StrictSerializer
@@ -104,6 +105,8 @@ class SignsOfLifeSerializer(serializers.Serializer[Any]):
                     "start_mailing": {"at": "2030-01-31T05:59:42Z", "age": 31.0},
                     "send_message": {"at": "2030-01-31T06:00:10.400000Z", "age": 2.6},
                 },
+                "restored_at": None,
+                "held_until": None,
             },
             response_only=True,
         ),
@@ -137,10 +140,21 @@ class SenderSerializer(StrictSerializer[SendingControl]):
         "unclear outcomes are held as `unconfirmed` until somebody confirms or resends them."
     )
     heartbeats = serializers.SerializerMethodField(help_text="Heartbeats, by part.")
+    restored_at = serializers.SerializerMethodField(
+        help_text="For a day: when the database was found to be a copy, or restored. If its "
+        "original still runs, stop one of the two. Normally null."
+    )
+    held_until = serializers.SerializerMethodField(
+        help_text="Nothing is sent, because this database is a copy and its original is at work on "
+        "the same broker: until then at least, and for longer while it is. Normally null."
+    )
 
     class Meta:
         model = SendingControl
-        fields = ("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats")
+        fields = (
+            *("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats"),
+            *("restored_at", "held_until"),
+        )
 
     @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_rate_limit(self, row: SendingControl) -> float | None:
@@ -158,6 +172,16 @@ class SenderSerializer(StrictSerializer[SendingControl]):
             sign.name: {"at": sign.at, "age": sign.seconds}
             for sign in health.component_health(clock.now())
         }
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_restored_at(self, row: SendingControl) -> datetime | None:
+        """Return when the database was found to be a copy or restored, for a day."""
+        return home.restored_at(clock.now())
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_held_until(self, row: SendingControl) -> datetime | None:
+        """Return until when the original holds this copy back at least."""
+        return row.held_until if control.is_held_back(row, clock.now()) else None
 
     def update(self, instance: SendingControl, validated_data: dict[str, Any]) -> SendingControl:
         """Set the pause, the rate or both."""

@@ -169,7 +169,8 @@ class ClaimQueue:
         Where a rate is set it may also after the turn: its slots, at most about MAX_LOOKAHEAD
         ahead, cannot be given back.
         """
-        if self._is_stopping() or self._control.is_paused:
+        is_held_back = control.is_held_back(self._control, now)
+        if self._is_stopping() or self._control.is_paused or is_held_back:
             return False
         if self._is_turn_over() and not control.effective_rate(self._control):
             return False

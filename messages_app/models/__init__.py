@@ -3,6 +3,7 @@
 from messages_app.models.coordination import (
     Doorbell,
     Heartbeat,
+    Home,
     Lease,
     LeasedBatch,
     SendingControl,
@@ -17,6 +18,7 @@ __all__ = [
     "Doorbell",
     "ErrorCode",
     "Heartbeat",
+    "Home",
     "Lease",
     "LeasedBatch",
     "LedgerHead",

@@ -1,4 +1,4 @@
-"""The rows by which the engine coordinates workers: doorbells, leases, control, heartbeats."""
+"""The rows by which workers coordinate: doorbells, leases, control, heartbeats, home."""
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -71,6 +71,8 @@ class SendingControl(models.Model):
     """What limits all workers together: the operator's pause, the rate and the breaker. One row.
 
     While `opened_at` is set, the breaker is open: nothing is sent except a probe now and then.
+    Until `held_until` nothing is sent, because another database's workers are at work, of which
+    this one is a copy (`sending.home`).
     """
 
     is_paused = models.BooleanField(
@@ -106,6 +108,8 @@ class SendingControl(models.Model):
         default=0, editable=False, help_text="Seconds between the last probe and the next."
     )
 
+    held_until = models.DateTimeField(null=True, editable=False)
+
     objects = SendingControlQuerySet.as_manager()
 
     class Meta:
@@ -138,3 +142,23 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"Heartbeat of {self.name}"
+
+
+class Home(models.Model):
+    """Where this database lives, as its own workers found it last. One row.
+
+    `former` is where it lived before: it is a copy of that database, or was restored. Empty: it
+    has always lived here.
+    """
+
+    fingerprint = models.CharField(max_length=255)
+    former = models.CharField(max_length=255, default="")
+    since = models.DateTimeField()
+
+    class Meta:
+        """One database, one row."""
+
+        constraints = (models.CheckConstraint(condition=models.Q(pk=1), name="home_is_one_row"),)
+
+    def __str__(self) -> str:
+        return f"At home in {self.fingerprint}"

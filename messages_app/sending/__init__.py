@@ -1,1 +1,1 @@
-"""Sending over all mailings: what limits it (`control`), and whether it is alive (`health`)."""
+"""Sending over all mailings: what limits it, whether it is alive, and where its database lives."""

@@ -40,7 +40,13 @@ def effective_rate(control: SendingControl) -> float | None:
 
 def is_blocked(control: SendingControl, now: datetime) -> bool:
     """Tell whether nothing may be sent now, not even a probe."""
-    return control.is_paused or bool(control.probe_at and control.probe_at > now)
+    is_waiting = bool(control.probe_at and control.probe_at > now)
+    return control.is_paused or is_held_back(control, now) or is_waiting
+
+
+def is_held_back(control: SendingControl, now: datetime) -> bool:
+    """Tell whether this database is a copy that waits for the end of its original."""
+    return bool(control.held_until and control.held_until > now)
 
 
 def has_no_slots(control: SendingControl, now: datetime) -> bool:

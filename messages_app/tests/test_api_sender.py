@@ -47,6 +47,8 @@ class TestLooking:
             "breaker": CLOSED,
             "is_idempotent": True,
             "heartbeats": {"beat": nobody, "start_mailing": nobody, "send_message": nobody},
+            "restored_at": None,
+            "held_until": None,
         }
 
     def test_tells_why_and_since_when_the_breaker_is_open(

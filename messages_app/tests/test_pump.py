@@ -40,7 +40,10 @@ BACKENDS = ("curl.CurlTransport", "threads.RequestsTransport")
 
 
 def say(word: str, mailing: "Mailing") -> None:
-    """Do what an operator does; "end" is what a worker is told, and no business of the database."""
+    """Do what an operator does, or a copy for its original ("hold back").
+
+    "end" is what a worker is told, and no business of the database.
+    """
     now = timezone.now()
     changes: dict[str, dict[str, Any]] = {
         "pause": {"status": "paused"},
@@ -49,6 +52,8 @@ def say(word: str, mailing: "Mailing") -> None:
     }
     if word == "pause all":
         control.change(is_paused=True)
+    elif word == "hold back":
+        control.change(held_until=now + HOUR)
     elif word == "delete":
         mailing.delete()
     elif word in changes:
@@ -220,7 +225,9 @@ class TestPumping:
         assert untouched() == 6
 
     @pytest.mark.usefixtures("attentive")
-    @pytest.mark.parametrize("word", ["pause all", "pause", "cancel", "stop", "delete", "end"])
+    @pytest.mark.parametrize(
+        "word", ["pause all", "hold back", "pause", "cancel", "stop", "delete", "end"]
+    )
     def test_nothing_more_begins_at_an_operators_word_however_slow_the_sender(
         self, mailing: "Mailing", add: Add, scripted: Scripted, word: str
     ) -> None:
