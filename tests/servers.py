@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -96,19 +96,19 @@ class PostgresServer:
         """Make a primary of a standby."""
         self._run("pg_ctl", "-D", self._data, "-w", "promote")
 
-    def back_up(self, url: str) -> Callable[[], None]:
-        """Dump a database; return a function that puts it back in place of what is there then."""
+    def dump(self, url: str) -> Path:
+        """Back a database up, also one that is being written; return the file."""
         dump = self._folder / "dump"
         self._run("pg_dump", "--format=custom", f"--file={dump}", f"--dbname={url}")
+        return dump
 
-        def put_back() -> None:
-            server, _, name = url.rpartition("/")
-            with psycopg.connect(f"{server}/template1", autocommit=True) as connection:
-                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-                connection.execute(f"CREATE DATABASE {name}".encode())
-            self._run("pg_restore", "--exit-on-error", f"--dbname={url}", dump)
-
-        return put_back
+    def restore(self, dump: Path, url: str) -> None:
+        """Put a backup back, in place of the database that may be there."""
+        server, _, name = url.rpartition("/")
+        with psycopg.connect(f"{server}/template1", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        self._run("pg_restore", "--exit-on-error", f"--dbname={url}", dump)
 
     def _run(self, program: str, *arguments: object) -> None:
         """Run one of Postgres's own programs."""

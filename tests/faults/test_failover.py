@@ -68,6 +68,7 @@ def test_a_standby_that_lagged_leaves_nobody_out_and_gives_no_id_twice(build: Bu
         installation.keeper.keep(installation.keeper.program("messages"))
 
         installation.wait_for_count(2 * number, "status = 'success'")
+        assert installation.rest.call("GET", "sender/")["restored_at"] is None  # It is no copy.
         assert f"Mailing {b} is not the one of a delivery that ended early" in installation.log()
         # The promoted database knows nothing of B.
         installation.check(installation.journal_without(ids_of_b))
