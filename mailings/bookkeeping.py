@@ -25,11 +25,16 @@ def keep_books(*, now: datetime) -> None:
     """Fold what is posted, drop what is old, and take mailings into the ledger."""
     folding.fold_all()
     folding.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
-    former_at = Heartbeat.objects.last_of_former()
-    if former_at:
+    if former_at := Heartbeat.objects.last_of_former():
         _take_out(former_at)
-    if not former_at or former_at < now - GONE:
+    if not is_former_at_work(now):
         _take_in(now)
+
+
+def is_former_at_work(now: datetime) -> bool:
+    """Tell whether workers of an earlier version were seen just now."""
+    former_at = Heartbeat.objects.last_of_former()
+    return former_at is not None and former_at >= now - GONE
 
 
 def take_in(mailing: Mailing, *, now: datetime) -> None:

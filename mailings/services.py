@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
-from mailings.bookkeeping import take_in
+from mailings.bookkeeping import is_former_at_work, take_in
 from mailings.models import FormerText, Mailing
 from mailings.stats import balances_of, count_of
 from messages_app import requeueing
@@ -53,6 +53,9 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             "The stop time has passed; nothing could be sent.", code="stop_in_the_past"
         )
         raise ValidationError({"stop_time": passed})
+    if is_former_at_work(now):
+        # Its workers know messages by their own ids only, and may be the only ones yet.
+        mailing.sender_key = None
     with transaction.atomic():
         mailing.save()
         _schedule_start(mailing, now)

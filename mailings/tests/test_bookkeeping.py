@@ -94,6 +94,16 @@ def test_an_earlier_version_is_remembered_behind_our_own_heartbeat(
     assert Mailing.objects.get().ledger_at is None
 
 
+@pytest.mark.parametrize(("minutes", "is_keyed"), [(0, False), (1, False), (3, True)])
+def test_a_mailing_made_while_an_earlier_version_works_is_one_that_it_can_send(
+    now: datetime, minutes: int, is_keyed: bool
+) -> None:
+    beat_of_an_earlier_version(now - minutes * MINUTE)
+    mailing = Mailing(start_time=now, stop_time=now + DAY, text="Hello")
+    services.create_mailing(mailing, now=now)
+    assert (Mailing.objects.get().sender_key is not None) is is_keyed
+
+
 def test_what_something_else_has_changed_is_corrected_when_the_mailing_is_closed(
     planned: Mailing, now: datetime, caplog: pytest.LogCaptureFixture
 ) -> None:
