@@ -10,7 +10,10 @@ from drf_spectacular.validation import validate_schema
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
-NO_BODY = ("pause/", "resume/", "cancel/", "resend/", "confirm/", "probe/")
+NO_BODY = (
+    *("pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
+    "/messages/{id}/resend/",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +51,10 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"get /{room}/stats/" for room in rooms),
         "get /mailings/{id}/stats/",
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume", "cancel")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("finish", "resend")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
         "get /messages/{id}/attempts/",
+        "get /messages/changes/",
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",
