@@ -40,8 +40,6 @@ def is_former_at_work(now: datetime) -> bool:
 def take_in(mailing: Mailing, *, now: datetime) -> None:
     """Have the ledger agree with a mailing's messages, and read counts from it from now on."""
     is_known = mailing.ledger_at is not None
-    while mailing.success_count is None and reconciling.fill_in_timezones(mailing.pk):
-        pass
     missing = reconciling.reconcile(mailing.pk)
     if missing and is_known:
         logger.warning(

@@ -124,6 +124,12 @@ class Mailing(models.Model):
                 condition=models.Q(success_count=None),
                 name="mailing_open_idx",
             ),
+            # Soon after an upgrade there are none, and each page of counts asks for them.
+            models.Index(
+                fields=("id",),
+                condition=models.Q(ledger_at=None),
+                name="mailing_outside_ledger_idx",
+            ),
         )
 
     def __str__(self) -> str:
@@ -151,9 +157,10 @@ class Mailing(models.Model):
         return self.status == self.Status.RUNNING
 
     @property
-    def is_planned(self) -> bool:
-        """Whether all clients of its filters have been looked through, at least once."""
-        return self.last_run_time is not None and self.planned_up_to == 0
+    def is_looked_through(self) -> bool:
+        """Whether no client or message is left to be looked at since it began or was edited."""
+        is_planned = self.last_run_time is not None and self.planned_up_to == 0
+        return is_planned and self.deferred_up_to is None and self.failed_up_to is None
 
     @property
     def is_closed(self) -> bool:
@@ -174,6 +181,16 @@ class Mailing(models.Model):
             version=self.updated_at,
             is_unchanged=models.Exists(unchanged),
         )
+
+    def text_of(self, version: int | None) -> str:
+        """Return the text that a message went out with; the present one if it did not, or before.
+
+        Texts that were replaced by an earlier release are not kept.
+        """
+        former = (
+            self.former_texts.filter(version=version or 0).values_list("text", flat=True).first()
+        )
+        return self.text if former is None else str(former)
 
     def lock(self) -> None:
         """Reload it and lock it until the transaction ends: nobody else can edit or close it.

@@ -20,7 +20,8 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
 
     def to_requeue(self) -> "MailingQuerySet":
         """Keep those of which messages are to be made due again after an edit."""
-        return self.open().exclude(deferred_up_to=None, failed_up_to=None)
+        not_over = self.filter(status__in=("scheduled", "running", "paused"))
+        return not_over.exclude(deferred_up_to=None, failed_up_to=None)
 
     def open(self) -> "MailingQuerySet":
         """Keep those that are not closed: their messages may still change."""

@@ -185,12 +185,13 @@ def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
             for code, number in failures(balances_of([mailing])[mailing.pk]).items()
             if not codes or code in codes
         }
-        _requeue_failed(mailing, list(failed))
-        mailing.save(update_fields=REQUEUE_FAILED)
+        if failed:
+            _requeue_failed(mailing, list(failed))
+            mailing.save(update_fields=REQUEUE_FAILED)
     return sum(failed.values())
 
 
-def end_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+def end_mailing(mailing: Mailing) -> Mailing:
     """Finish a mailing of which everything is sent, before its stop time.
 
     Raises:
@@ -202,7 +203,7 @@ def end_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             return mailing
         if mailing.is_ended:
             raise _conflict(mailing, "finished")
-        if not mailing.is_planned or _is_unfinished(mailing.pk):
+        if not mailing.is_looked_through or _is_unfinished(mailing.pk):
             raise ValidationError(
                 "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
                 code="mailing_incomplete",

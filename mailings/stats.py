@@ -42,6 +42,20 @@ def detailed_stats(mailing: Mailing) -> dict[str, object]:
     }
 
 
+def text_versions(mailing: Mailing) -> list[dict[str, object]]:
+    """Return the texts that a mailing has had, with how many messages each was accepted with."""
+    sent = _by_text_version(balances_of([mailing])[mailing.pk])
+    former = mailing.former_texts.order_by("version")
+    texts = [
+        *former.values_list("version", "text", "replaced_at"),
+        (mailing.text_version, mailing.text, None),
+    ]
+    return [
+        {"version": version, "text": text, "replaced_at": at, "accepted": sent.get(version, 0)}
+        for version, text, at in texts
+    ]
+
+
 def text_change(mailing: Mailing) -> dict[str, int]:
     """Return how many messages went out with former texts, and how many are to get this one."""
     found = balances_of([mailing])[mailing.pk]
@@ -112,7 +126,7 @@ def is_complete(mailing: Mailing, found: Balances) -> bool:
     New clients whom its filters select may still come while it runs.
     """
     is_left = any(n for account, n in found.items() if account.state in (PENDING, RETRY))
-    return mailing.is_closed or (mailing.is_planned and not is_left)
+    return mailing.is_closed or (mailing.is_looked_through and not is_left)
 
 
 def _final(mailing: Mailing) -> Balances:

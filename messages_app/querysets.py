@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connections, models
 from django.db.models import Case, CharField, Count, F, Max, Q, When
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         SendingControl,
     )
 
-CHUNK = 10_000  # rows that one statement changes at most
 BEAT = timedelta(seconds=5)  # between two heartbeats
 # An earlier version writes only `at`, so that it differs from `own_at`.
 FORMER_AT = Case(When(at=F("own_at"), then=F("former_at")), default=F("at"))
@@ -78,20 +77,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
         for pk, zone in rows:
             zones.setdefault(zone or "", []).append(pk)
         return zones
-
-    def update_in_chunks(self, **values: Any) -> int:
-        """Update all rows with statements of at most CHUNK rows each; return their number.
-
-        Each statement is committed by itself only where no transaction is open. Within one, as in
-        mailings.services.edit_mailing, all of them are committed together, and the rows stay locked
-        until then. The new values must take a row out of this queryset: otherwise it never ends.
-        A row that another worker has changed in the meantime is updated only if this queryset
-        still selects it.
-        """
-        total = 0
-        while count := self.filter(pk__in=self.order_by().values("pk")[:CHUNK]).update(**values):
-            total += count
-        return total
 
     def count_by_status(self) -> dict[str, int]:
         """Return {status: number of messages}; a status that no message has is left out."""

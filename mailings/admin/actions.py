@@ -32,10 +32,6 @@ def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
 
-def _finish(mailing: Mailing) -> Mailing:
-    return services.end_mailing(mailing, now=clock.now())
-
-
 def _resend(mailing: Mailing) -> Mailing:
     services.resend_failed(mailing)
     return mailing
@@ -46,7 +42,7 @@ ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
     "cancel": (services.cancel_mailing, "cancelled"),
-    "finish": (_finish, "finished"),
+    "finish": (services.end_mailing, "finished"),
     "resend": (_resend, "told to send what failed again"),
 }
 

@@ -120,6 +120,15 @@ class MailingSerializer(StrictSerializer[Mailing]):
         return text_change(mailing) if getattr(self, "_text_changed", False) else None
 
 
+class TextVersionSerializer(serializers.Serializer[Any]):
+    """A text that a mailing has or had."""
+
+    version = serializers.IntegerField(help_text="As `text_version` of messages says it.")
+    text = serializers.CharField()
+    replaced_at = serializers.DateTimeField(allow_null=True, help_text="Null: it is the present.")
+    accepted = serializers.IntegerField(help_text="Messages that the sender accepted with it.")
+
+
 class MailingStatsSerializer(serializers.Serializer[Any]):
     """What a mailing's messages have come to."""
 

@@ -17,9 +17,10 @@ from mailings.api.serializers import (
     MailingStatsPageSerializer,
     ResendSerializer,
     ResentSerializer,
+    TextVersionSerializer,
 )
 from mailings.models import Mailing
-from mailings.stats import detailed_stats, mailing_stats, totals
+from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
 
@@ -87,7 +88,7 @@ class MailingViewSet(ModelViewSet[Mailing]):
     @action(detail=True, methods=["post"])
     def finish(self, request: Request, pk: int) -> Response:
         """End it now instead of at its stop time. 409 while messages are still to be sent."""
-        mailing = services.end_mailing(self.get_object(), now=clock.now())
+        mailing = services.end_mailing(self.get_object())
         return Response(self.get_serializer(mailing).data)
 
     @extend_schema(
@@ -109,6 +110,17 @@ class MailingViewSet(ModelViewSet[Mailing]):
         number = services.resend_failed(mailing, codes=codes)
         apply_on_commit(mailing)
         return Response({"messages": number}, status=202)
+
+    @extend_schema(
+        summary="Show the texts that a mailing has had",
+        responses=TextVersionSerializer(many=True),
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None)
+    def texts(self, request: Request, pk: int) -> Response:
+        """Show every text, the first one first, and how many messages went out with it."""
+        texts = text_versions(self.get_object())
+        return Response(TextVersionSerializer(texts, many=True).data)
 
     @extend_schema(summary="Count a mailing's messages", responses=DetailedStatsSerializer)
     @action(detail=True, url_path="stats")

@@ -359,3 +359,21 @@ def test_a_change_of_the_text_says_whom_it_concerns(
     assert changed["text_change"] == {"had_former_text": 1, "get_new_text": 2}
     assert api.patch(path, {"text": "Bye"}).json()["text_change"] is None
     assert api.get(path).json()["text_change"] is None
+
+
+def test_every_text_is_shown_with_what_went_out_with_it(
+    api: APIClient, make_mailing: Callable[..., Mailing], make_message: Callable[..., Message]
+) -> None:
+    mailing = make_mailing()
+    sent = {"status": "success", "next_attempt_at": None, "attempts": 1}
+    make_message(mailing=mailing, text_version=1, **sent)
+    path = f"{MAILINGS}{mailing.pk}/"
+    api.patch(path, {"text": "Bye"})
+    for _ in range(2):
+        make_message(mailing=mailing, text_version=2, **sent)
+    texts = api.get(f"{path}texts/").json()
+    assert [(each["version"], each["text"], each["accepted"]) for each in texts] == [
+        (1, "Hello", 1),
+        (2, "Bye", 2),
+    ]
+    assert [each["replaced_at"] is None for each in texts] == [False, True]

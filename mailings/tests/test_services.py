@@ -18,13 +18,13 @@ from clients.services import delete_client
 from mailings import services
 from mailings.audit import audit
 from mailings.models import Mailing
-from mailings.stats import detailed_stats
+from mailings.stats import detailed_stats, mailing_stats
 from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
 from messages_app.models import Lease, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
-from messages_app.tests.scenes import accept, claim_ids
+from messages_app.tests.scenes import accept, claim_ids, open_books
 
 pytestmark = pytest.mark.django_db
 
@@ -726,6 +726,26 @@ class TestResending:
         assert {each.pk: each.sender_id for each in Message.objects.with_sender_id()} == before
         assert set(Message.objects.filter(pk__in=again).values_list("attempts", flat=True)) == {2}
 
+    def test_a_wish_that_concerns_nobody_looks_at_nobody(self, failed: Mailing) -> None:
+        assert services.resend_failed(failed, codes=["expired"]) == 0
+        assert Mailing.objects.get().failed_up_to is None
+
+    def test_a_cancelled_mailing_grants_none(self, failed: Mailing, now: datetime) -> None:
+        services.resend_failed(failed)
+        services.cancel_mailing(failed)
+        assert not services.requeue_chunk(failed.pk, now=now)
+
+    def test_while_it_is_granted_the_mailing_is_not_complete(
+        self, failed: Mailing, now: datetime
+    ) -> None:
+        Message.objects.exclude(next_attempt_at=None).update(next_attempt_at=None)
+        open_books()
+        services.resend_failed(failed)
+        with pytest.raises(ValidationError) as refusal:
+            services.end_mailing(failed)
+        assert refusal.value.code == "mailing_incomplete"
+        assert not mailing_stats([Mailing.objects.get()])[0]["is_complete"]
+
     def test_two_wishes_are_both_granted(self, failed: Mailing, now: datetime) -> None:
         services.resend_failed(failed, codes=["rejected"])
         services.resend_failed(failed, codes=["unavailable"])
@@ -748,9 +768,9 @@ class TestEnding:
         sent, failed = claim(mailing, now)
         rejected = Outcome(failed, "fail", error_code="rejected")
         bulk.record([Outcome(sent, "success", sent_at=now), rejected], token=-7)
-        ended = services.end_mailing(mailing, now=now)
+        ended = services.end_mailing(mailing)
         assert (ended.status, ended.success_count, ended.fail_count) == ("finished", 1, 1)
-        assert services.end_mailing(ended, now=now).status == "finished"
+        assert services.end_mailing(ended).status == "finished"
         assert outcomes(mailing) == {"success": 1, "fail rejected": 1}
 
     @pytest.mark.parametrize("left", ["pending", "in flight", "retried", "unplanned"])
@@ -766,13 +786,13 @@ class TestEnding:
             again = Outcome(message, "fail", error_code="throttled", next_attempt_at=now)
             bulk.record([again], token=-7)
         with pytest.raises(ValidationError) as refusal:
-            services.end_mailing(mailing, now=now)
+            services.end_mailing(mailing)
         assert refusal.value.code == "mailing_incomplete"
         assert Mailing.objects.get().status == "running"
 
     def test_a_cancelled_one_stays_cancelled(self, mailing: Mailing, now: datetime) -> None:
         with pytest.raises(ValidationError) as refusal:
-            services.end_mailing(services.cancel_mailing(mailing), now=now)
+            services.end_mailing(services.cancel_mailing(mailing))
         assert refusal.value.code == "mailing_cancelled"
 
 

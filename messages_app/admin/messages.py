@@ -162,8 +162,8 @@ class MessageAdmin(ConsoleAdmin):
 
     @admin.display(description="text")
     def text(self, message: Message) -> str:
-        """Show the mailing's text."""
-        return message.mailing.text
+        """Show the text that it went out with; before it has, the mailing's."""
+        return message.mailing.text_of(message.text_version if message.attempts else None)
 
     def has_change_permission(self, request: HttpRequest, obj: Message | None = None) -> bool:
         """Refuse to everybody: what became of a message cannot be edited."""

@@ -14,6 +14,7 @@ from messages_app.ledger import changes
 from messages_app.ledger.changes import Change
 from messages_app.models import Message
 from toolkit.rest.pagination import CursorPages
+from toolkit.rest.schema import GoneResponse
 
 
 class CursorTooOld(APIException):
@@ -66,7 +67,7 @@ class ChangesMixin:
 
     @extend_schema(
         summary="Follow the changes of messages",
-        responses=ChangePageSerializer,
+        responses={200: ChangePageSerializer, 410: GoneResponse},
         filters=False,
         parameters=[
             OpenApiParameter(

@@ -256,7 +256,7 @@ def _in_time(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     """Return outcomes of one mailing without the retries that its stop time leaves no time for.
 
     Before a retry is given up, the mailing is locked: its stop time may just be moved, and whoever
-    moves it looks for such messages (services.requeue_failed).
+    moves it looks for such messages (`requeueing.requeue_failed`).
     """
     retries = [each.next_attempt_at or NEVER for each in outcomes if each.status == Status.FAIL]
     message = Message.objects.filter(pk=outcomes[0].id).select_related("mailing").first()

@@ -4,19 +4,19 @@ A cursor names a place in the ledger: `position.posting.offset`, and the posting
 because a database that was restored from a backup gives the same places to other changes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Q, QuerySet
 
-from messages_app.ledger.accounts import NOWHERE, RETRY, parse
+from messages_app.ledger.accounts import NOWHERE, PENDING, RETRY, Account, parse
 from messages_app.ledger.folding import fold_all
 from messages_app.ledger.posting import unpacked
 from messages_app.models import Posting
 
 START = "0.0.0.0"  # nosec B104  # the cursor before the first change of all
-READ = 200  # postings read at once
+READ = 20  # postings read at once; each has thousands of ids at most
 
 
 class CursorError(ValueError):
@@ -63,16 +63,15 @@ def read(*, after: str, limit: int) -> Page:
     changes: list[Change] = []
     cursor = after
     for posting in _postings_from(position, posting_id):
-        skipped = offset if posting.pk == posting_id else 0
-        of_posting = list(_changes(posting))[skipped:]
-        if not of_posting:
-            continue
-        if len(changes) == limit:
+        first = offset if posting.pk == posting_id else 0
+        ids = _changed_ids(posting)
+        if ids[first:] and len(changes) == limit:
             return Page(changes, cursor, has_more=True)
-        taken = of_posting[: limit - len(changes)]
-        changes += taken
-        cursor = _cursor(posting, skipped + len(taken))
-        if len(taken) < len(of_posting):
+        end = min(len(ids), first + limit - len(changes))
+        changes += _changes(posting, ids[first:end])
+        # Behind a posting that tells nothing, too, so that nobody reads it again and again.
+        cursor = _cursor(posting, max(first, end))
+        if end < len(ids):
             return Page(changes, cursor, has_more=True)
     return Page(changes, cursor, has_more=False)
 
@@ -87,42 +86,48 @@ def latest_cursor() -> str:
     """Return the cursor behind the last change: a reader begins with what comes next."""
     fold_all()
     last = Posting.objects.filter(position__isnull=False).order_by("position", "pk").last()
-    return _cursor(last, last.number) if last else START
+    return _cursor(last, len(_changed_ids(last))) if last else START
 
 
 def _postings_from(position: int, posting_id: int) -> Iterator[Posting]:
     """Yield the folded postings from a place on, the one at that place included."""
-    folded = _folded().filter(position__gte=position)
     while True:
-        here = Q(position__gt=position) | Q(pk__gte=posting_id)
-        postings = list(folded.filter(here)[:READ])
+        here = Q(position__gt=position) | Q(position=position, pk__gte=posting_id)
+        postings = list(_folded().filter(here, position__gte=position)[:READ])
         yield from postings
         if len(postings) < READ:
             return
         position, posting_id = postings[-1].position or 0, postings[-1].pk + 1
-        folded = _folded().filter(position__gte=position)
 
 
 def _folded() -> QuerySet[Posting]:
     return Posting.objects.filter(position__isnull=False).order_by("position", "pk")
 
 
-def _changes(posting: Posting) -> Iterator[Change]:
-    """Yield the changes of one posting: none where the state stayed as it was."""
-    before = parse(posting.before) if posting.before != NOWHERE else None
-    after = parse(posting.after) if posting.after != NOWHERE else None
-    if before and after and before.state == after.state:
-        return
-    for message_id in unpacked(posting.message_ids):
-        yield Change(
-            message_id=message_id,
-            mailing_id=posting.mailing_id,
-            before=before and before.status,
-            status=after and after.status,
-            error_code=after.error_code if after else "",
-            is_final=not after or after.state not in (RETRY, "pending"),
-            at=posting.at,
-        )
+def _changed_ids(posting: Posting) -> list[int]:
+    """Return the messages of a posting; none where only the account changed, not the state."""
+    before, after = _account(posting.before), _account(posting.after)
+    is_silent = before and after and before.state == after.state
+    return [] if is_silent else unpacked(posting.message_ids)
+
+
+def _changes(posting: Posting, ids: Sequence[int]) -> list[Change]:
+    """Return the changes of these messages of one posting."""
+    before, after = _account(posting.before), _account(posting.after)
+    change = Change(
+        message_id=0,
+        mailing_id=posting.mailing_id,
+        before=before and before.status,
+        status=after and after.status,
+        error_code=after.error_code if after else "",
+        is_final=not after or after.state not in (PENDING, RETRY),
+        at=posting.at,
+    )
+    return [change._replace(message_id=message_id) for message_id in ids]
+
+
+def _account(text: str) -> Account | None:
+    return parse(text) if text != NOWHERE else None
 
 
 def _parsed(cursor: str) -> tuple[int, int, int, int]:
@@ -154,6 +159,7 @@ def _verify(position: int, posting_id: int, check: int) -> None:
         if Posting.objects.filter(position=1).exists() or not _folded().exists():
             return
         raise CursorTooOldError
-    at = Posting.objects.filter(pk=posting_id, position=position).values_list("at", flat=True)
-    if (found := at.first()) is None or _check(found) != check:
+    place = Posting.objects.filter(pk=posting_id, position=position)
+    found = place.values_list("at", flat=True).first()
+    if found is None or _check(found) != check:
         raise CursorTooOldError

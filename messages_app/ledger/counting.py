@@ -37,12 +37,12 @@ def count(mailing_ids: Collection[int]) -> dict[int, Balances]:
     return dict(found)
 
 
-def grouped(messages: QuerySet[Message], first: Any) -> QuerySet[Message, Any]:
-    """Return rows (first, *COLUMNS, number of messages)."""
+def grouped(messages: QuerySet[Message], *first: Any) -> QuerySet[Message, Any]:
+    """Return rows (*first, *COLUMNS, number of messages)."""
     went_out = Case(When(attempts__gt=0, then=Coalesce("text_version", Value(0))), default=Value(0))
     is_retried = ExpressionWrapper(Q(next_attempt_at__isnull=False), output_field=BooleanField())
     rows = messages.order_by().annotate(is_retried=is_retried, went_out=went_out)
-    return rows.values_list(first, *COLUMNS).annotate(total=Count("pk"))
+    return rows.values_list(*first, *COLUMNS).annotate(total=Count("pk"))
 
 
 def account_of_row(

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Model, Sum
+from django.db.models import Model, QuerySet, Sum
 
 from messages_app.ledger.accounts import NOWHERE, parse
 from messages_app.models import Balance, LedgerHead, MinuteTotal, Posting
@@ -58,7 +58,7 @@ def lock_head(*, skip_locked: bool = False) -> LedgerHead | None:
     `skip_locked`, returns None if another worker has locked it.
     """
     locked = LedgerHead.objects.select_for_update(skip_locked=skip_locked)
-    if head := locked.first():
+    if (head := locked.first()) or LedgerHead.objects.exists():
         return head
     last = Posting.objects.exclude(position=None).order_by("-position").first()
     position = last.position if last else 0
@@ -68,26 +68,29 @@ def lock_head(*, skip_locked: bool = False) -> LedgerHead | None:
     return locked.first()
 
 
-def misfolded(mailing_id: int) -> dict[str, int]:
-    """Return by how much a mailing's balances differ from the sum of its folded postings, if any.
+def misfolded(mailings: QuerySet[Any, Any]) -> set[int]:
+    """Return those of these mailings whose balances are not the sum of their folded postings.
 
-    Only right while all of its postings are kept.
+    Only right for mailings of which all postings are kept. `mailings` are their ids.
     """
-    numbers: Counter[str] = Counter()
-    for each in Balance.objects.filter(mailing_id=mailing_id):
-        numbers[each.account] += each.number
-    folded = Posting.objects.filter(mailing=mailing_id, position__isnull=False).order_by()
+    numbers: Counter[tuple[int, str]] = Counter()
+    for mailing_id, account, number in Balance.objects.filter(mailing_id__in=mailings).values_list(
+        "mailing_id", "account", "number"
+    ):
+        numbers[mailing_id, account] += number
+    folded = Posting.objects.filter(mailing__in=mailings, position__isnull=False).order_by()
     for name, sign in (("before", 1), ("after", -1)):
-        for account, number in folded.values_list(name).annotate(Sum("number")):
-            numbers[account] += sign * number
-    return {account: number for account, number in numbers.items() if number and account}
+        rows = folded.values_list("mailing_id", name).annotate(Sum("number"))
+        for mailing_id, account, number in rows:
+            numbers[mailing_id, account] += sign * number
+    return {mailing_id for (mailing_id, account), n in numbers.items() if n and account}
 
 
 def forget(mailing_id: int) -> None:
-    """Take a deleted mailing out of the counts. What is folded stays in the change feed."""
+    """Take a mailing that is being deleted out of the counts. Its changes stay in the feed."""
     with transaction.atomic():
         lock_head()
-        Posting.objects.filter(mailing=mailing_id, position=None).delete()
+        fold_all()  # Its last changes, too, are told and then taken out.
         gone = Balance.objects.filter(mailing_id=mailing_id)
         _add(
             Balance,

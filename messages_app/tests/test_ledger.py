@@ -10,7 +10,6 @@ import pytest
 from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
-from clients.models import Client
 from messages_app import services
 from messages_app.engine import bulk
 from messages_app.engine.records import Outcome
@@ -200,6 +199,7 @@ class TestFolding:
         folding.forget(mailing.pk)
         assert on_accounts(mailing) == {}
         assert sum(total_balances().values()) == 5
+        assert len(read_all()) == 8  # what happened is told all the same
 
     @pytest.mark.django_db(transaction=True)
     def test_several_at_once_fold_everything_once(
@@ -255,6 +255,15 @@ class TestChanges:
         (message,) = add(1)
         services.withdraw_message(message, now=now)
         assert [(each.before, each.status) for each in read_all()][-1] == ("pending", None)
+
+    def test_what_tells_nothing_is_not_read_again(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        (message,) = add(1, status="fail", error_code="throttled", attempts=1)
+        claim(mailing, now)
+        again = Outcome(message.pk, "fail", error_code="unavailable", next_attempt_at=now)
+        bulk.record([again], token=TOKEN)
+        assert changes.read(after=changes.START, limit=10).next == changes.latest_cursor()
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
     def test_pages_of_any_size_tell_the_same(
@@ -365,15 +374,6 @@ class TestReconciling:
         }
         assert on_accounts(mailing) == {PENDING: 1, "retry|expired|0|UTC": 1}
         assert reconciling.difference(mailing.pk) == {}
-
-    def test_messages_of_an_earlier_version_get_their_clients_time_zone(
-        self, mailing: "Mailing", make_clients: Callable[..., list[Client]]
-    ) -> None:
-        for zone in ("Asia/Tokyo", "UTC"):
-            (client,) = make_clients(1, timezone=zone)
-            Message.objects.create(mailing=mailing, client=client)
-        assert reconciling.fill_in_timezones(mailing.pk) is False
-        assert set(Message.objects.values_list("timezone", flat=True)) == {"Asia/Tokyo", "UTC"}
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_exact_beside_writers(

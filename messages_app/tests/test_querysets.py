@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from pytest_django import DjangoAssertNumQueries
 
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
 from messages_app.sql import index_scans_only
@@ -25,30 +24,6 @@ AtOnce = Callable[..., list[Any]]
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
-
-
-class TestUpdatingInChunks:
-    @pytest.mark.parametrize("number", [0, 1, 4, 5])
-    def test_all_are_updated_and_counted(
-        self, add: Add, monkeypatch: pytest.MonkeyPatch, number: int
-    ) -> None:
-        monkeypatch.setattr("messages_app.querysets.CHUNK", 2)
-        add(number)
-        add(1, attempts=3)
-        due = Message.objects.filter(next_attempt_at__isnull=False, attempts=0)
-        assert due.update_in_chunks(next_attempt_at=None) == number
-        assert Message.objects.unfinished().count() == 1
-
-    def test_each_chunk_is_a_statement_of_its_own(
-        self,
-        add: Add,
-        monkeypatch: pytest.MonkeyPatch,
-        django_assert_num_queries: DjangoAssertNumQueries,
-    ) -> None:
-        monkeypatch.setattr("messages_app.querysets.CHUNK", 2)
-        add(5)
-        with django_assert_num_queries(4):
-            Message.objects.unfinished().update_in_chunks(next_attempt_at=None)
 
 
 class TestCountingUpTo:

@@ -49,6 +49,10 @@ class TooLargeResponse(ConflictResponse):
     """The body is too large."""
 
 
+class GoneResponse(ConflictResponse):
+    """What was asked for is not kept any more."""
+
+
 class UnavailableResponse(serializers.Serializer[Any]):
     """Nothing is wrong with the request; the same one may succeed in a moment."""
 
@@ -78,6 +82,16 @@ EXAMPLES = [
         },
     ),
     _example(
+        "Gone",
+        410,
+        "client_error",
+        {
+            "code": "cursor_too_old",
+            "detail": "What follows this cursor is not kept any more. Read the list of messages "
+            "anew, and go on from 17.4.0.52.",
+        },
+    ),
+    _example(
         "TooLarge", 413, "client_error", {"code": "too_large", "detail": "The body is too large."}
     ),
     _example(
@@ -100,15 +114,16 @@ class Schema(AutoSchema):
         return getattr(self.view, "filter_backends", []) if self._is_about_many() else []
 
     def _get_pagination_parameters(self) -> list[dict[str, Any]]:
-        paginator = getattr(self.view, "paginator", None)
+        paginator: Any = getattr(self.view, "paginator", None)
         if not paginator or not (self._is_about_many() or self._is_list_of_one()):
             return []
         parameters: list[dict[str, Any]] = paginator.get_schema_operation_parameters(self.view)
         return parameters
 
     def _is_list_of_one(self) -> bool:
-        """Tell whether it lists what belongs to one row, such as the attempts of a message."""
-        return self.method == "GET" and bool(self._is_list_view())
+        """Tell whether it lists in pages what belongs to one row, such as a message's attempts."""
+        has_pages = bool(getattr(self.view, "paginator", None))
+        return self.method == "GET" and has_pages and bool(self._is_list_view())
 
     def _is_about_many(self) -> bool:
         return self.method == "GET" and getattr(self.view, "detail", None) is False
