@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any, NamedTuple
 
-import psutil
-
 from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, environment, workers
 from benchmarks.importing import clients_file, run_import
+from benchmarks.peers import contenders, race
+from benchmarks.processes import megabytes, processor_seconds
 from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
@@ -91,6 +91,23 @@ def usual(repeats: int, number: int = 2_000) -> Iterator[Row]:
             yield Row(f"engine / the usual design {at}", _ratio(ours, theirs) / 100, "×", "≥ 50")
 
 
+def peers(repeats: int) -> Iterator[Row]:
+    """Let what others would take send the same messages to the same sender; kill each once."""
+    with environment() as installation:
+        for contender in contenders.all_of(installation):
+            for wait in (0.0, LATENCY):
+                runs = [race.run(contender, latency=wait) for _ in range(repeats)]
+                at = f"{contender.name} at {wait * 1000:.0f} ms"
+                yield Row(at, median(run.per_second for run in runs), "messages/s")
+                spent = median(run.milliseconds for run in runs)
+                yield Row(f"{at}: processor time a message", spent, "ms")
+            after = race.run_with_a_kill(contender, latency=LATENCY)
+            what = f"{contender.name}, kill -9 within {after.number:,}"
+            yield Row(f"{what}: lost", after.lost, "messages")
+            yield Row(f"{what}: stuck after {race.PATIENCE} s", after.stuck, "messages")
+            yield Row(f"{what}: sent again", after.repeated, "messages")
+
+
 def processes(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Deliver with one, two and four sending processes, however many cores the machine has."""
     with environment() as installation:
@@ -154,7 +171,7 @@ def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
             for _ in range(repeats):
                 _warm_up(installation, number)
             for name, process in zip(commands, running, strict=True):
-                yield Row(name, _megabytes(process.pid), "MB")
+                yield Row(name, megabytes(process.pid), "MB")
 
 
 def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
@@ -165,11 +182,11 @@ def cost(repeats: int, number: int = 100_000) -> Iterator[Row]:
             _warm_up(installation, number)
             before = installation.run("look_at_postgres")
             pids = {"planning": planner.pid, "sending": sender.pid, "Postgres": before["pid"]}
-            seconds = {part: -_processor_seconds(pid) for part, pid in pids.items()}
+            seconds = {part: -processor_seconds(pid) for part, pid in pids.items()}
             for _ in range(repeats):
                 installation.run("deliver", number=number)
             for part, pid in pids.items():
-                seconds[part] += _processor_seconds(pid)
+                seconds[part] += processor_seconds(pid)
             after = installation.run("look_at_postgres")
     messages = repeats * number
     micros = {part: spent / messages * 1e6 for part, spent in seconds.items()}
@@ -294,6 +311,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         latency,
         sqlite,
         usual,
+        peers,
         processes,
         fairness,
         history,
@@ -322,24 +340,6 @@ def _bare(installation: Environment, number: int) -> float:
 def _warm_up(installation: Environment, number: int) -> None:
     """Deliver once without measuring, so that workers have started and connected."""
     installation.run("deliver", number=number)
-
-
-def _megabytes(pid: int) -> float:
-    """Return the memory of a process and its children in MB; shared memory counts once."""
-    process = psutil.Process(pid)
-    tree = [process, *process.children(recursive=True)]
-    return sum(float(each.memory_full_info().pss) for each in tree) / 1e6
-
-
-def _processor_seconds(pid: int) -> float:
-    """Return the seconds of processor time of a process and its children, ended ones included."""
-    process = psutil.Process(pid)
-    of_the_dead = process.cpu_times()
-    total = of_the_dead.children_user + of_the_dead.children_system
-    for each in [process, *process.children(recursive=True)]:
-        times = each.cpu_times()
-        total += times.user + times.system
-    return float(total)
 
 
 def _ratio(ours: list[float], theirs: list[float]) -> float:

@@ -93,6 +93,24 @@ def deliver(number: int) -> Result:
     }
 
 
+def begin(number: int) -> Result:
+    """Forget everything, then plan a mailing to `number` new clients, for workers yet to start."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE mailings_mailing, messages_app_message, clients_client CASCADE")
+    add_clients(number)
+    mailing = _create_mailing()
+    services.start_mailing(mailing.pk, now=timezone.now())
+    while services.plan_chunk(mailing.pk, now=timezone.now()):
+        pass
+    apply_on_commit(mailing)
+    return count_unfinished()
+
+
+def count_unfinished() -> Result:
+    """Count the messages that will be tried yet, by nobody or by a worker."""
+    return {"messages": Message.objects.unfinished().count()}
+
+
 def deliver_small(mailings: int) -> Result:
     """Start mailings at once, each to one tag; return the times until each one's first message.
 
@@ -331,6 +349,8 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
         add_clients,
         deliver,
         deliver_as_usual,
+        begin,
+        count_unfinished,
         deliver_small,
         post,
         wait_for_first,
