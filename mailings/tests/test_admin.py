@@ -303,6 +303,39 @@ class TestButtons:
         assert mailing.status == Status.CANCELLED
         assert queued() == [("finish_mailing", mailing.pk)]
 
+    def test_finish_a_mailing_of_which_all_is_sent(
+        self, admin_client: Browser, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        mailing = make_mailing(last_run_time=now)
+        panel = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        assert f"{LIST}{mailing.pk}/finish/" in panel
+        assert "All there is to send is sent." in panel
+        assert "1 mailing finished." in self.press(admin_client, mailing, "finish")
+        assert Mailing.objects.get().status == Status.FINISHED
+
+    def test_send_again_what_failed(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing()
+        plan(mailing, make_clients, now, fail=2, pending=1)
+        retried = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        assert "Send failed again" not in retried
+        Message.objects.filter(status="fail").update(next_attempt_at=None, error_code="rejected")
+        open_books()
+        panel = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        assert "2 messages that failed for good are due again." in panel
+        assert "Finish" not in panel
+        with django_capture_on_commit_callbacks(execute=True):
+            assert "told to send what failed again" in self.press(admin_client, mailing, "resend")
+        assert queued() == [("start_mailing", mailing.pk)]
+        assert Mailing.objects.get().failed_up_to == 0
+
     def test_say_why_a_finished_mailing_cannot_be_paused(
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
