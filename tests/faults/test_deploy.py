@@ -19,6 +19,10 @@ LAST_MIGRATION = ["git", "log", "-1", "--format=%H", "--", "*/migrations/*.py"]
 WORKERS = ("mailings", "messages")
 
 
+# Old code writes only one of the two columns.
+OLD_HEARTBEATS = "SELECT COUNT(*) FROM messages_app_heartbeat WHERE own_at IS DISTINCT FROM at"
+
+
 def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path) -> None:
     """Let workers of the old code send alone, then beside ours, then ours alone."""
     mailings, number = size(6, 20), size(3_000, 10_000)
@@ -31,6 +35,8 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     for name in WORKERS:
         installation.keeper.keep(installation.keeper.program(name), f"old {name}", code=old)
         installation.keeper.end(name)
+    # As they would have been seen for long where they run already.
+    installation.wait_for(lambda: installation.query(OLD_HEARTBEATS) != [(0,)])
     for mailing in range(mailings):
         installation.send_group(mailing, number // mailings)
         if mailing == mailings // 3:
