@@ -28,6 +28,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Greatest
 
+from clients.models import Client
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
 from messages_app.ledger import folding, reconciling
@@ -149,6 +150,14 @@ def balances_are_postings(scope: AuditScope) -> Iterable[int]:
     return sorted(folding.misfolded(known.order_by().values("pk")))
 
 
+def addressees_exist(scope: AuditScope) -> Iterable[int]:
+    """A message's mailing exists, and so does its client, unless it says that it was deleted."""
+    mailings = Mailing.including_deleted.filter(pk=OuterRef("mailing"))
+    clients = Client.objects.filter(pk=OuterRef("client"))
+    is_stray = ~Exists(mailings) | Q(client__isnull=False) & ~Exists(clients)
+    return ids_of(scope.messages.filter(is_stray))
+
+
 def successes_were_accepted(scope: AuditScope) -> Iterable[int]:
     """A success has a time and an accepted attempt: the first, or one that is in the log."""
     log = Attempt.objects.filter(message=OuterRef("pk"))
@@ -234,6 +243,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     counts_add_up,
     ledger_adds_up,
     balances_are_postings,
+    addressees_exist,
     successes_were_accepted,
     failures_have_a_reason,
     doubts_are_named,

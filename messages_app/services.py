@@ -223,10 +223,17 @@ def _lock_unsent(message: Message) -> Message:
 
 
 def _save_manual(message: Message, now: datetime) -> Message:
-    Withdrawal.objects.filter(mailing=message.mailing, client=message.client).delete()
+    """Save a message for its client, who is locked against deletion until it is committed.
+
+    Raises:
+        ValidationError: the client was deleted.
+    """
+    client = Client.objects.select_for_update(no_key=True).filter(pk=message.client_id).first()
+    if not client:
+        raise ValidationError("This client was deleted. Choose another one.", code="client_deleted")
+    Withdrawal.objects.filter(mailing=message.mailing, client=client).delete()
     message.is_manual = True
-    message.timezone = str(message.client.timezone) if message.client else ""
-    message.phone_number = message.client.phone_number if message.client else ""
+    message.timezone, message.phone_number = str(client.timezone), client.phone_number
     message.next_attempt_at = now  # The claim looks whether the mailing runs.
     message.save()
     return message

@@ -516,6 +516,10 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
     "balances_are_postings": [
         (delivered, lambda it: miscount(it, Posting, 1)),
     ],
+    "addressees_exist": [
+        (delivered, lambda it: falsify(it, client=10**9)),
+        (in_flight, lambda it: falsify(it, "pending", client=10**9)),
+    ],
     "successes_were_accepted": [
         (delivered, lambda it: falsify(it, sent_at=None)),
         (delivered, lambda it: falsify(it, attempts=0)),

@@ -49,13 +49,18 @@ class Message(models.Model):
         SUCCESS = "success", "Success"
         FAIL = "fail", "Fail"
 
+    # Without constraints, which would look up both for every message planned. Whoever adds messages
+    # or deletes a client or mailing locks it first (docs/adr/0021-no-foreign-keys.md).
     mailing = models.ForeignKey(
         "mailings.Mailing",
         models.CASCADE,
         related_name="messages",
+        db_constraint=False,
         db_index=False,  # The unique constraint begins with it.
     )
-    client = models.ForeignKey(Client, models.SET_NULL, null=True, related_name="messages")
+    client = models.ForeignKey(
+        Client, models.SET_NULL, null=True, related_name="messages", db_constraint=False
+    )
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     sent_at = models.DateTimeField(

@@ -128,6 +128,14 @@ class TestAdding:
         assert refused(add) == "mailing_over"
         assert not Message.objects.exists()
 
+    def test_a_client_deleted_meanwhile_is_not_added(
+        self, mailing: "Mailing", person: Client, now: datetime
+    ) -> None:
+        delete_client(Client.objects.get())
+        add = partial(services.add_message, mailing=mailing, client=person, now=now)
+        assert refused(add) == "client_deleted"
+        assert not Message.objects.exists()
+
     def test_planning_leaves_what_was_added_by_hand(
         self, mailing: "Mailing", person: Client, now: datetime
     ) -> None:
