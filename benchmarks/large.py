@@ -48,8 +48,8 @@ def manage_large(number: int) -> Result:
     def edit(**values: Any) -> Callable[[], float]:
         return lambda: _request(browser.patch, path, values, content_type="application/json")
 
-    Message.objects.filter(mailing=mailing, pk__lte=_last_id(mailing, number // 2)).update(
-        next_attempt_at=timezone.now() + timedelta(hours=1)
+    Message.objects.filter(mailing=mailing, pk__lte=_last_id(mailing, number // 2)).schedule(
+        timezone.now() + timedelta(hours=1)
     )
     stop = timezone.now() + timedelta(hours=5)
     requeued = Mailing.objects.filter(pk=mailing.pk, deferred_up_to=None, failed_up_to=None)

@@ -23,7 +23,7 @@ CREATE SEQUENCE {table}_ids CACHE 1;
 ALTER TABLE {table} ALTER id SET DEFAULT nextval('{table}_ids'), ADD PRIMARY KEY ({key}),
     ADD UNIQUE (mailing_id, client_id);
 CREATE INDEX ON {table} (client_id);
-CREATE INDEX ON {table} (mailing_id, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+CREATE INDEX ON {table} (mailing_id, queued_at) WHERE queued_at IS NOT NULL;
 """
 PLAN = """
 INSERT INTO {table} (mailing_id, client_id, status, created_at, next_attempt_at, attempts,
@@ -35,10 +35,11 @@ WAITING, SENT = "'pending', now(), now()", "'success', now(), NULL"
 CLAIM = """
 WITH due AS (
     SELECT id FROM {table} WHERE mailing_id = {mailing} AND lease_until IS NULL
-        AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT {batch} FOR UPDATE SKIP LOCKED
+        AND next_attempt_at <= now() AND queued_at IS NULL AND client_id > {passed}
+    ORDER BY mailing_id, client_id LIMIT {batch} FOR UPDATE SKIP LOCKED
 )
 UPDATE {table} AS message SET lease_token = 1, lease_until = now(), attempts = attempts + 1
-FROM due WHERE message.id = due.id {there} RETURNING message.id
+FROM due WHERE message.id = due.id {there} RETURNING message.id, client_id
 """
 RECORD = """
 UPDATE {table} SET status = 'success', sent_at = now(), next_attempt_at = NULL,
@@ -86,10 +87,14 @@ def _send(cursor: CursorWrapper, table: str, mailing: int, clients: int) -> dict
         _plan(cursor, table, mailing, clients, WAITING)
     # Without statistics Postgres takes a new partition for empty, and chooses any of its indexes.
     cursor.execute(f"ANALYZE {table}")
+    passed = 0
     for _ in range(0, clients, BATCH):
         with _timed(steps, "claim"):
-            cursor.execute(CLAIM.format(table=table, mailing=mailing, there=there, batch=BATCH))
-            ids = [pk for (pk,) in cursor.fetchall()]
+            where = {"mailing": mailing, "there": there, "passed": passed}
+            cursor.execute(CLAIM.format(table=table, batch=BATCH, **where))
+            rows = cursor.fetchall()
+            ids = [pk for pk, _ in rows]
+            passed = max(client for _, client in rows)
         with _timed(steps, "record"):
             cursor.execute(RECORD.format(table=table, there=there), [ids])
     return steps

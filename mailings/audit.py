@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from typing import Any
 
 from django.conf import settings
@@ -32,7 +32,7 @@ from clients.models import Client
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
 from messages_app.ledger import folding, reconciling
-from messages_app.models import Attempt, ErrorCode, Lease, Message, Posting
+from messages_app.models import Attempt, ErrorCode, Lease, Line, Message, Posting
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import complete_counts
 from toolkit import clock
@@ -232,6 +232,17 @@ def everything_over_is_closed(scope: AuditScope) -> Iterable[int]:
     return ids_of(scope.mailings.to_close(for_long).filter(updated_at__lte=for_long))
 
 
+def nobody_is_lost(scope: AuditScope) -> Iterable[int]:
+    """What is to be sent stands in line, waits in the queue for its time, or is on its way."""
+    passed = Line.objects.filter(mailing=OuterRef("mailing")).values("passed")
+    unsent = scope.messages.filter(mailing__in=scope.mailings.open()).unfinished().unleased()
+    unsent = unsent.annotate(passed=Subquery(passed))
+    is_passed_over = Q(queued_at=None) & (Q(client=None) | Q(client__lte=F("passed")))
+    is_misplaced = Q(queued_at__isnull=False) & ~Q(queued_at=F("next_attempt_at"))
+    over = scope.messages.filter(next_attempt_at=None, queued_at__isnull=False)
+    return chain(ids_of(unsent.filter(is_passed_over | is_misplaced)), ids_of(over))
+
+
 def leases_end(scope: AuditScope) -> Iterable[int]:
     """No delivery holds a message for longer than its lease, or without one."""
     leases = Lease.objects.filter(token=OuterRef("lease_token"))
@@ -254,6 +265,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     tried_within_windows,
     nothing_left_of_closed,
     everything_over_is_closed,
+    nobody_is_lost,
     leases_end,
 )
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from mailings.models import Mailing
+from messages_app import waiting
 from messages_app.ledger import folding, reconciling
 from messages_app.models import Heartbeat, LedgerHead
 from toolkit.clock import monotonic
@@ -27,7 +28,9 @@ def keep_books(*, now: datetime) -> None:
     folding.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
     if former_at := Heartbeat.objects.last_of_former():
         _take_out(former_at)
-    if not is_former_at_work(now):
+    if is_former_at_work(now):
+        _find_lost()
+    else:
         _take_in(now)
 
 
@@ -40,6 +43,8 @@ def is_former_at_work(now: datetime) -> bool:
 def take_in(mailing: Mailing, *, now: datetime) -> None:
     """Have the ledger agree with a mailing's messages, and read counts from it from now on."""
     is_known = mailing.ledger_at is not None
+    if not is_known:
+        waiting.find_lost(mailing.pk)
     missing = reconciling.reconcile(mailing.pk)
     if missing and is_known:
         logger.warning(
@@ -58,6 +63,15 @@ def _take_out(former_at: datetime) -> None:
         return
     Mailing.objects.open().update(ledger_at=None)
     LedgerHead.objects.update(former_at=former_at)
+
+
+def _find_lost() -> None:
+    """Queue what an earlier version leaves nowhere, for TIME_BOX seconds: it knows no line."""
+    ends_at = monotonic() + TIME_BOX
+    for pk in Mailing.objects.open().order_by("?").values_list("pk", flat=True):
+        waiting.find_lost(pk)
+        if monotonic() > ends_at:
+            return
 
 
 def _take_in(now: datetime) -> None:

@@ -1,25 +1,27 @@
 """What can be done with mailings: save, start, plan, pause, resume, resend, cancel, end, delete."""
 
 import json
+import logging
 from collections.abc import Collection
 from datetime import datetime
 from math import inf
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
 from mailings.bookkeeping import is_former_at_work, take_in
 from mailings.models import FormerText, Mailing
-from mailings.stats import balances_of, count_of
-from messages_app import requeueing
+from mailings.stats import balances_of, count_of, is_unfinished
+from messages_app import requeueing, waiting
 from messages_app import services as messages
 from messages_app.engine import planning, recovery
 from messages_app.ledger import folding
+from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.mailing_snapshot import MailingSnapshot
-from messages_app.models import Attempt, Doorbell, ErrorCode, Message
+from messages_app.models import Attempt, Balance, Doorbell, ErrorCode, Lease, Message
 from messages_app.sql import index_scans_only
 from messages_app.stats import by_status, complete_counts, failures
 from toolkit.clock import monotonic
@@ -40,6 +42,8 @@ EDITABLE = tuple(
 )
 
 Status = Mailing.Status
+
+logger = logging.getLogger(__name__)
 
 
 def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
@@ -203,7 +207,7 @@ def end_mailing(mailing: Mailing) -> Mailing:
             return mailing
         if mailing.is_ended:
             raise _conflict(mailing, "finished")
-        if not mailing.is_looked_through or _is_unfinished(mailing.pk):
+        if not mailing.is_looked_through or is_unfinished(mailing):
             raise ValidationError(
                 "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
                 code="mailing_incomplete",
@@ -238,21 +242,42 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
 def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
     """Return the mailings that start_mailing has work for: to start, to plan, or to ring for."""
-    due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
     mailings = Mailing.objects
     return (
         mailings.to_start(now)
         | mailings.to_plan(now)
         | mailings.to_requeue()
-        | mailings.running(now).filter(Exists(due))
+        | mailings.running(now).filter(waiting.someone_may_be_due(now))
     )
 
 
 def mailings_to_ring_for(now: datetime) -> "QuerySet[Mailing]":
-    """Return the running mailings that have due messages and no live doorbell."""
-    due = Message.objects.filter(mailing=OuterRef("pk")).due(now)
+    """Return the running mailings that may have due messages and have no live doorbell."""
     bells = Doorbell.objects.filter(mailing=OuterRef("pk")).live(now)
-    return Mailing.objects.running(now).filter(Exists(due), ~Exists(bells))
+    return Mailing.objects.running(now).filter(waiting.someone_may_be_due(now), ~Exists(bells))
+
+
+def find_lost_messages(*, now: datetime) -> None:
+    """Queue messages of running mailings that the line has passed although nobody took them.
+
+    It looks at mailings that by the ledger are not done, and of which nothing waits or is leased.
+    """
+    unsent = Q(account__startswith=f"{PENDING}|") | Q(account__startswith=f"{RETRY}|")
+    mine = {"mailing_id": OuterRef("pk")}
+    quiet = (
+        Mailing.objects.running(now)
+        .exclude(waiting.someone_may_be_due(now))
+        .filter(
+            ~Exists(Lease.objects.filter(**mine)),
+            ~Exists(Message.objects.filter(**mine).queued()),
+            Exists(Balance.objects.filter(unsent, **mine, number__gt=0)),
+        )
+    )
+    for mailing in quiet.exclude(ledger_at=None):
+        if is_unfinished(mailing) and (number := waiting.find_lost(mailing.pk)):
+            logger.warning(
+                "Mailing %s: %s messages were passed over; they are due.", mailing.pk, number
+            )
 
 
 def read_running(mailing_id: int, now: datetime) -> MailingSnapshot | None:
@@ -360,13 +385,15 @@ def _finish_chunk(mailing_id: int, now: datetime) -> bool:
         error_code = ErrorCode.CANCELLED if is_cancelled else ErrorCode.EXPIRED
         if messages.fail_unsent(mailing.snapshot(now), error_code):
             return True
-    # What is left now is leased: few, so that looking for what nobody holds costs little.
-    if recovery.reclaim_leaseless(mailing_id, now=now):
-        return True
-    if not _is_unfinished(mailing_id):
-        if mailing.ledger_at is None or count_of(mailing) <= COMPARED_AT_CLOSING:
-            take_in(mailing, now=now)
-        _close(mailing_id, now)
+    is_left = is_unfinished(mailing)
+    if is_left:
+        if mailing.leases.exists():
+            return False  # They are on their way.
+        if waiting.find_lost(mailing_id) or recovery.reclaim_leaseless(mailing_id, now=now):
+            return True
+    if is_left or mailing.ledger_at is None or count_of(mailing) <= COMPARED_AT_CLOSING:
+        take_in(mailing, now=now)
+    _close(mailing_id, now)
     return False
 
 
@@ -393,13 +420,9 @@ def _close(mailing_id: int, now: datetime) -> None:
         over = Mailing.objects.filter(pk=mailing_id).to_close(now)
         # Selected again under the lock: its stop time may have been moved, or it was deleted.
         mailing = over.select_for_update(no_key=True).first()
-        if not mailing or _is_unfinished(mailing_id):
+        if not mailing or is_unfinished(mailing):
             return
         _write_final(mailing)
-
-
-def _is_unfinished(mailing_id: int) -> bool:
-    return Message.objects.filter(mailing=mailing_id).unfinished().exists()
 
 
 def _write_final(mailing: Mailing) -> None:

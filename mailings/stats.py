@@ -125,8 +125,16 @@ def is_complete(mailing: Mailing, found: Balances) -> bool:
 
     New clients whom its filters select may still come while it runs.
     """
-    is_left = any(n for account, n in found.items() if account.state in (PENDING, RETRY))
-    return mailing.is_closed or (mailing.is_looked_through and not is_left)
+    return mailing.is_closed or (mailing.is_looked_through and not _is_left(found))
+
+
+def is_unfinished(mailing: Mailing) -> bool:
+    """Tell whether a mailing has messages that are still to be sent or on their way."""
+    return _is_left(balances_of([mailing])[mailing.pk])
+
+
+def _is_left(found: Balances) -> bool:
+    return sum(n for account, n in found.items() if account.state in (PENDING, RETRY)) > 0
 
 
 def _final(mailing: Mailing) -> Balances:

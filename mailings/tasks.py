@@ -136,6 +136,7 @@ def _ring_all() -> None:
     recovery.replay_orphans(now=now)
     recovery.reclaim_expired(now=now)
     folding.fold_all()
+    services.find_lost_messages(now=now)
     if control.is_blocked(SendingControl.objects.current(), now):
         return
     for pk in services.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):

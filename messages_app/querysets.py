@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
 from django.db.models import Case, CharField, Count, F, Max, Q, When
 from django.db.models.functions import Cast
-
-from messages_app.sql import index_scans_only
 
 if TYPE_CHECKING:
     from messages_app.models import (  # noqa: F401  # named in strings below
         Doorbell,
         Heartbeat,
         Lease,
+        Line,
         Message,
         SendingControl,
     )
@@ -35,19 +34,18 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Read with them what `Message.sender_id` needs of their mailings."""
         return self.select_related("mailing").defer("mailing__text", "mailing__filters")
 
-    def count_up_to(self, limit: int) -> int:
-        """Count these unfinished messages of one mailing, reading at most `limit` of them."""
-        with index_scans_only():
-            return self.order_by("mailing_id", "next_attempt_at")[:limit].count()
+    def queued(self) -> "MessageQuerySet":
+        """Keep those in the queue, the oldest of a mailing first."""
+        return self.unfinished().filter(queued_at__isnull=False).order_by("mailing_id", "queued_at")
 
-    def lock(self, limit: int) -> list[int]:
-        """Lock at most `limit` unfinished messages of one mailing; return their ids.
+    def in_line(self, *, behind: int) -> "MessageQuerySet":
+        """Keep those in line behind a client, given by its id; the next of a mailing first."""
+        waiting = self.unfinished().filter(queued_at=None, client__gt=behind)
+        return waiting.order_by("mailing_id", "client_id")
 
-        They are those due longest, and are locked until the transaction ends.
-        """
-        with index_scans_only():
-            queue = self.order_by("mailing_id", "next_attempt_at").select_for_update()
-            return list(queue.values_list("pk", flat=True)[:limit])
+    def schedule(self, at: datetime | F | None, **values: Any) -> int:
+        """Have them wait in the queue for their next attempt, or have none; count them."""
+        return self.update(next_attempt_at=at, queued_at=at, **values)
 
     def unleased(self) -> "MessageQuerySet":
         """Keep those that no delivery has leased."""
@@ -115,6 +113,38 @@ class DoorbellQuerySet(models.QuerySet["Doorbell"]):
                 [*params, moment(now)],
             )
             return [lane for (lane,) in cursor.fetchall()]
+
+
+class LineQuerySet(models.QuerySet["Line"]):
+    """Lines, as phrases."""
+
+    def passed(self, mailing_id: int) -> int:
+        """Return the id of the last client whose message was claimed in line; 0 at first."""
+        found: int | None = self.filter(pk=mailing_id).values_list("passed", flat=True).first()
+        return found or 0
+
+    def lock(self, mailing_id: int) -> "Line":
+        """Return a mailing's line, locked until the transaction ends; it is made if need be."""
+        self._make(mailing_id)
+        return self.select_for_update().get(pk=mailing_id)
+
+    def lock_free(self, mailing_id: int) -> "Line | None":
+        """Do the same, but return None if somebody else has locked it."""
+        self._make(mailing_id)
+        return self.select_for_update(skip_locked=True).filter(pk=mailing_id).first()
+
+    def _make(self, mailing_id: int) -> None:
+        if not self.filter(pk=mailing_id).exists():
+            self.bulk_create([self.model(mailing_id=mailing_id)], ignore_conflicts=True)
+
+    def lengthen(self, mailing_id: int) -> None:
+        """Say that messages of a mailing stand in line again, at its end."""
+        self.bulk_create(
+            [self.model(mailing_id=mailing_id)],
+            update_conflicts=True,
+            unique_fields=["mailing"],
+            update_fields=["is_empty"],
+        )
 
 
 class LeaseQuerySet(models.QuerySet["Lease"]):

@@ -43,7 +43,7 @@ def requeue_deferred(
     zones = set(untried.order_by().values_list("timezone", flat=True).distinct())
     for zone in zones:
         due_at = next_opening(window, zone, now) if window and zone else now
-        untried.filter(timezone=zone).update(next_attempt_at=due_at)
+        untried.filter(timezone=zone).schedule(due_at)
     return last
 
 
@@ -65,7 +65,7 @@ def requeue_failed(
         ids = list(failed.order_by("pk").select_for_update().values_list("pk", flat=True))
         with posted(ids):
             # Without its token, a late answer is written only if it is a success.
-            Message.objects.filter(pk__in=ids).update(next_attempt_at=now, lease_token=None)
+            Message.objects.filter(pk__in=ids).schedule(now, lease_token=None)
     return last
 
 

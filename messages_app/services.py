@@ -10,6 +10,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
+from messages_app import waiting
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post, posted
 from messages_app.mailing_snapshot import MailingSnapshot
@@ -96,9 +97,10 @@ def resend_message(message: Message, *, now: datetime) -> Message:
                 code="message_not_failed",
             )
         # Without its token, a late answer to an earlier attempt is written only if it is a success.
-        message.next_attempt_at, message.lease_token = now, None
+        message.schedule(now)
+        message.lease_token = None
         with posted([message.pk]):
-            message.save(update_fields=["next_attempt_at", "lease_token"])
+            message.save(update_fields=["next_attempt_at", "queued_at", "lease_token"])
         return message
 
 
@@ -137,7 +139,8 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
         },
     )
     message.status, message.sent_at = Message.Status.SUCCESS, at
-    message.next_attempt_at = message.lease_token = message.lease_until = None
+    message.schedule(None)
+    message.lease_token = message.lease_until = None
     message.error_code = message.error = ""
     with posted([message.pk]):
         message.save()
@@ -153,10 +156,9 @@ def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> bool:
     Returns:
         Whether there were any.
     """
-    unsent = Message.objects.filter(mailing=mailing.id).unleased().unfinished()
     with transaction.atomic():
         # Locked before their reason is read: an answer may just be about to be written.
-        ids = unsent.lock(FAIL_CHUNK)
+        ids = waiting.take_unsent(mailing.id, FAIL_CHUNK)
         with posted(ids):
             Message.objects.filter(pk__in=ids).update(**_final(mailing, error_code))
     return bool(ids)
@@ -187,6 +189,7 @@ def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:
         "error_code": Case(*codes, default=Value(error_code)),
         "error": Case(*errors, default=Value(f"{error_code.label}.")),
         "next_attempt_at": None,
+        "queued_at": None,
         # Without it, a late answer can change nothing any more, unless it is a success.
         "lease_token": None,
     }
@@ -228,13 +231,14 @@ def _save_manual(message: Message, now: datetime) -> Message:
     Raises:
         ValidationError: the client was deleted.
     """
-    client = Client.objects.select_for_update(no_key=True).filter(pk=message.client_id).first()
+    clients = Client.objects.select_for_update(no_key=True)
+    client = message.client and clients.filter(pk=message.client.pk).first()
     if not client:
         raise ValidationError("This client was deleted. Choose another one.", code="client_deleted")
     Withdrawal.objects.filter(mailing=message.mailing, client=client).delete()
     message.is_manual = True
     message.timezone, message.phone_number = str(client.timezone), client.phone_number
-    message.next_attempt_at = now  # The claim looks whether the mailing runs.
+    message.schedule(now)  # The claim looks whether the mailing runs.
     message.save()
     return message
 

@@ -1,9 +1,9 @@
-"""A migration's index on a table that is in use."""
+"""A migration's indexes on a table that is in use."""
 
 from typing import Any
 
-from django.contrib.postgres.operations import AddIndexConcurrently
-from django.db.migrations import AddIndex
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db.migrations import AddIndex, RemoveIndex
 
 
 class AddIndexBesideWriters(AddIndexConcurrently):
@@ -25,3 +25,24 @@ class AddIndexBesideWriters(AddIndexConcurrently):
             super().database_backwards(app_label, schema_editor, *states)
         else:
             AddIndex.database_backwards(self, app_label, schema_editor, *states)
+
+
+class RemoveIndexBesideWriters(RemoveIndexConcurrently):
+    """Drops an index concurrently on Postgres, and as always on SQLite, which has one writer.
+
+    The migration is not atomic.
+    """
+
+    def database_forwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
+        """Drop the index."""
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_forwards(app_label, schema_editor, *states)
+        else:
+            RemoveIndex.database_forwards(self, app_label, schema_editor, *states)
+
+    def database_backwards(self, app_label: str, schema_editor: Any, *states: Any) -> None:
+        """Build it."""
+        if schema_editor.connection.vendor == "postgresql":
+            super().database_backwards(app_label, schema_editor, *states)
+        else:
+            RemoveIndex.database_backwards(self, app_label, schema_editor, *states)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from time import monotonic
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -17,6 +18,7 @@ from clients.imports import import_clients
 from clients.models import Client
 from mailings.models import Mailing
 from mailings.services import create_mailing
+from mailings.stats import mailing_stats
 from mailings.tasks import apply_on_commit
 from messages_app.models import Message
 from messages_app.stats import complete_counts
@@ -109,6 +111,6 @@ def _progress(mailing: Mailing) -> tuple[int, bool]:
     """Return how many messages were sent or failed for good, and whether that is all."""
     # Planned first: counted before, the last planned messages would be missed.
     is_planned = Mailing.objects.exclude(last_run_time=None).filter(pk=mailing.pk).exists()
-    messages = Message.objects.filter(mailing=mailing)
-    left = messages.unfinished().count()
-    return messages.count() - left, is_planned and not left
+    counts: Any = mailing_stats([mailing])[0]
+    left = counts["stats"]["pending"] + counts["retrying"]
+    return counts["stats"]["total"] - left, is_planned and not left

@@ -28,7 +28,7 @@ from clients.models import Client
 from mailing_manager_project.celery import app
 from mailings.models import Mailing
 from messages_app.api.serializers import MessageSerializer
-from messages_app.models import Message, SendingControl
+from messages_app.models import Message, SendingControl, Withdrawal
 from tests.rest import Answer, JsonClient, iso, refusal
 from tests.servers import free_port
 from toolkit import publishing
@@ -251,7 +251,7 @@ def errors_in(log: pytest.LogCaptureFixture) -> list[type[BaseException] | None]
     [
         lambda: Client.objects.create(phone_number="79990000001"),
         lambda: Client.objects.create(pk=Client.objects.get().pk, phone_number="79990000002"),
-        lambda: Message.objects.create(mailing=a_mailing(), client_id=0),
+        lambda: Withdrawal.objects.create(mailing=a_mailing(), client_id=0),
     ],
     ids=["unique", "primary key", "foreign key"],
 )

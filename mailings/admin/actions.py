@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Min, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -22,7 +22,7 @@ from mailings.admin.forms import filters_of
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats
 from mailings.tasks import apply_on_commit
-from messages_app.models import Message
+from messages_app import waiting
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.labels import format_minute, sentence
@@ -132,7 +132,6 @@ class MailingActionsAdmin(ConsoleAdmin):
 
     def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
         """Return what the panel shows: the mailing's status, its counts, and what comes next."""
-        unsent = Message.objects.filter(mailing=mailing).unfinished()
         now = clock.now()
         # Counts by time zone take longer and the panel is polled, so only where there is a window.
         stats: Any = detailed_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
@@ -145,7 +144,7 @@ class MailingActionsAdmin(ConsoleAdmin):
             "parts": parts(counts),
             "next_event": labels.next_event(mailing, now),
             "last_run": format_minute(mailing.last_run_time),
-            "next_attempt": format_minute(unsent.aggregate(at=Min("next_attempt_at"))["at"]),
+            "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
             "hours": labels.hours(mailing.window),
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),

@@ -27,7 +27,15 @@ from messages_app.engine import recovery
 from messages_app.ledger import folding
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, post
-from messages_app.models import Attempt, Balance, Lease, Message, Posting, SendingControl
+from messages_app.models import (
+    Attempt,
+    Balance,
+    Lease,
+    Line,
+    Message,
+    Posting,
+    SendingControl,
+)
 from messages_app.sender import Answer, Failure
 from messages_app.tests.scenes import accept, claim_ids, deliver, open_books
 from messages_app.tests.scripted import ACCEPTED, ScriptedTransport
@@ -93,7 +101,7 @@ class World:
     def wait(self, mailing: Mailing) -> None:
         """Let the time come that failed messages are tried again at."""
         waiting = Message.objects.filter(mailing=mailing).unfinished()
-        waiting.update(next_attempt_at=clock.now() - SECOND)
+        waiting.schedule(clock.now() - SECOND)
 
     def claim(self, mailing: Mailing, *, limit: int = 100) -> list[int]:
         """Lease what is due, as a delivery does; return the ids."""
@@ -496,6 +504,20 @@ def forget_the_leases(mailing: Mailing) -> list[int]:
     return sorted(held.values_list("pk", flat=True))
 
 
+def pass_over(mailing: Mailing) -> list[int]:
+    """Have the line pass a message that nobody has claimed."""
+    message = Message.objects.filter(mailing=mailing).unleased().get()
+    Line.objects.filter(mailing=mailing).update(passed=message.client_id)
+    return [message.pk]
+
+
+def misplace(mailing: Mailing) -> list[int]:
+    """Have a message wait in the queue for another time than its own."""
+    unleased = Message.objects.filter(mailing=mailing).unleased()
+    unleased.update(queued_at=clock.now() + DAY)
+    return list(unleased.values_list("pk", flat=True))
+
+
 Scene = Callable[[World], Mailing]
 Deed = Callable[[Mailing], list[int]]
 
@@ -570,6 +592,11 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
         (scheduled, lambda it: change(it, **long_ago(6 * MINUTE))),
         (expired, lambda it: reopen(it, status="running", **long_ago(6 * MINUTE))),
         (expired, lambda it: reopen(it, status="cancelled", **long_ago(6 * MINUTE))),
+    ],
+    "nobody_is_lost": [
+        (in_flight, pass_over),
+        (in_flight, misplace),
+        (delivered, lambda it: falsify(it, queued_at=clock.now())),
     ],
     "leases_end": [
         (in_flight, forget_the_leases),
@@ -662,11 +689,8 @@ class TestPatience:
         message = Message.objects.filter(mailing=mailing)[0]
         shut_at = datetime.combine(clock.now(), mailing.window_end or datetime.min.time(), UTC)
         for seconds, findings in ((14, {}), (16, {"sent_within_windows": [message.pk]})):
-            Message.objects.filter(pk=message.pk).update(
-                status="success",
-                attempts=1,
-                next_attempt_at=None,
-                sent_at=shut_at + seconds * SECOND,
+            Message.objects.filter(pk=message.pk).schedule(
+                None, status="success", attempts=1, sent_at=shut_at + seconds * SECOND
             )
             open_books()
             assert wrong(audit()) == findings

@@ -23,9 +23,10 @@ from messages_app.engine.pump import lease_length
 from messages_app.engine.records import Claimed
 from messages_app.engine.spool import Spool
 from messages_app.ledger.posting import packed
-from messages_app.models import Doorbell, Heartbeat, Lease, LeasedBatch, Message
+from messages_app.models import Doorbell, Heartbeat, Lease, LeasedBatch, Line, Message
 from messages_app.sender import Answer
 from messages_app.sending import control
+from messages_app.tests.scenes import accept, claim_ids, open_books
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
 from toolkit.publishing import publish
@@ -57,6 +58,7 @@ def mailing(make_mailing: MakeMailing, make_clients: MakeClients, now: datetime)
         Message(mailing=mailing, client=client, next_attempt_at=now - HOUR)
         for client in make_clients(5)
     )
+    Line.objects.lengthen(mailing.pk)
     return mailing
 
 
@@ -300,6 +302,25 @@ def hold_all(*, until: datetime) -> None:
 
 class TestTick:
     """Without a mailing's id the task looks for what nobody has rung for."""
+
+    def test_it_finds_what_the_line_has_passed_and_nobody_took(
+        self, mailing: "Mailing", queued: Queued, now: datetime, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Somebody else had two messages locked when they were claimed."""
+        mailing_type = type(mailing)
+        mailing_type.objects.update(ledger_at=now, last_run_time=now)
+        open_books()
+        claimed = claim_ids(mailing, now, limit=3)
+        accept(claimed, at=now)
+        Lease.objects.all().delete()
+        Line.objects.update(passed=Client.objects.latest("pk").pk, is_empty=True)
+        send_message()
+        assert Message.objects.queued().count() == 2
+        assert [task for task, *_ in queued()] == ["send_message"]
+        assert "2 messages were passed over" in caplog.text
+        caplog.clear()
+        send_message()
+        assert not caplog.text
 
     def test_it_rings_for_what_is_due_and_silent(
         self, mailing: "Mailing", make_mailing: MakeMailing, queued: Queued

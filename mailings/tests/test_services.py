@@ -22,7 +22,7 @@ from mailings.stats import detailed_stats, mailing_stats
 from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
-from messages_app.models import Lease, Message, Withdrawal
+from messages_app.models import Lease, Line, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
 from messages_app.tests.scenes import accept, claim_ids, open_books
 
@@ -901,6 +901,18 @@ class TestFinishing:
         assert outcomes(mailing) == {"fail not_matched": 2, "fail expired": 2}
         expired = Message.objects.get(mailing=mailing, client=by_hand)
         assert expired.error_code == "expired"
+
+    @pytest.mark.parametrize("in_ledger", [True, False])
+    def test_what_the_line_has_passed_is_not_forgotten(
+        self, make_clients: MakeClients, mailing: Mailing, now: datetime, in_ledger: bool
+    ) -> None:
+        make_clients(3)
+        plan(mailing, now)
+        Line.objects.update(passed=Client.objects.latest("pk").pk, is_empty=True)
+        Mailing.objects.update(ledger_at=now if in_ledger else None)
+        finished = self.finish(mailing)
+        assert outcomes(mailing) == {"fail expired": 3}
+        assert (finished.success_count, finished.fail_count) == (0, 3)
 
     def test_what_had_failed_keeps_the_reason(
         self, make_clients: MakeClients, mailing: Mailing, now: datetime

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 
-from messages_app.models import ErrorCode
+from messages_app.models import ErrorCode, Message
 from toolkit.console.lists import ExactFilter
 
 
@@ -22,6 +22,17 @@ class ClientFilter(ExactFilter):
 
     title = "client (its id)"
     parameter_name = "client"
+
+
+class StatusFilter(ChoicesDropdownFilter):
+    """Messages by status."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep messages with the chosen status."""
+        found: QuerySet[Any] = super().queryset(request, queryset)
+        has_failed = self.value() == Message.Status.FAIL
+        # Each failed one has an error code, and only that has an index.
+        return found.exclude(error_code="") if has_failed else found
 
 
 class ErrorCodeFilter(DropdownFilter):

@@ -15,12 +15,16 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from clients.admin.clients import as_digits
 from clients.models import Client
 from messages_app import services
-from messages_app.admin.filters import ClientFilter, ErrorCodeFilter, MailingFilter
+from messages_app.admin.filters import (
+    ClientFilter,
+    ErrorCodeFilter,
+    MailingFilter,
+    StatusFilter,
+)
 from messages_app.admin.labels import attempt_table, describe, status_label
 from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
@@ -63,7 +67,7 @@ class MessageAdmin(ConsoleAdmin):
     list_filter = (
         MailingFilter,
         ClientFilter,
-        ("status", ChoicesDropdownFilter),
+        ("status", StatusFilter),
         ErrorCodeFilter,
     )
     list_select_related = ("client",)

@@ -31,6 +31,13 @@ class MessageFilterSet(FilterSet):
         """Keep messages of a mailing; of a deleted one that is being cleared away, none."""
         return messages.filter(mailing=value, mailing__deleted_at=None)
 
+    def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
+        """Keep messages that meet all parameters."""
+        found: QuerySet[Message] = super().filter_queryset(queryset)
+        has_failed = self.form.cleaned_data.get("status") == Message.Status.FAIL
+        # Each failed one has an error code, and only that has an index.
+        return found.exclude(error_code="") if has_failed else found
+
     def containing(self, messages: QuerySet[Message], name: str, value: str) -> QuerySet[Message]:
         """Keep messages whose phone number or error contains a text."""
         return messages.filter(Q(phone_number__contains=value) | Q(error__icontains=value))

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import connection
 from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Coalesce
 
 from clients.audience import Filters, matching
+from messages_app import waiting
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.ledger.accounts import accepted, claimable_account
 from messages_app.ledger.posting import (
@@ -29,7 +32,7 @@ from messages_app.ledger.posting import (
     post_moved,
 )
 from messages_app.mailing_snapshot import MailingSnapshot
-from messages_app.models import Attempt, Lease, LeasedBatch, Message
+from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
 from messages_app.sql import index_scans_only, is_postgres, moment_value, table_of
 
 Status = Message.Status
@@ -62,19 +65,51 @@ def claim(
 ) -> tuple[list[Claimed], bool]:
     """Lease at most `limit` due messages of a mailing to the delivery that has this token.
 
-    Due messages whose client the filters no longer select are not leased; they are due again at
-    `recheck_at`. Nothing is leased if the mailing was edited since the snapshot (its text and
-    filters would be out of date), or if the lease of this token was reclaimed.
+    They come from the queue and from the line (see `waiting`), unless somebody else is claiming
+    from that. Due messages whose client the filters no longer select are not leased; they are due
+    again at `recheck_at`. Nothing is leased if the mailing was edited since the snapshot (its text
+    and filters would be out of date), or if the lease of this token was reclaimed.
 
     Returns:
         The leased messages, and whether more may be due.
     """
-    due = Message.objects.filter(mailing.is_unchanged, mailing=mailing.id).due(now)
-    table = table_of(Message)
-    with index_scans_only() as cursor:
+    terms = [
+        token,
+        moment_value(lease_until),
+        moment_value(recheck_at),
+        moment_value(recheck_at),
+        mailing.text_version,
+    ]
+    with index_scans_only():
         if not Lease.objects.filter(pk=token).select_for_update().exists():
             return [], False
-        sql, params = _next(due, limit, mailing.filters).query.sql_with_params()
+        line = Line.objects.lock_free(mailing.id)
+        is_empty = line is not None and line.is_empty
+        messages = Message.objects.filter(mailing.is_unchanged, mailing=mailing.id).due(now)
+        queue = messages.queued().filter(queued_at__lte=now)
+        # Half of them at most while others stand in line: neither keeps the other waiting.
+        found = _lease(queue, limit if is_empty else ceil(limit / 2), mailing.filters, terms)
+        if line and (number := limit - len(found)):
+            in_line = _lease(messages.in_line(behind=line.passed), number, mailing.filters, terms)
+            _pass_on(line, in_line, mailing, is_end=len(in_line) < number)
+            found += in_line
+        claimed = _claimed(found, mailing.text_version)
+        if claimed:
+            ids = packed([message.id for message in claimed])
+            LeasedBatch.objects.create(token=token, message_ids=ids)
+    return claimed, len(found) == limit or not line
+
+
+def _lease(
+    due: QuerySet[Message], limit: int, filters: Filters, terms: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    """Lease the first of these messages; return rows that `_claimed` reads.
+
+    `terms` are the parameters of what is set. What is put off for a recheck leaves the line.
+    """
+    table = table_of(Message)
+    sql, params = _next(due, limit, filters).query.sql_with_params()
+    with connection.cursor() as cursor:
         cursor.execute(
             f"""
             WITH due (id, matches, number) AS ({sql})
@@ -82,34 +117,35 @@ def claim(
                 lease_token = CASE WHEN due.matches THEN %s END,
                 lease_until = CASE WHEN due.matches THEN %s END,
                 next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
+                queued_at = CASE WHEN due.matches THEN queued_at ELSE %s END,
                 attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
                 phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END,
                 text_version = CASE WHEN due.matches THEN %s ELSE text_version END
             FROM due WHERE {table}.id = due.id
-            RETURNING {table}.lease_token, {table}.id, phone_number, attempts, status, error_code,
-                timezone
+            RETURNING client_id, {table}.lease_token, {table}.id, phone_number, attempts, status,
+                error_code, timezone
             """,
-            [
-                *params,
-                token,
-                moment_value(lease_until),
-                moment_value(recheck_at),
-                mailing.text_version,
-            ],
+            [*params, *terms],
         )
-        found = cursor.fetchall()
-        claimed = _claimed(found, mailing.text_version)
-        if claimed:
-            ids = packed([message.id for message in claimed])
-            LeasedBatch.objects.create(token=token, message_ids=ids)
-    return claimed, len(found) == limit
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+
+def _pass_on(
+    line: Line, taken: Sequence[tuple[Any, ...]], mailing: MailingSnapshot, *, is_end: bool
+) -> None:
+    """Remember how far messages in line are taken; `is_end` says that no more were found."""
+    last = max((client for client, *_ in taken), default=None)
+    # Of a mailing that was just edited none are found, whoever stands in line.
+    unchanged = Line.objects.filter(mailing.is_unchanged, pk=line.pk)
+    waiting.pass_on(line, last, is_empty=is_end and unchanged.exists())
 
 
 def _claimed(rows: Sequence[Any], text_version: int) -> list[Claimed]:
     """Return the messages that a claim has leased, from the rows that it returned."""
     accounts: dict[tuple[str, str, str], str] = {}
     claimed = []
-    for token, pk, phone_number, attempts, *state in rows:
+    for _, token, pk, phone_number, attempts, *state in rows:
         if token is None:
             continue
         key = tuple(state)
@@ -122,7 +158,7 @@ def _claimed(rows: Sequence[Any], text_version: int) -> list[Claimed]:
 def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Message, Any]:
     """Return rows (id, whether the filters still select the client, phone number).
 
-    They are the messages due longest, and are locked; those that another transaction has locked
+    They are the first of the messages, and are locked; those that another transaction has locked
     are skipped.
     """
     matches = Q(is_manual=True) | matching(filters, prefix="client__")
@@ -142,7 +178,6 @@ def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Mess
                 default=number,
             ),
         )
-        .order_by("mailing_id", "next_attempt_at")
         .select_for_update(of=("self",), skip_locked=True)
         .values_list("pk", "matches", "number")[:limit]
     )
@@ -156,9 +191,9 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
     """
     if not ids:
         return 0
-    due = {"next_attempt_at": due_at} if due_at else {}
+    at = due_at or F("next_attempt_at")
     leased = Message.objects.filter(pk__in=ids, lease_token=token, lease_until__isnull=False)
-    return leased.update(lease_token=None, lease_until=None, attempts=F("attempts") - 1, **due)
+    return leased.schedule(at, lease_token=None, lease_until=None, attempts=F("attempts") - 1)
 
 
 def record_accepted(
@@ -175,7 +210,8 @@ def record_accepted(
     with index_scans_only() as cursor:
         cursor.execute(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
-            " error = '', next_attempt_at = NULL, lease_token = NULL, lease_until = NULL"
+            " error = '', next_attempt_at = NULL, queued_at = NULL, lease_token = NULL,"
+            " lease_until = NULL"
             f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL RETURNING id",
             [moment_value(at), ids, token],
         )
@@ -237,7 +273,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
             " error_code = CASE WHEN answer.status = 'fail' AND answer.next_attempt_at IS NULL"
             f" AND EXISTS (SELECT 1 FROM {log} WHERE message_id = {table}.id AND is_unclear)"
             " THEN 'unconfirmed' ELSE answer.error_code END,"
-            " next_attempt_at = answer.next_attempt_at,"
+            " next_attempt_at = answer.next_attempt_at, queued_at = answer.next_attempt_at,"
             f" sent_at = COALESCE(answer.sent_at, {table}.sent_at), lease_until = NULL,"
             f" lease_token = CASE WHEN answer.awaits_answer THEN lease_token END"
             f" FROM {rows} AS answer WHERE {same}"

@@ -12,8 +12,9 @@ from math import ceil
 
 from django.conf import settings
 
+from messages_app import waiting
 from messages_app.engine.pump import lease_length
-from messages_app.models import Doorbell, Message, SendingControl
+from messages_app.models import Doorbell, SendingControl
 from messages_app.sending import control
 from toolkit import clock
 from toolkit.publishing import publish
@@ -31,7 +32,7 @@ def ring(
     now = now or clock.now()
     few = settings.MESSAGE_SENDER_CONCURRENCY
     most = few * settings.MESSAGE_SENDER_PROCESSES
-    number = Message.objects.filter(mailing=mailing_id).due(now).count_up_to(most)
+    number = waiting.count_due(mailing_id, now=now, limit=most)
     if not number or control.is_blocked(SendingControl.objects.current(), now):
         return
     rung = Doorbell.objects.ring(

@@ -22,7 +22,7 @@ from django.db.models.functions import Cast
 from clients.models import Client
 from messages_app.ledger.accounts import NOWHERE, PENDING, Account
 from messages_app.ledger.posting import post_moved
-from messages_app.models import Message, Withdrawal
+from messages_app.models import Line, Message, Withdrawal
 from messages_app.sql import index_scans_only, is_postgres, table_of
 from toolkit.sending_hours import Window, next_opening
 
@@ -32,7 +32,8 @@ def plan(
 ) -> int:
     """Add a pending message for each client of the audience that has none in this mailing.
 
-    A message is due now, or when the window next opens in the client's time zone. Left out are
+    A message is due now, or when the window next opens in the client's time zone. Those due now
+    stand in line behind all others; they are queued if that is not their place. Left out are
     clients who were withdrawn from the mailing, and numbers that it has been sent to already under
     a client that was deleted since.
 
@@ -41,12 +42,16 @@ def plan(
     """
     withdrawn = Withdrawal.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
     audience = audience.exclude(Exists(withdrawn)).exclude(Exists(_sent_before(mailing_id)))
-    if _is_planned(mailing_id, audience):
+    is_planned = _is_planned(mailing_id, audience)
+    if is_planned:
         # Otherwise the insertion would lock every client, and find only then that it has one.
         message = Message.objects.filter(mailing=mailing_id, client=OuterRef("pk"))
         audience = audience.exclude(Exists(message))
     openings = openings_of(window, audience, now) if window else {}
-    return _insert(mailing_id, audience, openings, now)
+    number = _insert(mailing_id, audience, openings, now, is_in_line=not is_planned)
+    if number and not is_planned:
+        Line.objects.lengthen(mailing_id)
+    return number
 
 
 def _is_planned(mailing_id: int, audience: QuerySet[Client]) -> bool:
@@ -75,18 +80,25 @@ def openings_of(window: Window, clients: QuerySet[Client], now: datetime) -> dic
 
 
 def _insert(
-    mailing_id: int, audience: QuerySet[Client], openings: Mapping[str, datetime], now: datetime
+    mailing_id: int,
+    audience: QuerySet[Client],
+    openings: Mapping[str, datetime],
+    now: datetime,
+    *,
+    is_in_line: bool,
 ) -> int:
     """Insert the messages with one statement; return their number.
 
-    `openings` is {time zone: when its messages are due}; those of other zones are due now.
+    `openings` is {time zone: when its messages are due}; those of other zones are due now, and
+    stand in line with `is_in_line`.
     """
     values: dict[str, Any] = {
         "mailing_id": mailing_id,
         "client_id": F("pk"),
         "status": Message.Status.PENDING,
         "created_at": now,
-        "next_attempt_at": _due_at(openings, now) if openings else now,
+        "next_attempt_at": _due_at(openings, now),
+        "queued_at": _due_at(openings, None if is_in_line else now),
         "attempts": 0,
         "error_code": "",
         "error": "",
@@ -102,7 +114,7 @@ def _insert(
         .annotate(zone=Cast("timezone", CharField()))
         .annotate(
             **{
-                f"_{name}": value if isinstance(value, F | Case) else Value(value)
+                f"_{name}": value if isinstance(value, F | Case | Value) else Value(value)
                 for name, value in values.items()
             }
         )
@@ -125,10 +137,8 @@ def _insert(
     return len(planned)
 
 
-def _due_at(openings: Mapping[str, datetime], now: datetime) -> Case:
+def _due_at(openings: Mapping[str, datetime], otherwise: datetime | None) -> Case | Value:
     """Return an SQL expression: when a message is due, by its client's time zone."""
-    return Case(
-        *(When(zone=zone, then=Value(moment)) for zone, moment in openings.items()),
-        default=Value(now),
-        output_field=DateTimeField(),
-    )
+    moment = Value(otherwise, DateTimeField())
+    zones = (When(zone=zone, then=Value(opening)) for zone, opening in openings.items())
+    return Case(*zones, default=moment, output_field=DateTimeField()) if openings else moment

@@ -177,7 +177,8 @@ def _take_back_attempt(message: Message, now: datetime) -> None:
     before = message.attempt_log.last()
     message.status = Status.FAIL if before else Status.PENDING
     message.error_code, message.error = (before.error_code, before.error) if before else ("", "")
-    message.next_attempt_at, message.lease_token = now, None
+    message.schedule(now)
+    message.lease_token = None
     message.save()
 
 

@@ -6,6 +6,7 @@ from messages_app.models.coordination import (
     Home,
     Lease,
     LeasedBatch,
+    Line,
     SendingControl,
 )
 from messages_app.models.ledger import Balance, LedgerHead, MinuteTotal, Posting
@@ -22,6 +23,7 @@ __all__ = [
     "Lease",
     "LeasedBatch",
     "LedgerHead",
+    "Line",
     "Message",
     "MinuteTotal",
     "Posting",

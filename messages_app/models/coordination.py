@@ -7,6 +7,7 @@ from messages_app.querysets import (
     DoorbellQuerySet,
     HeartbeatQuerySet,
     LeaseQuerySet,
+    LineQuerySet,
     SendingControlQuerySet,
 )
 
@@ -65,6 +66,24 @@ class LeasedBatch(models.Model):
 
     def __str__(self) -> str:
         return f"A batch of lease {self.token}"
+
+
+class Line(models.Model):
+    """How far the messages of a mailing that stand in line were claimed (see `waiting`).
+
+    A mailing without a row is at the beginning.
+    """
+
+    mailing = models.OneToOneField(
+        "mailings.Mailing", models.CASCADE, primary_key=True, related_name="line"
+    )
+    passed = models.BigIntegerField(default=0, help_text="Id of the last client claimed.")
+    is_empty = models.BooleanField(default=False, help_text="Nobody stood in line at last.")
+
+    objects = LineQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"Line of mailing {self.mailing_id}"
 
 
 class SendingControl(models.Model):

@@ -1,5 +1,8 @@
 """The message, the log of its attempts, and who was withdrawn."""
 
+from datetime import datetime
+from typing import Any, cast
+
 from django.db import models
 
 from clients.models import Client
@@ -34,12 +37,28 @@ TRANSIENT = (
 )
 
 
+def forget_client(
+    collector: Any, field: Any, messages: "models.QuerySet[Message]", using: str
+) -> None:
+    """Keep the messages of clients that are deleted: `client` is emptied, and they leave the line.
+
+    To be given as a foreign key's `on_delete`, like Django's SET_NULL.
+    """
+    queued_at = field.model._meta.get_field("queued_at")
+    collector.add_field_update(queued_at, models.F("next_attempt_at"), messages)
+    collector.add_field_update(field, None, messages)
+
+
+cast(Any, forget_client).lazy_sub_objs = True  # as Django's SET_NULL: they are not read into memory
+
+
 class Message(models.Model):
     """One text to one client. The sender knows it by its `sender_id`, not by its id.
 
     `next_attempt_at` alone says whether it is still to be sent: empty means no; in the past means
     due, unless a delivery has leased it. When the worker of a lease dies, its messages become due
-    again or unconfirmed (see Lease and `engine.recovery`).
+    again or unconfirmed (see Lease and `engine.recovery`). Where it waits until then, in its
+    mailing's line or in the queue, `queued_at` says (see `waiting`).
     """
 
     class Status(models.TextChoices):
@@ -59,7 +78,7 @@ class Message(models.Model):
         db_index=False,  # The unique constraint begins with it.
     )
     client = models.ForeignKey(
-        Client, models.SET_NULL, null=True, related_name="messages", db_constraint=False
+        Client, forget_client, null=True, related_name="messages", db_constraint=False
     )
     status = models.CharField(max_length=8, choices=Status, default=Status.PENDING, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -74,6 +93,8 @@ class Message(models.Model):
         editable=False,
         help_text="When it will be tried (again); empty when it will not.",
     )
+    # Its place in the queue: `next_attempt_at`. Empty while it stands in line, and when it is over.
+    queued_at = models.DateTimeField(null=True, editable=False)
     error_code = models.CharField(
         max_length=32, editable=False, default="", help_text="Why the last attempt failed."
     )
@@ -97,8 +118,9 @@ class Message(models.Model):
         null=True, editable=False, help_text="Which version of the mailing's text went out last."
     )
     # Which delivery claimed it last: answers of any other are refused. `lease_until` is set
-    # while that delivery holds it. No index may contain these two: a claim then writes no index
-    # (Postgres calls it a heap-only update).
+    # while that delivery holds it. No index may contain these two, `status` or `next_attempt_at`:
+    # whoever claims a message in line and records its success then writes no index (Postgres calls
+    # it a heap-only update).
     lease_token = models.BigIntegerField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
 
@@ -128,20 +150,24 @@ class Message(models.Model):
                 condition=models.Q(client__isnull=True),
                 name="message_deleted_client_idx",
             ),
-            # The queue: what is due, of one mailing, oldest first.
+            # The queue of a mailing, oldest first.
             models.Index(
-                fields=("mailing", "next_attempt_at"),
-                condition=models.Q(next_attempt_at__isnull=False),
-                name="message_due_idx",
+                fields=("mailing", "queued_at"),
+                condition=models.Q(queued_at__isnull=False),
+                name="message_queue_idx",
             ),
             # What went wrong, newest first: few among many.
             models.Index(
-                fields=("-id",), condition=models.Q(status="fail"), name="message_fail_idx"
+                fields=("-id",), condition=~models.Q(error_code=""), name="message_error_idx"
             ),
         )
 
     def __str__(self) -> str:
         return f"Message {self.pk}"
+
+    def schedule(self, at: datetime | None) -> None:
+        """Have it wait in the queue for its next attempt, or have none. The caller saves it."""
+        self.next_attempt_at = self.queued_at = at
 
     @property
     def sender_id(self) -> int:

@@ -16,8 +16,8 @@ from clients.services import delete_client
 from messages_app import services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.models import Attempt, Message
-from messages_app.tests.scenes import accept, claim, claim_more
+from messages_app.models import Attempt, Line, Message
+from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -59,6 +59,11 @@ def state(message: Message) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in fixed}
 
 
+def queued(at: datetime | None) -> dict[str, datetime | None]:
+    """Return the columns of a message that waits in the queue until then, or that is over."""
+    return {"next_attempt_at": at, "queued_at": at}
+
+
 def somebody_waits() -> bool:
     """Tell whether a transaction of this Postgres waits for another one's lock."""
     with connection.cursor() as cursor:
@@ -79,6 +84,7 @@ class TestClaiming:
             "sent_at": None,
             "attempts": 1,
             "next_attempt_at": now,
+            "queued_at": None,
             "error_code": "",
             "error": "",
             "lease_token": -7,
@@ -134,10 +140,12 @@ class TestClaiming:
         retried, new = *add(1, status="fail", next_attempt_at=now - SECOND), *add(1)
         assert [message.id for message in claim(mailing, now)] == [retried.pk, new.pk]
 
-    def test_those_longest_due_are_claimed_first(
+    def test_those_longest_due_are_claimed_first_from_the_queue(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
-        messages = [add(1, next_attempt_at=now - age * SECOND)[0] for age in (5, 30, 10, 20)]
+        due = [now - age * SECOND for age in (5, 30, 10, 20)]
+        messages = [add(1, next_attempt_at=at, queued_at=at)[0] for at in due]
+        claim(mailing, now - MINUTE)  # finds nobody in line
         first = {message.id for message in claim(mailing, now, limit=2)}
         assert first == {messages[1].pk, messages[3].pk}
         second = {message.id for message in claim(mailing, now, limit=2)}
@@ -184,12 +192,17 @@ class TestClaiming:
     def test_a_claimer_does_not_wait_for_another(
         self, mailing: "Mailing", add: Add, now: datetime, at_once: AtOnce
     ) -> None:
-        add(4)
+        """It takes what is in the queue, and of the line it says that there may be more."""
+        in_line = [message.pk for message in add(4)]
+        queued = [message.pk for message in add(2, queued_at=now)]
+        Line.objects.lengthen(mailing.pk)
         with transaction.atomic():
-            mine = claim(mailing, now, limit=2)
-            (theirs,) = at_once(partial(claim, mailing, now, limit=4, token=-8))
-        assert len(mine) == len(theirs) == 2
-        assert not {message.id for message in mine} & {message.id for message in theirs}
+            mine = claim_ids(mailing, now, limit=2)
+            ((theirs, is_more),) = at_once(partial(claim_more, mailing, now, limit=4, token=-8))
+        assert sorted(mine) == [in_line[0], queued[0]]
+        assert [message.id for message in theirs] == queued[1:]
+        assert is_more
+        assert sorted(claim_ids(mailing, now, token=-8)) == in_line[1:]
 
     def test_the_phone_number_is_that_of_the_moment(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -208,7 +221,7 @@ class TestClaimingWhatMatches:
         (message,) = add(1)
         before = state(message)
         assert claim(mailing, now, filters={"tag": "new"}) == []
-        assert state(message) == {**before, "next_attempt_at": now + 10 * MINUTE}
+        assert state(message) == {**before, **queued(now + 10 * MINUTE)}
 
     def test_it_is_sent_when_it_matches_again(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -232,7 +245,7 @@ class TestClaimingWhatMatches:
         (message,) = add(1, status="fail", error_code="throttled", error="Too fast.", attempts=3)
         before = state(message)
         assert claim(mailing, now, filters={"tag": "new"}) == []
-        assert state(message) == {**before, "next_attempt_at": now + 10 * MINUTE}
+        assert state(message) == {**before, **queued(now + 10 * MINUTE)}
 
     def test_one_added_by_hand_is_sent_whatever_the_filters_say(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -305,7 +318,7 @@ class TestReleasing:
         before = state(message)
         claim(mailing, now)
         assert bulk.release([message.pk], token=-7) == 1
-        assert state(message) == before
+        assert state(message) == {**before, **queued(now)}
         assert len(claim(mailing, now, token=-8)) == 1
 
     def test_another_deliverys_messages_are_not_released(
@@ -322,7 +335,7 @@ class TestReleasing:
         before = state(message)
         claim(mailing, now)
         assert bulk.release([message.pk], token=-7, due_at=now + MINUTE) == 1
-        assert state(message) == {**before, "next_attempt_at": now + MINUTE}
+        assert state(message) == {**before, **queued(now + MINUTE)}
 
     def test_what_was_taken_back_meanwhile_is_not_released(
         self, mailing: "Mailing", add: Add, now: datetime
@@ -364,7 +377,7 @@ class TestRecordingWhatWasSent:
             "status": "success",
             "sent_at": later,
             "attempts": 1,
-            "next_attempt_at": None,
+            **queued(None),
             "error_code": "",
             "error": "",
             "lease_token": None,
@@ -472,7 +485,7 @@ class TestRecording:
             "status": status,
             "sent_at": None,
             "attempts": 1,
-            "next_attempt_at": next_attempt_at,
+            **queued(next_attempt_at),
             "error_code": "throttled",
             "error": error,
             "lease_token": None,

@@ -1,17 +1,13 @@
 """Questions and set-based changes: to messages, doorbells, leases and heartbeats."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from messages_app.models import Doorbell, Heartbeat, Lease, Message
-from messages_app.sql import index_scans_only
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -24,30 +20,6 @@ AtOnce = Callable[..., list[Any]]
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
-
-
-class TestCountingUpTo:
-    @pytest.mark.parametrize(("limit", "counted"), [(2, 2), (3, 3), (9, 3)])
-    def test_no_more_are_counted_than_asked_for(
-        self, mailing: "Mailing", add: Add, limit: int, counted: int
-    ) -> None:
-        add(3)
-        assert Message.objects.filter(mailing=mailing).unfinished().count_up_to(limit) == counted
-
-    def test_the_rest_of_the_queue_is_not_looked_at(
-        self, mailing: "Mailing", add: Add, now: datetime
-    ) -> None:
-        """Lest each chunk that is planned cost as much as all that waits."""
-        add(3)
-        with CaptureQueriesContext(connection) as captured:
-            Message.objects.filter(mailing=mailing).due(now).count_up_to(2)
-        (query,) = (each["sql"] for each in captured if "COUNT" in each["sql"])
-        with index_scans_only() as cursor:
-            is_postgres = connection.vendor == "postgresql"
-            cursor.execute(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {query}")
-            plan = str(cursor.fetchall())
-        assert "message_due_idx" in plan
-        assert not re.search("Sort|Bitmap|TEMP B-TREE", plan), plan
 
 
 class TestPhrases:

@@ -1,0 +1,96 @@
+"""Waiting: where the messages of a mailing are that are still to be sent, and who is next.
+
+A message that is planned and due stands *in line*: its place is its client's id, and `Line` says
+how far messages were claimed. Whatever else is to be sent waits in the *queue* for its time
+(`Message.queued_at`): what is tried again, was put off or given back, or was added by hand. So a
+message that is accepted at its first attempt stands in no index that changes
+(docs/adr/0022-line-and-queue.md).
+"""
+
+from datetime import datetime
+
+from django.db.models import Exists, F, OuterRef, Q
+
+from messages_app.models import Line, Message
+from messages_app.querysets import MessageQuerySet
+from messages_app.sql import index_scans_only
+
+
+def someone_may_be_due(now: datetime) -> Q:
+    """Return a condition on mailings: messages may be due, which `count_due` tells exactly."""
+    queue = Message.objects.filter(mailing=OuterRef("pk"), queued_at__lte=now).queued().due(now)
+    in_line = Line.objects.filter(mailing=OuterRef("pk"), is_empty=False)
+    return Q(Exists(queue.order_by())) | Q(Exists(in_line))
+
+
+def count_due(mailing_id: int, *, now: datetime, limit: int) -> int:
+    """Count the messages of a mailing that may be claimed now; `limit` stands for that and more."""
+    number = 0
+    for waiting in (queue(mailing_id, now), line(mailing_id)):
+        with index_scans_only():
+            number += waiting.due(now)[: limit - number].count()
+    return number
+
+
+def next_attempt_at(mailing_id: int) -> datetime | None:
+    """Return when the next message of a mailing that is not on its way is, or was, due."""
+    moments = [
+        waiting.unleased().values_list("next_attempt_at", flat=True).first()
+        for waiting in (queue(mailing_id), line(mailing_id))
+    ]
+    return min(filter(None, moments), default=None)
+
+
+def queue(mailing_id: int, now: datetime | None = None) -> MessageQuerySet:
+    """Return a mailing's queue, the oldest first; up to `now`, if given."""
+    messages = Message.objects.filter(mailing=mailing_id).queued()
+    return messages.filter(queued_at__lte=now) if now else messages
+
+
+def line(mailing_id: int) -> MessageQuerySet:
+    """Return the messages in line, the next one first."""
+    passed = Line.objects.passed(mailing_id)
+    return Message.objects.filter(mailing=mailing_id).in_line(behind=passed)
+
+
+def take_unsent(mailing_id: int, limit: int) -> list[int]:
+    """Take at most `limit` messages that wait out of the queue or the line, for good.
+
+    Returns:
+        Their ids. They are locked until the transaction ends; whoever has called this finishes
+        them.
+    """
+    with index_scans_only():
+        queued = queue(mailing_id).unleased().select_for_update()
+        ids = list(queued.values_list("pk", flat=True)[:limit])
+        if ids:
+            return ids
+        place = Line.objects.lock(mailing_id)
+        in_line = line(mailing_id).unleased().select_for_update()
+        rows = list(in_line.values_list("pk", "client_id")[:limit])
+        pass_on(place, rows[-1][1] if rows else None, is_empty=len(rows) < limit)
+    return [pk for pk, _ in rows]
+
+
+def pass_on(place: Line, last: int | None, *, is_empty: bool) -> None:
+    """Remember that messages in line were taken, up to that of the client `last`, if any.
+
+    `is_empty` says that nobody is left. The caller has locked the line.
+    """
+    place.passed, place.is_empty = last or place.passed, is_empty
+    place.save(update_fields=["passed", "is_empty"])
+
+
+def find_lost(mailing_id: int) -> int:
+    """Put those into the queue that the line has passed and nobody holds; return their number.
+
+    Such are messages that somebody else had locked at the moment of a claim, and what an earlier
+    version leaves behind, which knows no line. It looks at all messages of the mailing.
+    """
+    passed = Line.objects.passed(mailing_id)
+    nowhere = Message.objects.filter(mailing=mailing_id, queued_at=None).unfinished().unleased()
+    behind = nowhere.filter(Q(client__lte=passed) | Q(client=None))
+    found = behind.order_by().update(queued_at=F("next_attempt_at"))
+    if line(mailing_id).exists():
+        Line.objects.lengthen(mailing_id)
+    return found
