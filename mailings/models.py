@@ -82,6 +82,19 @@ class Mailing(models.Model):
     failed_up_to = models.BigIntegerField(null=True, editable=False)
     # Failed messages with these reasons are made due again.
     requeued_codes = models.JSONField(null=True, editable=False)
+    # Of a mailing that sends again what has failed for good in another one: which one, and the
+    # reasons (empty: all). Its clients are those of such messages. The other one may be deleted
+    # once this one is planned; from then on nobody is left to plan.
+    resends = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    resent_codes = models.JSONField(null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 if TYPE_CHECKING:
     from mailings.models import Mailing  # noqa: F401  # named in a string below
@@ -22,6 +22,11 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep those of which messages are to be made due again after an edit."""
         not_over = self.filter(status__in=("scheduled", "running", "paused"))
         return not_over.exclude(deferred_up_to=None, failed_up_to=None)
+
+    def to_resend(self, original_id: int) -> "MailingQuerySet":
+        """Keep those that resend this mailing, are not over and not planned to the end yet."""
+        unplanned = self.open().exclude(status="cancelled").filter(last_run_time=None)
+        return unplanned.filter(resends=original_id)
 
     def open(self) -> "MailingQuerySet":
         """Keep those that are not closed: their messages may still change."""
@@ -44,9 +49,15 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         return self.filter(status="running", start_time__lte=now, stop_time__gt=now)
 
     def to_plan(self, now: datetime) -> "MailingQuerySet":
-        """Keep the running ones last planned MAILING_REPEAT_TIMEOUT ago or earlier, or never."""
-        stale = Q(last_run_time=None) | Q(last_run_time__lte=now - settings.MAILING_REPEAT_TIMEOUT)
-        return self.running(now).filter(stale)
+        """Keep the running ones last planned MAILING_REPEAT_TIMEOUT ago or earlier, or never.
+
+        One that resends another is planned once, when the other is closed: what failed is known
+        then, and does not change.
+        """
+        repeat_at = now - settings.MAILING_REPEAT_TIMEOUT
+        stale = Q(last_run_time=None) | Q(resends=None, last_run_time__lte=repeat_at)
+        original = self.model.including_deleted.open().filter(pk=OuterRef("resends"))
+        return self.running(now).filter(stale).exclude(Exists(original))
 
     def to_close(self, now: datetime) -> "MailingQuerySet":
         """Keep those that are past their stop time or cancelled, and not closed yet."""

@@ -46,11 +46,22 @@ Status = Mailing.Status
 logger = logging.getLogger(__name__)
 
 
+def draft_resending(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Return a new mailing, not saved yet, to whom a message of this one failed for good."""
+    return Mailing(
+        resends=mailing,
+        start_time=now,
+        text=mailing.text,
+        window_start=mailing.window_start,
+        window_end=mailing.window_end,
+    )
+
+
 def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Save a new mailing and schedule its start.
 
     Raises:
-        ValidationError: its stop time has passed.
+        ValidationError: its stop time has passed, or it resends a mailing that is not over.
     """
     if mailing.stop_time <= now:
         passed = ValidationError(
@@ -61,9 +72,30 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         # Its workers know messages by their own ids only, and may be the only ones yet.
         mailing.sender_key = None
     with transaction.atomic():
+        if mailing.resends:
+            _refuse_resending(_lock(mailing.resends), now)
         mailing.save()
         _schedule_start(mailing, now)
     return mailing
+
+
+def _refuse_resending(original: Mailing, now: datetime) -> None:
+    """Refuse to send again in a new mailing what failed in this one, which the caller has locked.
+
+    Raises:
+        ValidationError: it is not over, or workers of an earlier version were seen just now.
+    """
+    if not original.is_over_at(now):
+        raise ValidationError(
+            f"Mailing {original.pk} is not over. Send its failed messages again in itself.",
+            code="mailing_not_over",
+        )
+    if is_former_at_work(now):
+        # They do not know `resends`, and would send to everybody whom the filters select.
+        raise ValidationError(
+            "Workers of an earlier version are still at work. Try again when they have stopped.",
+            code="update_under_way",
+        )
 
 
 def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
@@ -181,7 +213,8 @@ def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
         mailing = _lock(mailing)
         if not mailing.is_running:
             raise ValidationError(
-                f"The mailing is {mailing.status}. Messages are sent again while it runs.",
+                f"The mailing is {mailing.status}. What failed is sent again while it runs, and "
+                "as a new mailing, with a stop time, once it is over.",
                 code="mailing_not_running",
             )
         failed = {
@@ -220,7 +253,8 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Delete a mailing: it disappears now, and finish_mailing clears its messages away.
 
     Raises:
-        ValidationError: it is running, or messages of it are in flight.
+        ValidationError: it is running, messages of it are in flight, or a mailing that resends it
+            is not planned yet.
     """
     with transaction.atomic():
         mailing = _lock(mailing)
@@ -232,6 +266,12 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             raise ValidationError(
                 "Messages of this mailing are on their way. Try again in a minute.",
                 code="mailing_in_flight",
+            )
+        if unplanned := Mailing.objects.to_resend(mailing.pk).first():
+            raise ValidationError(
+                f"Mailing {unplanned.pk} is to send again what failed in this one, and its clients "
+                "are not looked through yet. Wait for that, or cancel it.",
+                code="mailing_resent",
             )
         _forget_schedule(mailing)
         mailing.status, mailing.deleted_at = Status.CANCELLED, now
@@ -307,16 +347,27 @@ def plan_chunk(mailing_id: int, *, now: datetime) -> bool:
         )
         if not mailing:
             return False
-        audience = Client.objects.matching(mailing.filters).filter(pk__gt=mailing.planned_up_to)
-        size = REPLAN_CHUNK if mailing.last_run_time else PLAN_CHUNK
-        last = audience.order_by("pk").values_list("pk", flat=True)[size - 1 :].first()
-        if last:
-            audience = audience.filter(pk__lte=last)
+        audience, last = _next_clients(mailing)
         planning.plan(mailing_id=mailing_id, audience=audience, window=mailing.window, now=now)
         mailing.planned_up_to = last or 0
         mailing.last_run_time = mailing.last_run_time if last else now
         mailing.save(update_fields=["planned_up_to", "last_run_time"])
         return last is not None
+
+
+def _next_clients(mailing: Mailing) -> tuple[QuerySet[Client], int | None]:
+    """Return the next clients that a mailing is planned for, and the last one if more follow."""
+    audience = Client.objects.matching(mailing.filters)
+    if mailing.resends_id:
+        ids, last = requeueing.clients_of_failed(
+            mailing.resends_id, after=mailing.planned_up_to, codes=mailing.resent_codes
+        )
+        # With 0, which nobody has: of an empty list Django makes no statement to insert from.
+        return audience.filter(pk__in=[0, *ids]), last
+    audience = audience.filter(pk__gt=mailing.planned_up_to)
+    size = REPLAN_CHUNK if mailing.last_run_time else PLAN_CHUNK
+    last = audience.order_by("pk").values_list("pk", flat=True)[size - 1 :].first()
+    return (audience.filter(pk__lte=last) if last else audience), last
 
 
 def requeue_chunk(mailing_id: int, *, now: datetime) -> bool:

@@ -1,6 +1,6 @@
 """Queries and set-based updates of messages, and of the engine's own rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,11 @@ class MessageQuerySet(models.QuerySet["Message"]):
     def unfinished(self) -> "MessageQuerySet":
         """Keep those that have a next attempt."""
         return self.filter(next_attempt_at__isnull=False)
+
+    def failed_for_good(self, codes: Collection[str] | None = None) -> "MessageQuerySet":
+        """Keep those that failed and are not tried again: all, or those with these reasons."""
+        failed = self.unleased().filter(status="fail", next_attempt_at=None)
+        return failed if codes is None else failed.filter(error_code__in=codes)
 
     def unconfirmed(self) -> "MessageQuerySet":
         """Keep those that may have arrived and are not retried: an operator has to decide."""

@@ -1,4 +1,4 @@
-"""Requeueing: makes a mailing's messages due again after an edit, in steps of bounded size.
+"""Requeueing: makes a mailing's messages due again, or finds whose are sent again by another one.
 
 A step looks at the messages to the next clients, by the clients' ids, and says where to go on.
 """
@@ -58,15 +58,30 @@ def requeue_failed(
         The last client looked at now; None if there are no more.
     """
     found, last = _next(mailing_id, after)
-    failed = found.unleased().filter(
-        status=Message.Status.FAIL, next_attempt_at=None, error_code__in=codes
-    )
+    failed = found.failed_for_good(codes).order_by("pk").select_for_update()
     with transaction.atomic():
-        ids = list(failed.order_by("pk").select_for_update().values_list("pk", flat=True))
+        ids = list(failed.values_list("pk", flat=True))
         with posted(ids):
             # Without its token, a late answer is written only if it is a success.
             Message.objects.filter(pk__in=ids).schedule(now, lease_token=None)
     return last
+
+
+def clients_of_failed(
+    mailing_id: int, *, after: int, codes: Collection[str] | None
+) -> tuple[list[int], int | None]:
+    """Return the clients of the next messages that failed for good with one of these reasons.
+
+    For a mailing that sends these again. `after` is the id of the last client looked at; without
+    `codes`, any reason will do.
+
+    Returns:
+        The clients' ids, and the last client looked at now; None if there are no more.
+    """
+    found, last = _next(mailing_id, after)
+    failed = found.failed_for_good(codes).order_by()
+    with index_scans_only():
+        return list(failed.values_list("client", flat=True)), last
 
 
 def _next(mailing_id: int, after: int) -> tuple[MessageQuerySet, int | None]:

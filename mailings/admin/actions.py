@@ -139,6 +139,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         failed = counts["fail"] - stats["retrying"]
         return {
             "mailing": mailing,
+            "number": str(mailing.pk),
             "state": labels.status_label(mailing),
             "total": f"{counts['total']:,}",
             "parts": parts(counts),
@@ -152,6 +153,7 @@ class MailingActionsAdmin(ConsoleAdmin):
             "is_complete": stats["is_complete"],
             "failed_for_good": failed,
             "resend_question": f"{failed:,} messages that failed for good are due again.",
+            "may_resend_as_new": mailing.is_over_at(now) and self.has_add_permission(request),
             "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
         }

@@ -1,12 +1,13 @@
 """Mailings in words, for the pages of the console."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from clients.audience import NAMES, Filters, as_lists
+from clients.audience import NAMES, as_lists
 from mailings.models import Mailing
 from mailings.stats import UNKNOWN_ZONE
 from toolkit.console.labels import format_minute, join_names, label
@@ -28,10 +29,19 @@ def excerpt(text: str, length: int = 60) -> str:
     return Truncator(" ".join(text.split())).chars(length)
 
 
-def audience(filters: Filters) -> str:
-    """Return a mailing's filters in words."""
-    parts = [f"{NAMES[key]} {join_names(values)}" for key, values in as_lists(filters).items()]
+def audience(mailing: Mailing) -> str:
+    """Return in words to whom a mailing goes."""
+    filters = as_lists(mailing.filters).items()
+    parts = [f"{NAMES[key]} {join_names(values)}" for key, values in filters]
+    if mailing.resends_id:
+        parts.insert(0, resent(mailing.resends_id, mailing.resent_codes))
     return " · ".join(parts) or "everyone"
+
+
+def resent(mailing_id: int, codes: Sequence[str] | None = None) -> str:
+    """Return in words that a mailing goes to those to whom another one failed."""
+    reasons = f" ({join_names(codes)})" if codes else ""
+    return f"to whom mailing {mailing_id} failed{reasons}"
 
 
 def hours(window: Window | None) -> str:
@@ -69,5 +79,7 @@ def next_event(mailing: Mailing, now: datetime) -> str:
         return f"Sending begins at {format_minute(mailing.start_time)}."
     if mailing.last_run_time is None:
         return f"Its clients are being looked through. {stop}"
+    if mailing.resends_id:
+        return stop
     again = format_minute(mailing.last_run_time + settings.MAILING_REPEAT_TIMEOUT)
     return f"New matching clients are added at {again}. {stop}"

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
+from django.forms import model_to_dict
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -24,6 +25,7 @@ from toolkit.console.labels import format_minute
 from toolkit.console.lists import DaysFilter, as_id
 
 TEMPLATES = "admin/mailings/mailing"
+RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
 TIMES = ("start_time", "stop_time", "window_start", "window_end")
 
 
@@ -41,7 +43,7 @@ class MailingAdmin(MailingActionsAdmin):
     )
     search_fields = ("text",)
     search_help_text = "Words of the text, or an id"
-    readonly_fields = ("matching",)
+    readonly_fields = ("matching", "audience")
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
     change_form_before_template = f"{TEMPLATES}/version.html"
 
@@ -90,8 +92,8 @@ class MailingAdmin(MailingActionsAdmin):
 
     @admin.display(description="to whom")
     def audience(self, mailing: Mailing) -> str:
-        """Show the filters in words."""
-        return labels.audience(mailing.filters)
+        """Show in words to whom it goes."""
+        return labels.audience(mailing)
 
     @admin.display(description="progress")
     def progress(self, mailing: Any) -> SafeString:  # a mailing that carries its counts
@@ -104,15 +106,40 @@ class MailingAdmin(MailingActionsAdmin):
         """Show a form if the mailing can be edited, and its values in words if not."""
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": ("whole_text", "times", "hours", "audience")})]
-        return [
-            (None, {"fields": ("text", *TIMES)}),
-            ("To whom", {"fields": ("operator_code", "tag", "timezone", "matching")}),
-        ]
+        text = (None, {"fields": ("text", *TIMES)})
+        if obj and obj.resends_id:
+            return [text, ("To whom", {"fields": ("audience",)})]
+        if not obj and RESENDS in request.GET:
+            return [text]
+        return [text, ("To whom", {"fields": ("operator_code", "tag", "timezone", "matching")})]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the form of a new mailing; with ?resends=ID, to those to whom that one failed."""
+        if original := self._original(request):
+            title = f"New mailing {labels.resent(original.pk)}"
+            extra_context = {**(extra_context or {}), "title": title}
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
+
+    def _original(self, request: HttpRequest) -> Mailing | None:
+        """Return the mailing of which the new one of this page sends again what failed.
+
+        Raises:
+            Http404: there is none, and the new one would go to everyone.
+        """
+        if RESENDS not in request.GET:
+            return None
+        return get_object_or_404(Mailing, pk=as_id(request.GET[RESENDS]))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Suggest to start now and to stop in 24 hours."""
+        """Suggest to start now and to stop in 24 hours, and what a mailing sent again had."""
         now = clock.now()
+        original = self._original(request)
+        draft = model_to_dict(services.draft_resending(original, now=now)) if original else {}
         return {
+            **draft,
             "start_time": now,
             "stop_time": now + timedelta(days=1),
             **super().get_changeform_initial_data(request),
@@ -134,6 +161,8 @@ class MailingAdmin(MailingActionsAdmin):
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
         """Save a mailing through its service, and queue the task that applies the change."""
+        if not change:
+            obj.resends = self._original(request)
         save = services.edit_mailing if change else services.create_mailing
         apply_on_commit(save(obj, now=clock.now()))
 

@@ -43,7 +43,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
                 "pk": mailing.pk,
                 "text": labels.excerpt(mailing.text, 90),
                 "state": labels.status_label(mailing),
-                "audience": labels.audience(mailing.filters),
+                "audience": labels.audience(mailing),
                 "next_event": labels.next_event(mailing, now),
                 "bar": bar(counts),
             }

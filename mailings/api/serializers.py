@@ -1,7 +1,7 @@
 """Mailings as JSON: their fields, and what is refused."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
@@ -15,7 +15,7 @@ from mailings.stats import text_change
 from messages_app.api.serializers import CountsSerializer
 from messages_app.models import ErrorCode
 from toolkit import clock
-from toolkit.rest.fields import LocalTimeField, MomentField
+from toolkit.rest.fields import IdField, LocalTimeField, MomentField
 from toolkit.rest.serializers import StrictSerializer
 
 
@@ -72,6 +72,19 @@ class MailingSerializer(StrictSerializer[Mailing]):
         help_text="In the answer to a change of the text: whom it concerns. Otherwise null."
     )
 
+    resends = IdField(
+        read_only=True,
+        is_clearable=True,
+        help_text="The mailing of which this one sends again what failed for good: only clients of "
+        "such messages are sent to, and of those whom the filters select. Null: it resends none.",
+    )
+    resent_codes = serializers.ListField(
+        child=serializers.ChoiceField(choices=ErrorCode.choices),
+        read_only=True,
+        allow_null=True,
+        help_text="Only those that failed for one of these reasons; null: for any.",
+    )
+
     class Meta:
         model = Mailing
         fields = (
@@ -88,18 +101,14 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "updated_at",
             "text_version",
             "text_change",
+            "resends",
+            "resent_codes",
         )
         read_only_fields = ("status", "last_run_time", "text_version")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Apply the model's rules to the mailing as it would be saved."""
-        mailing = self.instance or Mailing()
-        kept = {name: getattr(mailing, name) for name in services.EDITABLE}
-        try:
-            Mailing(**{**kept, **attrs}).clean()
-        except ValidationError as error:
-            raise serializers.ValidationError(serializers.as_serializer_error(error)) from None
-        return attrs
+        return _by_the_rules(attrs, self.instance)
 
     def create(self, validated_data: dict[str, Any]) -> Mailing:
         """Save a new mailing."""
@@ -118,6 +127,20 @@ class MailingSerializer(StrictSerializer[Mailing]):
     def get_text_change(self, mailing: Mailing) -> dict[str, int] | None:
         """Return how many have had the former text and how many get the new one."""
         return text_change(mailing) if getattr(self, "_text_changed", False) else None
+
+
+def _by_the_rules(attrs: dict[str, Any], mailing: Mailing | None) -> dict[str, Any]:
+    """Return what is to be written to a mailing, if the model's rules allow it.
+
+    Raises:
+        ValidationError: they do not.
+    """
+    kept = {name: getattr(mailing or Mailing(), name) for name in services.EDITABLE}
+    try:
+        Mailing(**{**kept, **attrs}).clean()
+    except ValidationError as error:
+        raise serializers.ValidationError(serializers.as_serializer_error(error)) from None
+    return attrs
 
 
 class TextVersionSerializer(serializers.Serializer[Any]):
@@ -189,15 +212,59 @@ class ResendSerializer(serializers.Serializer[Any]):
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         if unknown:
             raise serializers.ValidationError(
-                {unknown[0][:64]: "There is no such field; there is error_code."},
+                {
+                    unknown[0][:64]: "There is no such field while the mailing is not over; there "
+                    "is error_code."
+                },
                 code="unknown_field",
             )
         return super().to_internal_value(data)
+
+
+class ResendAsNewSerializer(StrictSerializer[Mailing]):
+    """A new mailing, to those to whom a mailing that is over has failed for good."""
+
+    error_code = serializers.ListField(
+        source="resent_codes",
+        child=serializers.ChoiceField(choices=ErrorCode.choices),
+        required=False,
+        allow_empty=False,
+        help_text="Only those that failed for one of these reasons; all without it.",
+    )
+    start_time = MomentField(required=False, help_text="Without it, now.")
+    stop_time = MomentField(help_text="Nothing is sent from this moment on.")
+    window_start = LocalTimeField(
+        required=False, allow_null=True, help_text="Without it, that of the other mailing."
+    )
+    window_end = LocalTimeField(
+        required=False, allow_null=True, help_text="Without it, that of the other mailing."
+    )
+
+    class Meta:
+        model = Mailing
+        fields = ("error_code", "start_time", "stop_time", "window_start", "window_end", "text")
+        extra_kwargs: ClassVar = {
+            "text": {
+                "required": False,
+                "help_text": "Without it, that of the other mailing.",
+            }
+        }
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Apply the model's rules to the mailing as it would be saved."""
+        return _by_the_rules(attrs, self.instance)
+
+    def update(self, instance: Mailing, validated_data: dict[str, Any]) -> Mailing:
+        """Save the new mailing, given its draft."""
+        for name, value in validated_data.items():
+            setattr(instance, name, value)
+        return services.create_mailing(instance, now=clock.now())
 
 
 class ResentSerializer(serializers.Serializer[Any]):
     """How many messages are sent again."""
 
     messages = serializers.IntegerField(
-        help_text="How many have failed for these reasons; they become due one after the other."
+        help_text="How many have failed for these reasons; they become due one after the other. "
+        "Those whose client was deleted are among them, and are not sent."
     )

@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +19,7 @@ from mailings.api.serializers import (
     DetailedStatsSerializer,
     MailingSerializer,
     MailingStatsPageSerializer,
+    ResendAsNewSerializer,
     ResendSerializer,
     ResentSerializer,
     TextVersionSerializer,
@@ -93,19 +98,30 @@ class MailingViewSet(ModelViewSet[Mailing]):
 
     @extend_schema(
         summary="Send a mailing's failed messages again",
-        request=ResendSerializer,
-        responses={202: ResentSerializer},
+        request=PolymorphicProxySerializer(
+            component_name="ResendBody",
+            serializers=[ResendSerializer, ResendAsNewSerializer],
+            resource_type_field_name=None,
+        ),
+        responses={201: MailingSerializer, 202: ResentSerializer},
     )
     @action(detail=True, methods=["post"])
     def resend(self, request: Request, pk: int) -> Response:
-        """Make messages that failed for good due again, all or by reason; 409 unless it runs.
+        """Send again what failed for good, all or by reason.
 
-        They keep their ids. With `unconfirmed` among the reasons, a sender that does not drop
-        repeats delivers a second time what did arrive.
+        While the mailing is running, its messages are due again (202). They keep their ids; with
+        `unconfirmed` among the reasons, a sender that does not drop repeats delivers a second time
+        what did arrive. Once the mailing is over, a new one is created (201), to exactly the
+        clients of such messages who are not deleted. Its messages have ids of their own: whatever
+        `unconfirmed` ones did arrive is delivered a second time. The mailing that is over cannot be
+        deleted until the new one's clients are looked through.
         """
+        mailing, now = self.get_object(), clock.now()
+        if mailing.is_over_at(now):
+            draft = services.draft_resending(mailing, now=now)
+            return self._resend_as_new(ResendAsNewSerializer(draft, data=request.data))
         wanted = ResendSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        mailing = self.get_object()
         codes = wanted.validated_data.get("error_code", ())
         number = services.resend_failed(mailing, codes=codes)
         apply_on_commit(mailing)
@@ -141,6 +157,12 @@ class MailingViewSet(ModelViewSet[Mailing]):
         content: dict[str, Any] = response.data
         content["totals"] = totals()
         return response
+
+    def _resend_as_new(self, serializer: ResendAsNewSerializer) -> Response:
+        serializer.is_valid(raise_exception=True)
+        mailing = serializer.save()
+        apply_on_commit(mailing)
+        return Response(self.get_serializer(mailing).data, status=201)
 
     def _changed(self, mailing: Mailing) -> Response:
         apply_on_commit(mailing)

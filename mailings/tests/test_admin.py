@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 
 LIST = "/admin/mailings/mailing/"
 Status = Mailing.Status
+HOURS = {"window_start": time(9, 30), "window_end": time(21)}
 
 MakeMailing = Callable[..., Mailing]
 MakeClients = Callable[..., list[Client]]
@@ -336,6 +337,57 @@ class TestButtons:
         assert queued() == [("start_mailing", mailing.pk)]
         assert Mailing.objects.get().failed_up_to == 0
 
+    def test_send_what_failed_again_as_a_new_mailing_once_it_is_over(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        over = make_mailing(status=Status.CANCELLED, text="Again", **HOURS)
+        plan(over, make_clients, now, fail=2)
+        make_clients(3)
+        finish_mailing(over.pk, now=now)
+        panel = admin_client.get(f"{LIST}{over.pk}/panel/").content.decode()
+        address = f"{LIST}add/?resends={over.pk}"
+        assert f'href="{address}"' in panel
+        page = admin_client.get(address)
+        assert f"New mailing to whom mailing {over.pk} failed" in page.content.decode()
+        form = form_of(page)
+        assert (form["text"], form["window_start"], form["window_end"]) == (
+            "Again", "09:30:00", "21:00:00",
+        )  # fmt: skip
+        assert 'name="tag"' not in page.content.decode()
+        with django_capture_on_commit_callbacks(execute=True):
+            admin_client.post(address, {**form, "text": "Once more"})
+        new = Mailing.objects.get(resends=over)
+        assert (new.text, new.filters, new.window) == ("Once more", {}, over.window)
+        assert ("start_mailing", new.pk) in queued()
+        start_mailing(new.pk)
+        failed = set(over.messages.values_list("client", flat=True))
+        assert set(new.messages.values_list("client", flat=True)) == failed
+        page_of_new = admin_client.get(page_of(new)).content.decode()
+        assert f"to whom mailing {over.pk} failed" in page_of_new
+
+    @pytest.mark.parametrize("original", ["99", "nonsense", ""])
+    def test_never_send_to_everyone_what_failed_in_a_mailing_that_is_gone(
+        self, admin_client: Browser, original: str
+    ) -> None:
+        address = f"{LIST}add/?resends={original}"
+        assert admin_client.get(address).status_code == 404
+        assert admin_client.post(address, new()).status_code == 404
+        assert not Mailing.objects.exists()
+
+    def test_say_why_a_running_mailing_is_not_sent_again_as_a_new_one(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        address = f"{LIST}add/?resends={make_mailing().pk}"
+        page = admin_client.post(address, new()).content.decode()
+        assert "is not over. Send its failed messages again in itself." in page
+        assert Mailing.objects.count() == 1
+
     def test_say_why_a_finished_mailing_cannot_be_paused(
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
@@ -604,6 +656,7 @@ class TestWords:
             ({"status": "scheduled", "start": 60}, "Sending begins at"),
             ({}, "Its clients are being looked through."),
             ({"last_run_time": timezone.now()}, "New matching clients are added at"),
+            ({"last_run_time": timezone.now(), "resends_id": 7}, "At "),
             ({"status": "paused"}, "Nothing is sent until it is resumed."),
             ({"status": "cancelled"}, "It is being closed"),
             ({"stop": -1}, "It is being closed"),
@@ -619,9 +672,12 @@ class TestWords:
         assert labels.next_event(mailing, now).startswith(said)
 
     def test_name_the_audience(self) -> None:
-        assert labels.audience({}) == "everyone"
+        assert labels.audience(Mailing()) == "everyone"
         many = [str(number) for number in range(8)]
-        assert labels.audience({"operator_code": many}) == "operator 0, 1, 2, 3, 4 and 3 more"
+        selected = Mailing(filters={"operator_code": many})
+        assert labels.audience(selected) == "operator 0, 1, 2, 3, 4 and 3 more"
+        resending = Mailing(resends_id=12, resent_codes=["rejected"], filters={"tag": "vip"})
+        assert labels.audience(resending) == "to whom mailing 12 failed (rejected) · tag vip"
 
     @pytest.mark.parametrize(
         ("zone", "changes", "said"),

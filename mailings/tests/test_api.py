@@ -48,6 +48,8 @@ def test_a_mailing_has_exactly_the_documented_fields(
         "updated_at": iso(mailing.updated_at),
         "text_version": 1,
         "text_change": None,
+        "resends": None,
+        "resent_codes": None,
     }
     assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
 
@@ -321,6 +323,72 @@ def test_a_malformed_wish_to_resend_is_refused(
     status, fields = refusal(api.post(f"{MAILINGS}{make_mailing().pk}/resend/", body))
     assert (status, set(fields)) == (400, {field})
     assert Mailing.objects.get().failed_up_to is None
+
+
+@pytest.fixture
+def over(make_mailing: Callable[..., Mailing], make_message: Callable[..., Message]) -> Mailing:
+    """Return a cancelled mailing with a message that arrived, and three that failed."""
+    mailing = make_mailing(status="cancelled", text="Hello again", filters={"tag": "vip"})
+    make_message(mailing=mailing, status="success", next_attempt_at=None)
+    for code in ("rejected", "rejected", "cancelled"):
+        make_message(mailing=mailing, status="fail", error_code=code, next_attempt_at=None)
+    finish_mailing(mailing.pk, now=mailing.start_time)
+    return mailing
+
+
+def test_what_failed_in_a_mailing_that_is_over_is_sent_again_as_a_new_one(
+    api: APIClient,
+    over: Mailing,
+    now: datetime,
+    queued: Callable[[], list[Any]],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    body = {"error_code": ["rejected"], "stop_time": iso(now + HOUR)}
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = api.post(f"{MAILINGS}{over.pk}/resend/", body)
+    new = Mailing.objects.get(resends=over)
+    assert answer.status_code == 201
+    assert answer.json() == api.get(f"{MAILINGS}{new.pk}/").json()
+    told = answer.json()
+    assert (told["resends"], told["resent_codes"]) == (over.pk, ["rejected"])
+    assert (told["text"], told["filters"]) == ("Hello again", {})
+    assert now <= new.start_time <= now + HOUR / 2
+    assert ("start_mailing", new.pk) in queued()
+
+
+def test_what_is_sent_again_may_have_another_text_and_other_times(
+    api: APIClient, over: Mailing, now: datetime
+) -> None:
+    body = {
+        "text": "Another",
+        "start_time": iso(now + HOUR),
+        "stop_time": iso(now + 2 * HOUR),
+        "window_start": "09:00:00",
+        "window_end": "21:00:00",
+    }
+    told = api.post(f"{MAILINGS}{over.pk}/resend/", body).json()
+    assert {name: told[name] for name in body} == body
+    assert told["resent_codes"] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "stop_time"),
+        ({"stop_time": "2001-01-01T00:00:00Z"}, "stop_time"),
+        ({"stop_time": "2101-01-01T00:00:00Z", "window_start": "09:00"}, "window_end"),
+        ({"stop_time": "2101-01-01T00:00:00Z", "text": " "}, "text"),
+        ({"stop_time": "2101-01-01T00:00:00Z", "filters": {}}, "filters"),
+        ({"stop_time": "2101-01-01T00:00:00Z", "error_code": ["nonsense"]}, "error_code.0"),
+        ({"stop_time": "2101-01-01T00:00:00Z", "error_code": []}, "error_code"),
+    ],
+)
+def test_a_malformed_new_mailing_to_whom_another_failed_is_refused(
+    api: APIClient, over: Mailing, body: dict[str, Any], field: str
+) -> None:
+    status, fields = refusal(api.post(f"{MAILINGS}{over.pk}/resend/", body))
+    assert (status, set(fields)) == (400, {field})
+    assert Mailing.objects.count() == 1
 
 
 def test_a_mailing_of_which_all_is_sent_is_finished(

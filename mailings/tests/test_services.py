@@ -19,10 +19,11 @@ from mailings import services
 from mailings.audit import audit
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats
+from messages_app import requeueing
 from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
-from messages_app.models import Lease, Line, Message, Withdrawal
+from messages_app.models import Heartbeat, Lease, Line, Message, Withdrawal
 from messages_app.querysets import MessageQuerySet
 from messages_app.tests.scenes import accept, claim_ids, open_books
 
@@ -757,6 +758,136 @@ class TestResending:
         with pytest.raises(ValidationError) as refusal:
             services.resend_failed(failed)
         assert refusal.value.code == "mailing_not_running"
+
+
+class TestResendingAsNew:
+    @pytest.fixture
+    def over(self, make_clients: MakeClients, mailing: Mailing, now: datetime) -> Mailing:
+        """Return a cancelled mailing: two rejected, one unavailable, one cancelled, one arrived."""
+        make_clients(5)
+        plan(mailing, now)
+        claimed = claim(mailing, now, limit=4)
+        codes = ("rejected", "unavailable", "rejected")
+        ended = [
+            Outcome(pk, "fail", error_code=code)
+            for pk, code in zip(claimed[:3], codes, strict=True)
+        ]
+        bulk.record([*ended, Outcome(claimed[3], "success", sent_at=now)], token=-7)
+        recovery.end_lease(Lease(token=-7))
+        services.finish_mailing(services.cancel_mailing(mailing).pk, now=now)
+        return Mailing.objects.get()
+
+    def resend(self, over: Mailing, now: datetime, *codes: str) -> Mailing:
+        """Return the new mailing, which has started."""
+        new = services.draft_resending(over, now=now)
+        new.stop_time, new.resent_codes = now + HOUR, list(codes) or None
+        services.create_mailing(new, now=now)
+        services.start_mailing(new.pk, now=now)
+        return new
+
+    def clients(self, **messages: Any) -> set[int | None]:
+        return set(Message.objects.filter(**messages).values_list("client", flat=True))
+
+    @pytest.mark.parametrize(
+        ("codes", "number"),
+        [((), 4), (("rejected",), 2), (("cancelled", "unavailable"), 2), (("expired",), 0)],
+    )
+    def test_it_goes_to_exactly_those_to_whom_the_other_failed(
+        self,
+        over: Mailing,
+        make_clients: MakeClients,
+        now: datetime,
+        codes: tuple[str, ...],
+        number: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(requeueing, "CHUNK", 2)
+        make_clients(3)
+        new = self.resend(over, now, *codes)
+        assert plan(new, now) == number
+        by_reason = {"error_code__in": codes} if codes else {}
+        assert self.clients(mailing=new) == self.clients(mailing=over, status="fail", **by_reason)
+        assert len(claim(new, now, token=-8)) == number
+        assert Mailing.objects.get(pk=new.pk).is_looked_through
+        assert audit().is_good
+
+    def test_who_was_deleted_or_comes_later_is_left_out(
+        self, over: Mailing, make_clients: MakeClients, now: datetime
+    ) -> None:
+        delete_client(Client.objects.get(messages__error_code="unavailable"))
+        new = self.resend(over, now)
+        assert plan(new, now) == 3
+        make_clients(2)
+        assert plan(new, now + 2 * HOUR / 3) == 3
+
+    def test_filters_of_the_new_one_narrow_it_down(
+        self, over: Mailing, make_clients: MakeClients, now: datetime
+    ) -> None:
+        Client.objects.filter(messages__error_code="rejected").update(tag="vip")
+        make_clients(1, tag="vip")
+        new = edit(self.resend(over, now), now, filters={"tag": "vip"})
+        assert plan(new, now) == 2
+
+    def test_it_waits_until_the_other_is_closed(
+        self, make_clients: MakeClients, mailing: Mailing, now: datetime
+    ) -> None:
+        make_clients(2)
+        plan(mailing, now)
+        (message,) = claim(mailing, now, limit=1)
+        new = self.resend(services.cancel_mailing(mailing), now)
+        assert plan(new, now) == 0
+        services.finish_mailing(mailing.pk, now=now)
+        bulk.record([Outcome(message, "fail", error_code="rejected")], token=-7)
+        assert plan(new, now) == 0
+        services.finish_mailing(mailing.pk, now=now)
+        assert plan(new, now) == 2
+
+    def test_it_is_planned_once(self, over: Mailing, now: datetime) -> None:
+        new = self.resend(over, now)
+        plan(new, now)
+        later = now + HOUR / 2
+        assert not Mailing.objects.filter(pk=new.pk).to_plan(later)
+
+    @pytest.mark.parametrize("status", ["scheduled", "running", "paused"])
+    def test_there_is_none_of_a_mailing_that_is_not_over(
+        self, mailing: Mailing, now: datetime, status: str
+    ) -> None:
+        Mailing.objects.update(status=status)
+        with pytest.raises(ValidationError) as refusal:
+            self.resend(mailing, now)
+        assert refusal.value.code == "mailing_not_over"
+        assert Mailing.objects.count() == 1
+
+    def test_there_is_none_while_an_earlier_version_would_send_it_to_everyone(
+        self, over: Mailing, now: datetime
+    ) -> None:
+        Heartbeat.objects.create(name="send_message", at=now, own_at=now - HOUR)
+        with pytest.raises(ValidationError) as refusal:
+            self.resend(over, now)
+        assert refusal.value.code == "update_under_way"
+
+    def test_the_other_is_kept_until_the_new_one_is_planned(
+        self, over: Mailing, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(requeueing, "CHUNK", 2)
+        new = self.resend(over, now)
+        assert services.plan_chunk(new.pk, now=now)
+        with pytest.raises(ValidationError) as refusal:
+            services.delete_mailing(over, now=now)
+        assert refusal.value.code == "mailing_resent"
+        assert plan(new, now) == 4
+        services.delete_mailing(over, now=now)
+        services.finish_mailing(over.pk, now=now)
+        assert not Mailing.including_deleted.filter(pk=over.pk).exists()
+        edit(new, now, filters={"operator_code": "999"})
+        assert plan(new, now) == 4
+
+    def test_the_other_may_go_once_the_new_one_is_cancelled(
+        self, over: Mailing, now: datetime
+    ) -> None:
+        services.cancel_mailing(self.resend(over, now))
+        services.delete_mailing(over, now=now)
+        assert not Mailing.objects.filter(pk=over.pk).exists()
 
 
 class TestEnding:

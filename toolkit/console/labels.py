@@ -1,5 +1,6 @@
 """Sentences, times, labels and links, formatted alike on all pages of the console."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -16,7 +17,7 @@ def sentence(refusal: ValidationError) -> str:
     return " ".join(refusal.messages)
 
 
-def join_names(names: list[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return the first NAMED names, separated by commas, and the number of the others."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
