@@ -56,6 +56,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
         "get /messages/{id}/attempts/",
         "get /messages/changes/",
+        *("get /mailings/timeline/", "get /mailings/{id}/timeline/"),
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",
@@ -73,7 +74,7 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         method, path = name.split()
         has_body = method in BODIES and not path.endswith(NO_BODY)
         about_many = method == "get" and (
-            path.endswith("attempts/") or not ("{id}" in path or path == "/sender/")
+            path.endswith(("attempts/", "timeline/")) or not ("{id}" in path or path == "/sender/")
         )
         errors = {
             *("401", "405", "406", "503"),

@@ -24,6 +24,7 @@ from mailings.api.serializers import (
     ResentSerializer,
     TextVersionSerializer,
 )
+from mailings.api.timeline import TimelineMixin
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
@@ -51,7 +52,7 @@ from toolkit import clock
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(ModelViewSet[Mailing]):
+class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()

@@ -159,6 +159,8 @@ def _add_to_minutes(postings: Sequence[Posting]) -> None:
         if each.after == NOWHERE or not each.message_ids:
             continue
         account, minute = parse(each.after), each.at.replace(second=0, microsecond=0)
+        if each.before != NOWHERE and parse(each.before).state == account.state:
+            continue  # It was in this state before.
         for mailing_id in (each.mailing_id, ALL_MAILINGS):
             numbers[mailing_id, minute, 1, account.state, account.error_code] += each.number
     _add(MinuteTotal, MINUTE_KEY, numbers)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,13 @@ from messages_app import services
 from messages_app.engine import bulk
 from messages_app.engine.records import Outcome
 from messages_app.ledger import changes, folding, reconciling
-from messages_app.ledger.accounts import Account
+from messages_app.ledger.accounts import NOWHERE, Account
 from messages_app.ledger.balances import Balances, balances, total_balances
 from messages_app.ledger.changes import Change, CursorError, CursorTooOldError
-from messages_app.ledger.posting import Move, post, unpacked
+from messages_app.ledger.posting import Move, packed, post, unpacked
+from messages_app.ledger.timeline import readable_step, span, timeline
 from messages_app.models import Balance, LedgerHead, Message, MinuteTotal, Posting
+from messages_app.models.ledger import ALL_MAILINGS
 from messages_app.tests.scenes import TOKEN, accept, claim, claim_ids
 
 if TYPE_CHECKING:
@@ -220,6 +222,108 @@ class TestFolding:
         add(1)
         with django_assert_num_queries(1):
             assert on_accounts(mailing) == {PENDING: 2}
+
+
+class TestTimeline:
+    @pytest.fixture
+    def start(self, mailing: "Mailing") -> datetime:
+        """Post what became of ten messages over two hours; return when it began."""
+        start = datetime(2026, 3, 1, 23, 10, 20, tzinfo=UTC)
+        for minutes, before, after, number in (
+            (0, NOWHERE, PENDING, 10),
+            (1, PENDING, SENT, 4),
+            (1.5, PENDING, "retry|throttled|0|UTC", 2),
+            (70, PENDING, SENT, 3),
+            (70, "retry|throttled|0|UTC", "retry|unavailable|0|UTC", 2),
+            (120, "retry|unavailable|0|UTC", "fail|unavailable|1|UTC", 2),
+        ):
+            Posting.objects.create(
+                mailing=mailing,
+                at=start + minutes * MINUTE,
+                before=before,
+                after=after,
+                number=number,
+                message_ids=packed(range(number)),
+            )
+        return start
+
+    @pytest.mark.parametrize(
+        ("step", "expected"),
+        [
+            (
+                "minute",
+                {
+                    "01 23:10": {"pending": 10},
+                    "01 23:11": {"success": 4, "retry": 2},
+                    "02 00:20": {"success": 3},
+                    "02 01:10": {"fail": 2},
+                },
+            ),
+            (
+                "hour",
+                {
+                    "01 23:00": {"pending": 10, "success": 4, "retry": 2},
+                    "02 00:00": {"success": 3},
+                    "02 01:00": {"fail": 2},
+                },
+            ),
+            (
+                "day",
+                {
+                    "01 00:00": {"pending": 10, "success": 4, "retry": 2},
+                    "02 00:00": {"success": 3, "fail": 2},
+                },
+            ),
+        ],
+    )
+    def test_it_tells_step_by_step_how_many_came_to_each_state(
+        self, mailing: "Mailing", start: datetime, step: str, expected: dict[str, dict[str, int]]
+    ) -> None:
+        for mailing_id in (mailing.pk, ALL_MAILINGS):
+            points = timeline(mailing_id, since=start, until=start + DAY, step=step)
+            assert {f"{at:%d %H:%M}": numbers for at, numbers in points.items()} == expected
+            assert list(points) == sorted(points)
+
+    def test_it_begins_with_a_whole_step_and_ends_before_the_last_moment(
+        self, mailing: "Mailing", start: datetime
+    ) -> None:
+        points = timeline(
+            mailing.pk,
+            since=start + 30 * MINUTE,
+            until=start.replace(hour=23, minute=11, second=0),
+            step="hour",
+        )
+        assert list(points.values()) == [{"pending": 10}]
+
+    def test_what_has_become_hours_is_told_by_the_hour(
+        self, mailing: "Mailing", start: datetime
+    ) -> None:
+        folding.fold_all()
+        folding.drop_old(before=start + DAY)
+        points = timeline(mailing.pk, since=start - DAY, until=start + DAY, step="minute")
+        assert [f"{at:%H:%M}" for at in points] == ["23:00", "00:00", "01:00"]
+
+    def test_its_span_is_that_of_what_happened(self, mailing: "Mailing", start: datetime) -> None:
+        began_at = start.replace(second=0)
+        assert span(mailing.pk) == (began_at, began_at + 121 * MINUTE)
+        assert span(mailing.pk + 1) is None
+
+    @pytest.mark.parametrize(
+        ("lasts", "step"),
+        [
+            (timedelta(0), "minute"),
+            (199 * MINUTE, "minute"),
+            (201 * MINUTE, "hour"),
+            (8 * DAY, "hour"),
+            (9 * DAY, "day"),
+            (900 * DAY, "day"),
+        ],
+    )
+    def test_a_readable_step_is_the_finest_with_few_points(
+        self, lasts: timedelta, step: str
+    ) -> None:
+        since = datetime(2026, 3, 1, tzinfo=UTC)
+        assert readable_step(since, since + lasts) == step
 
 
 class TestChanges:

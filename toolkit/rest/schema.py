@@ -131,7 +131,9 @@ class Schema(AutoSchema):
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
         match status_code:
             case "400":
-                return self._has_body() or self._is_about_many() or self._is_list_of_one()
+                has_parameters = bool(self.get_override_parameters())
+                is_list = self._is_about_many() or self._is_list_of_one()
+                return self._has_body() or is_list or has_parameters
             case "403" | "409":  # 403 is a session without its CSRF token.
                 return self.method not in SAFE_METHODS
             case "404":
