@@ -2,6 +2,9 @@
 
 `record` writes when a message is retried (`next_attempt_at`), as decided in `outcomes`. Statements
 are built from querysets where the ORM can say it, and run on Postgres and on SQLite.
+
+Whoever waits for messages locks them in the order of their ids, so that no two wait for each other:
+a delivery that wakes up and whoever takes its lease back write the same ones.
 """
 
 import json
@@ -193,7 +196,11 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
         return 0
     at = due_at or F("next_attempt_at")
     leased = Message.objects.filter(pk__in=ids, lease_token=token, lease_until__isnull=False)
-    return leased.schedule(at, lease_token=None, lease_until=None, attempts=F("attempts") - 1)
+    with index_scans_only():
+        locked = list(leased.order_by("pk").select_for_update().values_list("pk", flat=True))
+        return Message.objects.filter(pk__in=locked).schedule(
+            at, lease_token=None, lease_until=None, attempts=F("attempts") - 1
+        )
 
 
 def record_accepted(
@@ -208,6 +215,7 @@ def record_accepted(
         return 0
     condition, ids = _id_condition([message.id for message in messages])
     with index_scans_only() as cursor:
+        # The index has the ids in order, and so they are locked in it.
         cursor.execute(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
             " error = '', next_attempt_at = NULL, queued_at = NULL, lease_token = NULL,"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -360,6 +360,41 @@ class TestReleasing:
         messages = add(3000)
         claim(mailing, now, limit=3000)
         assert bulk.release([message.pk for message in messages], token=-7) == 3000
+
+
+@several_writers
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda ids: bulk.release(ids, token=-7),
+        lambda ids: accept(ids, token=-7, at=datetime.now(UTC)),
+        lambda ids: bulk.record([Outcome(pk, "fail") for pk in ids], token=-7),
+    ],
+    ids=["release", "record_accepted", "record"],
+)
+def test_whoever_waits_for_the_first_message_has_not_locked_the_second(
+    mailing: "Mailing", add: Add, now: datetime, write: Callable[[list[int]], int]
+) -> None:
+    """Two who write the same messages cannot come crosswise, whatever order they were told."""
+    first, second = add(2)
+    claim(mailing, now)
+    Message.objects.filter(pk=first.pk).update(error="Written last, so stored behind the other.")
+    written: list[int] = []
+
+    def write_both() -> None:
+        written.append(write([second.pk, first.pk]))
+        connection.close()
+
+    writing = Thread(target=write_both)
+    with transaction.atomic():
+        Message.objects.select_for_update().get(pk=first.pk)
+        writing.start()
+        while not somebody_waits():
+            assert writing.is_alive()
+        Message.objects.select_for_update(nowait=True).get(pk=second.pk)
+    writing.join()
+    assert written == [2]
 
 
 @pytest.fixture
