@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from celery import shared_task
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import Error, transaction
 
 from mailings import services
 from mailings.bookkeeping import keep_books
@@ -23,6 +23,7 @@ from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control, home
 from toolkit import clock, shutdown
 from toolkit.clock import monotonic
+from toolkit.outages import is_outage
 from toolkit.publishing import publish
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
@@ -83,7 +84,9 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except Error as error:
+        if not is_outage(error):
+            raise
         reason = str(error).strip().partition("\n")[0]
         logger.error(
             "%s waits for the database, which does not answer: %s",

@@ -15,6 +15,7 @@ from django.db import (
     DatabaseError,
     IntegrityError,
     InterfaceError,
+    InternalError,
     OperationalError,
     connection,
     transaction,
@@ -29,6 +30,7 @@ from mailing_manager_project.celery import app
 from mailings.models import Mailing
 from messages_app.api.serializers import MessageSerializer
 from messages_app.models import Message, SendingControl, Withdrawal
+from messages_app.tests.scripted import idle_in_transaction
 from tests.rest import Answer, JsonClient, iso, refusal
 from tests.servers import free_port
 from toolkit import publishing
@@ -332,6 +334,26 @@ def test_a_database_that_is_busy_is_not_said_to_be_away(api: APIClient, cause: E
         answer = api.get(f"{API}clients/")
 
     assert refusal(answer) == (503, {None: "database_busy"})
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_stood_idle_for_too_long_has_lost_the_database(
+    saving: Callable[..., Answer],
+) -> None:
+    answer = saving(idle_in_transaction)
+    connection.close()
+    assert refusal(answer) == (503, {None: "database_unavailable"})
+
+
+def test_any_other_internal_error_is_our_own_fault(
+    saving: Callable[..., Answer], api: APIClient
+) -> None:
+    def fail() -> None:
+        raise InternalError("A page of an index is broken.")
+
+    api.raise_request_exception = False
+    assert saving(fail).status_code == 500
 
 
 @pytest.mark.postgres

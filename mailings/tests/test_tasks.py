@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import InternalError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django_celery_beat.models import PeriodicTask
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
@@ -18,6 +18,7 @@ from mailings.models import Mailing
 from mailings.tasks import apply_on_commit, finish_mailing, start_mailing
 from messages_app.ledger.posting import packed
 from messages_app.models import Lease, LeasedBatch, Message
+from messages_app.tests.scripted import idle_in_transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -229,6 +230,23 @@ def test_a_mailing_that_was_not_saved_has_no_effect(
         apply_on_commit(make_mailing())
         transaction.set_rollback(True)
     assert queued() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_postgres_ended_idle_costs_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with tasks.tolerate_database_outage("Planning"):
+        idle_in_transaction()
+    connection.close()
+    (line,) = (each for each in caplog.records if each.levelno >= logging.WARNING)
+    assert line.getMessage().startswith("Planning waits for the database, which does not answer: ")
+
+
+def test_an_internal_error_of_the_database_is_no_outage() -> None:
+    with pytest.raises(InternalError), tasks.tolerate_database_outage("Planning"):
+        raise InternalError("A page of an index is broken.")
 
 
 @pytest.mark.usefixtures("no_broker")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from messages_app import services
@@ -22,6 +22,7 @@ from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
 from messages_app.ledger.posting import posted, unpacked
 from messages_app.models import Doorbell, ErrorCode, Lease, LeasedBatch, Message
+from toolkit.outages import is_outage
 
 CHUNK = 1000  # ids in one query
 NO_NUMBERS: Mapping[int, str] = MappingProxyType({})
@@ -49,9 +50,9 @@ def replay_orphans(*, now: datetime) -> None:
     for spooled in spool.orphans():
         try:
             replay(spooled, now=now)
-        except (InterfaceError, OperationalError):
-            raise
         except Exception as error:
+            if is_outage(error):
+                raise
             spooled.error = error
 
 

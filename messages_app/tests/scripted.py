@@ -1,10 +1,11 @@
 """A sender that answers what and when the test says, and a database that goes away."""
 
 from collections.abc import Callable, Sequence
+from select import select
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import connection, transaction
 
 from messages_app.sender import Answer, Request
 
@@ -46,6 +47,14 @@ class ScriptedTransport:
 
 Script = Callable[[ScriptedTransport], Sequence[Answer]]
 Scripted = Callable[[int, Script], ScriptedTransport]
+
+
+def idle_in_transaction() -> None:
+    """Have Postgres end this test's session in the middle of a transaction, as a stopped one's."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
+        assert select([connection.connection.fileno()], [], [], 10)[0]  # Postgres has said it.
+        cursor.execute("SELECT 1")
 
 
 def terminate_backend() -> None:

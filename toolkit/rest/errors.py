@@ -17,11 +17,13 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
 from django.http.request import UnreadablePostError
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import exceptions, status
 from rest_framework.serializers import as_serializer_error
+
+from toolkit.outages import is_outage
 
 # How Postgres (sqlstate) and SQLite (sqlite_errorname) name what is looked for here.
 UNIQUE_OR_FOREIGN_KEY = {
@@ -79,7 +81,7 @@ class ErrorHandler(ExceptionHandler):
                 return Conflict()
             case OperationalError() if _reason(exc) in BUSY:
                 return Busy()
-            case OperationalError() | InterfaceError():
+            case Error() if is_outage(exc):
                 logger.error("Requests are refused: the database does not answer.", exc_info=exc)
                 return Unavailable()
             case RequestDataTooBig():
