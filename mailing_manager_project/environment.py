@@ -1,5 +1,6 @@
 """The environment, and the folder of this installation's own files. Needs no settings."""
 
+import re
 from pathlib import Path
 
 import environ
@@ -67,11 +68,18 @@ def read_address(name: str, default: str) -> str:
     """Return an HTTP address.
 
     Raises:
-        ImproperlyConfigured: the variable holds one without a scheme, or of another.
+        ImproperlyConfigured: the variable holds one without a scheme, or of another; it is told
+            without a user and a password.
     """
     address: str = env.str(name, default="") or default
     if not address.startswith(("https://", "http://")):
-        raise ImproperlyConfigured(
-            f"{name} is {address[:80]!r}. Begin it with https:// or http://."
-        )
+        shown = _without_credentials(address)[:80]
+        raise ImproperlyConfigured(f"{name} is {shown!r}. Begin it with https:// or http://.")
     return address
+
+
+def _without_credentials(address: str) -> str:
+    """Return an address, however it is written, without what stands before its last @."""
+    credentials, at, rest = address.rpartition("@")
+    scheme = re.match(r"([a-z]+:)?//", credentials, re.IGNORECASE)
+    return f"{scheme[0] if scheme else ''}***@{rest}" if at else address

@@ -97,3 +97,22 @@ def test_any_other_address_is_refused(written: str, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_address(NAME, "https://sender.example/v1")
     assert str(refusal.value) == f"{NAME} is {written!r}. Begin it with https:// or http://."
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("ftp://user:secret@sender.example/v1", "ftp://***@sender.example/v1"),
+        ("//user:secret@sender.example", "//***@sender.example"),
+        ("user:secret@sender.example", "***@sender.example"),
+        ("user:sec//re@t@sender.example", "***@sender.example"),
+        (f"ftp://user:{'secret' * 20}@sender.example", "ftp://***@sender.example"),
+    ],
+)
+def test_its_credentials_are_not_told(
+    written: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read_address(NAME, "https://sender.example/v1")
+    assert str(refusal.value) == f"{NAME} is {shown!r}. Begin it with https:// or http://."
