@@ -13,10 +13,12 @@ from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 import pytest
 from django.db import OperationalError
+from pytest_django import Settings
 
-from mailing_manager_project.launcher import command, installation
+from mailing_manager_project.launcher import command, installation, programs
 from mailing_manager_project.launcher.broker import Broker
 from mailing_manager_project.launcher.process import Program
+from messages_app.sender.masking import mask
 from tests.main_program import MainProgram, manage, refusal, running, wait_until
 from tests.servers import free_port
 
@@ -203,9 +205,17 @@ def test_without_a_token_there_is_only_the_sandbox(
     monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
     port = command.prepare(options, Broker("redis://there"))
     assert port == options.sandbox_port
-    assert os.environ["MESSAGE_SENDER_TOKEN"] == "sandbox"
+    token = os.environ["MESSAGE_SENDER_TOKEN"]
     assert os.environ["MESSAGE_SENDER_URL"] == f"http://127.0.0.1:{port}/v1"
-    assert "sandbox" in names(command.list_programs(options, Broker("redis://there"), port))
+    listed = command.list_programs(options, Broker("redis://there"), port)
+    (sandbox,) = (each for stage in listed for each in stage if each.name == "sandbox")
+    assert f"--token={token}" in sandbox.command
+
+
+def test_what_the_sandbox_says_of_itself_is_not_masked_as_its_token(settings: Settings) -> None:
+    settings.MESSAGE_SENDER_TOKEN = programs.SANDBOX_TOKEN
+    said = "A fault of the sandbox: server_error. The token is missing or wrong."
+    assert mask(said) == said
 
 
 def test_a_database_that_goes_away_at_the_last_moment_stops_nothing(

@@ -103,7 +103,7 @@ def prepare(options: argparse.Namespace, broker: Broker) -> int:
         )
         # Whatever address is set: without a token nothing leaves this machine.
         os.environ["MESSAGE_SENDER_URL"] = f"http://{LOCALHOST}:{sandbox_port}/v1"
-        os.environ["MESSAGE_SENDER_TOKEN"] = "sandbox"
+        os.environ["MESSAGE_SENDER_TOKEN"] = programs.SANDBOX_TOKEN
     elif options.demo:
         raise SetupError(
             "MESSAGE_SENDER_TOKEN is set, and the demo must not send its sample to real people. "
