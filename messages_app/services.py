@@ -12,9 +12,18 @@ from django.db.models.lookups import IsNull
 from clients.models import Client
 from messages_app import waiting
 from messages_app.ledger.accounts import NOWHERE
-from messages_app.ledger.posting import Move, account_of, post, posted
+from messages_app.ledger.posting import (
+    ACCOUNT_COLUMNS,
+    Move,
+    account_from,
+    account_of,
+    accounts_of,
+    post,
+    posted,
+)
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
+from messages_app.sql import has_id, index_scans_only, update_returning
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -156,12 +165,15 @@ def fail_unsent(mailing: MailingSnapshot, error_code: ErrorCode) -> bool:
     Returns:
         Whether there were any.
     """
-    with transaction.atomic():
+    with index_scans_only():
         # Locked before their reason is read: an answer may just be about to be written.
-        ids = waiting.take_unsent(mailing.id, FAIL_CHUNK)
-        with posted(ids):
-            Message.objects.filter(pk__in=ids).update(**_final(mailing, error_code))
-    return bool(ids)
+        taken = Message.objects.filter(has_id(waiting.take_unsent(mailing.id, FAIL_CHUNK)))
+        before = accounts_of(taken)
+        rows = update_returning(
+            taken, _final(mailing, error_code), columns=("id", *ACCOUNT_COLUMNS)
+        )
+        post(mailing.id, (Move(pk, before[pk], account_from(*columns)) for pk, *columns in rows))
+    return bool(before)
 
 
 def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Helpers for SQL that the ORM cannot express, on Postgres and on SQLite."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, models, transaction
+from django.db.models.expressions import RawSQL
+from django.db.models.sql import UpdateQuery
 
 # Kinds of query plans that may read or sort many more rows than the statement needs.
 DISABLED_PLANS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
@@ -27,6 +29,35 @@ def table_of(model: type[models.Model]) -> str:
 def moment_value(moment: datetime | None) -> Any:
     """Return a time as a parameter for the database's driver."""
     return connection.ops.adapt_datetimefield_value(moment)
+
+
+def id_condition(ids: Iterable[int]) -> tuple[str, str]:
+    """Return an SQL condition that selects rows by id, and its one parameter.
+
+    A list of thousands is read and planned in a fraction of the time that IN takes.
+    """
+    listed = ",".join(map(str, ids))
+    if is_postgres():
+        return "id = ANY (%s::bigint[])", f"{{{listed}}}"
+    return "id IN (SELECT value FROM json_each(%s))", f"[{listed}]"
+
+
+def has_id(ids: Iterable[int]) -> RawSQL:
+    """Return `id_condition` for a filter, where the statement has no other column `id`."""
+    condition, listed = id_condition(ids)
+    return RawSQL(condition, [listed], output_field=models.BooleanField())  # nosec B611
+
+
+def update_returning(
+    rows: models.QuerySet[Any], values: dict[str, Any], *, columns: Sequence[str]
+) -> list[Any]:
+    """Update rows as their `update` does; return these columns of them as they are now."""
+    query: Any = rows.query.chain(UpdateQuery)  # its stubs do not know what it becomes
+    query.add_update_values(values)
+    sql, params = query.get_compiler(connection=connection).as_sql()
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} RETURNING {', '.join(columns)}", params)
+        return list(cursor.fetchall())
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from messages_app import services as messages
 from messages_app.engine import bulk, planning, recovery
 from messages_app.engine.records import Outcome
 from messages_app.models import Heartbeat, Lease, Line, Message, Withdrawal
-from messages_app.querysets import MessageQuerySet
+from messages_app.sql import update_returning
 from messages_app.tests.scenes import accept, claim_ids, open_books
 
 pytestmark = pytest.mark.django_db
@@ -1149,15 +1149,15 @@ class TestFinishing:
         strangers = [client.pk for client in clients[-3:]]
         Client.objects.filter(pk__in=strangers).update(tag="new")
         updates = iter(range(1, dies_at + 1))
-        update = MessageQuerySet.update
+        update = update_returning
 
-        def die_sometime(messages: MessageQuerySet, **values: Any) -> int:
+        def die_sometime(*arguments: Any, **columns: Any) -> list[Any]:
             if next(updates) == dies_at:
                 raise KeyboardInterrupt
-            return update(messages, **values)
+            return update(*arguments, **columns)
 
         with monkeypatch.context() as patched:
-            patched.setattr(MessageQuerySet, "update", die_sometime)
+            patched.setattr("messages_app.services.update_returning", die_sometime)
             with pytest.raises(KeyboardInterrupt):
                 self.finish(mailing)
         finished = self.finish(mailing)
@@ -1252,14 +1252,15 @@ class TestFinishing:
         monkeypatch.setattr("messages_app.services.FAIL_CHUNK", 10)
         make_clients(95)
         plan(mailing, now)
-        update = MessageQuerySet.update
+        update = update_returning
         given_up: list[int] = []
 
-        def count_updates(messages: MessageQuerySet, **values: Any) -> int:
-            given_up.append(update(messages, **values))
-            return given_up[-1]
+        def count_updates(*arguments: Any, **columns: Any) -> list[Any]:
+            rows = update(*arguments, **columns)
+            given_up.append(len(rows))
+            return rows
 
-        monkeypatch.setattr(MessageQuerySet, "update", count_updates)
+        monkeypatch.setattr("messages_app.services.update_returning", count_updates)
 
         def finish() -> tuple[int | None, int | None]:
             services.finish_mailing(mailing.pk, now=mailing.stop_time)

@@ -36,7 +36,13 @@ from messages_app.ledger.posting import (
 )
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
-from messages_app.sql import index_scans_only, is_postgres, moment_value, table_of
+from messages_app.sql import (
+    id_condition,
+    index_scans_only,
+    is_postgres,
+    moment_value,
+    table_of,
+)
 
 Status = Message.Status
 
@@ -213,7 +219,7 @@ def record_accepted(
     """
     if not messages:
         return 0
-    condition, ids = _id_condition([message.id for message in messages])
+    condition, ids = id_condition([message.id for message in messages])
     with index_scans_only() as cursor:
         # The index has the ids in order, and so they are locked in it.
         cursor.execute(
@@ -324,14 +330,6 @@ def _outcome_rows() -> str:
         return f"(SELECT * FROM json_to_recordset(%s) AS r ({columns}))"
     columns = ", ".join(f"value ->> '{name}' AS {name}" for name in OUTCOME_COLUMNS)
     return f"(SELECT {columns} FROM json_each(%s))"
-
-
-def _id_condition(ids: Sequence[int]) -> tuple[str, str]:
-    """Return an SQL condition that selects messages by id, and its one parameter."""
-    listed = ",".join(map(str, ids))
-    if is_postgres():
-        return "id = ANY (%s::bigint[])", f"{{{listed}}}"
-    return "id IN (SELECT value FROM json_each(%s))", f"[{listed}]"
 
 
 def _moment_text(moment: datetime) -> str:
