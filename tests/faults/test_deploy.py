@@ -19,7 +19,7 @@ LAST_MIGRATION = ["git", "log", "-1", "--format=%H", "--", "*/migrations/*.py"]
 WORKERS = ("mailings", "messages")
 
 
-# Old code writes only one of the two columns.
+# Code from before the ledger writes only one of the two columns.
 OLD_HEARTBEATS = "SELECT COUNT(*) FROM messages_app_heartbeat WHERE own_at IS DISTINCT FROM at"
 
 
@@ -35,8 +35,9 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     for name in WORKERS:
         installation.keeper.keep(installation.keeper.program(name), f"old {name}", code=old)
         installation.keeper.end(name)
-    # As they would have been seen for long where they run already.
-    installation.wait_for(lambda: installation.query(OLD_HEARTBEATS) != [(0,)])
+    if not (old / "messages_app" / "ledger").exists():
+        # As they would have been seen for long where they run already.
+        installation.wait_for(lambda: installation.query(OLD_HEARTBEATS) != [(0,)])
     for mailing in range(mailings):
         installation.send_group(mailing, number // mailings)
         if mailing == mailings // 3:
