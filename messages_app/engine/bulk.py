@@ -97,16 +97,19 @@ def claim(
         messages = Message.objects.filter(mailing.is_unchanged, mailing=mailing.id).due(now)
         queue = messages.queued().filter(queued_at__lte=now)
         # Half of them at most while others stand in line: neither keeps the other waiting.
-        found = _lease(queue, limit if is_empty else ceil(limit / 2), mailing.filters, terms)
+        share = limit if is_empty else ceil(limit / 2)
+        found = _lease(queue, share, mailing.filters, terms)
+        is_more = line is None or len(found) == share
         if line and (number := limit - len(found)):
             in_line = _lease(messages.in_line(behind=line.passed), number, mailing.filters, terms)
             _pass_on(line, in_line, mailing, is_end=len(in_line) < number)
+            is_more |= len(in_line) == number
             found += in_line
         claimed = _claimed(found, mailing.text_version)
         if claimed:
             ids = packed([message.id for message in claimed])
             LeasedBatch.objects.create(token=token, message_ids=ids)
-    return claimed, len(found) == limit or not line
+    return claimed, is_more
 
 
 def _lease(

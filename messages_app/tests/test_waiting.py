@@ -17,7 +17,7 @@ from messages_app import waiting
 from messages_app.engine import bulk, planning
 from messages_app.models import Line, Message
 from messages_app.sql import index_scans_only
-from messages_app.tests.scenes import accept, claim, claim_ids
+from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -124,6 +124,14 @@ class TestLine:
         bulk.release(claimed, token=-7)
         claim_ids(mailing, now - MINUTE)  # finds nobody in line
         assert len(claim(mailing, now, limit=4)) == 4
+
+    def test_a_queue_longer_than_its_half_is_not_left_for_later(
+        self, mailing: "Mailing", ids: list[int], now: datetime
+    ) -> None:
+        Message.objects.filter(pk__in=ids).schedule(now)
+        claimed, is_more = claim_more(mailing, now, limit=4)
+        assert (len(claimed), is_more) == (2, True)
+        assert len(claim(mailing, now, limit=4)) == 2
 
     @pytest.mark.parametrize("is_claimed", [False, True])
     def test_a_deleted_clients_message_leaves_it(
