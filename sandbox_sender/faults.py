@@ -10,6 +10,7 @@ T = TypeVar("T")
 
 MAX_SECONDS = 3600
 MAX_RATE_LIMIT = 1_000_000_000
+MAX_OPEN = 1_000_000
 
 
 class FaultError(ValueError):
@@ -49,6 +50,10 @@ MAYBE_LIMIT = Kind(
     f"messages a second, from 1 to {MAX_RATE_LIMIT}, or null",
     lambda value: value is None or is_number(value, 1, MAX_RATE_LIMIT),
 )
+MAYBE_OPEN = Kind(
+    f"open requests, from 1 to {MAX_OPEN}, or null",
+    lambda value: value is None or (is_whole(value) and is_number(value, 1, MAX_OPEN)),
+)
 MAYBE_WHOLE = Kind("a whole number, or null", lambda value: value is None or is_whole(value))
 
 
@@ -74,6 +79,9 @@ class Faults:
     hang: float = fault(0.0, RATE, "rate of never answering, the message not accepted")
     hang_after: float = fault(0.0, RATE, "rate of never answering, the message accepted")
     rate_limit: float | None = fault(None, MAYBE_LIMIT, "messages a second, 429 beyond")
+    max_open: int | None = fault(
+        None, MAYBE_OPEN, "requests waiting for their answers, 503 at once beyond"
+    )
     retry_after: int = fault(1, WHOLE_SECONDS, "Retry-After of a 429, in seconds")
     unavailable_retry_after: int | None = fault(
         None, MAYBE_SECONDS, "Retry-After of a 503, in seconds; null leaves it out"

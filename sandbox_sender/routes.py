@@ -51,4 +51,6 @@ class SendRoutes(ControlRoutes):
         if method != b"POST":
             return USE_POST, 0.0
         endpoint = self.send_endpoint
+        if excess := endpoint.refuse_excess():
+            return excess, 0.0  # At once, unread: while it waited it would be open itself.
         return endpoint.answer(authorization, path_id, body), endpoint.draw.draw_delay()

@@ -82,6 +82,13 @@ class SendEndpoint:
             return False
         return token == self.token if self.token else bool(token.strip())
 
+    def refuse_excess(self) -> Answer | None:
+        """Return a 503 if as many requests as may be open wait for their answers, else None."""
+        most = self.faults.max_open
+        if most is None or self.accounts.in_flight < most:
+            return None
+        return self.reject(self.build_unavailable(), "max_open")
+
     def reject(self, answer: Answer, fault: str = "") -> Answer:
         """Count the message as not accepted."""
         self.accounts.rejected += 1

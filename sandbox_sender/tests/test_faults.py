@@ -190,6 +190,21 @@ def test_a_rate_limit_lets_its_rate_through(sandbox: RunningSandbox) -> None:
     assert 50 * elapsed < statuses[200] <= 100 * elapsed + 11
 
 
+def test_no_more_requests_are_open_than_may_be_and_others_are_refused_at_once(
+    sandbox: RunningSandbox,
+) -> None:
+    sandbox.set_faults(max_open=1, latency=3600, unavailable_retry_after=3)
+    with socket.create_connection(("127.0.0.1", sandbox.port), 5) as client:
+        client.sendall(build_request(next_id()))
+        wait_until(lambda: sandbox.get("/stats")["in_flight"] == 1)
+        refusal = send(sandbox)
+        assert (refusal.status_code, refusal.headers["Retry-After"]) == (503, "3")
+    wait_until(lambda: sandbox.get("/stats")["in_flight"] == 0)
+    sandbox.set_faults(max_open=1)
+    assert send(sandbox).status_code == 200
+    assert sandbox.get("/stats")["faults"]["max_open"] == 1
+
+
 def test_faults_meet_only_correct_requests(sandbox: RunningSandbox) -> None:
     sandbox.set_faults(server_error=1)
     assert send(sandbox, phone="wrong").status_code == 400
@@ -303,6 +318,9 @@ def test_a_wrong_fault_is_400_and_changes_nothing(sandbox: RunningSandbox) -> No
         ("retry_after", None),
         ("unavailable_retry_after", "soon"),
         ("rate_limit", 0),
+        ("max_open", 0),
+        ("max_open", 1.5),
+        ("max_open", True),
         ("rate_limit", True),
         ("outage", 1),
         ("outage", "yes"),
