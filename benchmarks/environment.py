@@ -17,7 +17,7 @@ from tests.servers import private_postgres, private_redis
 PROJECT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 15
 SENDING_PROCESSES = 2
-CONCURRENCY = 100  # open requests of each sending process
+CONCURRENCY = 100  # open requests of each sending process, where they are fixed
 
 
 class Environment:
@@ -78,7 +78,6 @@ def environment(database: str = "postgres", **env: str) -> Iterator[Environment]
                 "MESSAGE_SENDER_URL": f"{sandbox.url}/v1",
                 "MESSAGE_SENDER_TOKEN": "sandbox",
                 "MESSAGE_SENDER_PROCESSES": str(SENDING_PROCESSES),
-                "MESSAGE_SENDER_CONCURRENCY": str(CONCURRENCY),
                 **env,
             },
         )

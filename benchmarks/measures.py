@@ -1,6 +1,7 @@
 """The measurements. Each yields rows of the report; ratios are of runs made in turns."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
@@ -14,6 +15,7 @@ from mailing_manager_project.launcher import programs
 from tests.servers import free_port
 
 LATENCY = 0.05  # seconds of each answer of a remote sender
+SLOW = 0.5  # the same of a slow one
 A_DAY = 100_000_000  # messages
 BUSY_HOURS = 10  # hours of a day in which all of them are sent
 
@@ -47,7 +49,7 @@ def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
     limit = SENDING_PROCESSES * CONCURRENCY / LATENCY
     with environment() as installation:
         installation.run("add_clients", number=number)
-        with installation.running(workers()):
+        with installation.running(workers(), MESSAGE_SENDER_CONCURRENCY=str(CONCURRENCY)):
             _warm_up(installation, number)
             installation.sandbox.set_faults(latency=LATENCY)
             rates = [
@@ -57,6 +59,33 @@ def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
     yield Row("arithmetic limit at 50 ms, 2 × 100 open requests", limit, "messages/s")
     yield Row("engine on Postgres at 50 ms", median(rates), "messages/s")
     yield Row("engine / arithmetic limit", median(rates) / limit * 100, "%", "≥ 90 %")
+
+
+def adaptive(repeats: int, number: int = 60_000) -> Iterator[Row]:
+    """Let new processes find how many requests to open, at senders that allow this or that."""
+    few = number // 3
+    with environment() as installation:
+        installation.run("add_clients", number=number, tags=3)
+        fixed, found = [], []
+        for _ in range(repeats):
+            fixed.append(_find(installation, number, latency=LATENCY, CONCURRENCY=CONCURRENCY))
+            found.append(_find(installation, number, latency=LATENCY))
+        yield Row("at 50 ms", median(run.rate for run in found), "messages/s", "≥ 8,000")
+        ratio = _ratio([run.rate for run in found], [run.rate for run in fixed]) / 100
+        yield Row(f"… / with {CONCURRENCY} open requests a process", ratio, "×")
+        cases: list[tuple[str, int, float, dict[str, Any]]] = [
+            ("at 500 ms, 1,000 a process at most", number, 4_000, {"MAX_CONCURRENCY": 1_000}),
+            ("1,000 messages/s allowed, at 50 ms", few, 1_000, {"rate_limit": 1_000}),
+            ("50 open requests allowed, at 50 ms", few, 50 / LATENCY, {"max_open": 50}),
+        ]
+        for what, messages, limit, given in cases:
+            wait = SLOW if "MAX_CONCURRENCY" in given else LATENCY
+            runs = [_find(installation, messages, latency=wait, **given) for _ in range(repeats)]
+            rate = median(run.rate for run in runs)
+            wanted = "≥ 90 %" if wait == SLOW else "≥ 95 %"
+            yield Row(what, rate, "messages/s")
+            yield Row("… of what is allowed", rate / limit * 100, "%", wanted)
+            yield Row("… refused", median(run.refused for run in runs), "%", "≤ 2 %")
 
 
 def sqlite(repeats: int, number: int = 50_000) -> Iterator[Row]:
@@ -309,6 +338,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
     for measure in (
         throughput,
         latency,
+        adaptive,
         sqlite,
         usual,
         peers,
@@ -325,6 +355,34 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         memory,
     )
 }
+
+
+class _Run(NamedTuple):
+    rate: float  # messages a second, while the middle half of them was accepted
+    refused: float  # percent of all requests
+
+
+def _find(installation: Environment, number: int, **given: Any) -> _Run:
+    """Deliver with new processes; names in capitals are settings of theirs, others are faults."""
+    faults = {name: value for name, value in given.items() if name.islower()}
+    env = {f"MESSAGE_SENDER_{name}": str(given[name]) for name in given.keys() - faults.keys()}
+    installation.sandbox.set_faults(**faults)
+    before = installation.sandbox.get("/stats")
+    seen: list[tuple[float, int]] = []
+    commands = [*workers(), programs.beat().command]  # whose tick sees to what was refused
+    with installation.running(commands, **env), ThreadPoolExecutor(1) as pool:
+        tags = {"tag": ["tag0"]} if number < installation.run("count_clients")["clients"] else {}
+        delivery = pool.submit(installation.run, "deliver", number=number, filters=tags)
+        while not delivery.done():
+            accepted = installation.sandbox.get("/stats")["accepted"] - before["accepted"]
+            if number / 4 <= accepted <= number * 3 / 4:
+                seen.append((time.monotonic(), accepted))
+            time.sleep(0.05)
+        delivery.result()
+    after = installation.sandbox.get("/stats")
+    refused = after["rejected"] - before["rejected"]
+    (began_at, first), (ended_at, last) = seen[0], seen[-1]
+    return _Run((last - first) / (ended_at - began_at), refused / (refused + number) * 100)
 
 
 def _bare(installation: Environment, number: int) -> float:

@@ -70,14 +70,14 @@ def add_clients(number: int, tags: int = 5) -> Result:
     return {}
 
 
-def deliver(number: int) -> Result:
-    """Create a mailing to all `number` clients, wait until it is delivered, and return the speed.
+def deliver(number: int, filters: dict[str, Any] | None = None) -> Result:
+    """Create a mailing to `number` clients, wait until it is delivered, and return the speed.
 
     The workers must be running. Messages a second are counted from the creation of the mailing and
     from the first message.
     """
     began_at = timezone.now()
-    mailing = _create_mailing()
+    mailing = _create_mailing(filters)
     apply_on_commit(mailing)
     messages = Message.objects.filter(mailing=mailing)
     give_up_at = time.monotonic() + LIMIT
@@ -277,6 +277,11 @@ def count_messages() -> Result:
     return {"messages": Message.objects.count()}
 
 
+def count_clients() -> Result:
+    """Return the number of all clients."""
+    return {"clients": Client.objects.count()}
+
+
 def look_at_postgres() -> Result:
     """Return the server's process id, its write-ahead log and the messages' disk space in bytes."""
     with connection.cursor() as cursor:
@@ -327,13 +332,14 @@ def _get(browser: Browser, path: str) -> None:
         raise RuntimeError(f"{path} answered {response.status_code}: {response.content[:200]!r}")
 
 
-def _create_mailing() -> Mailing:
+def _create_mailing(filters: dict[str, Any] | None = None) -> Mailing:
     now = timezone.now()
     return services.create_mailing(
         Mailing(
             start_time=now,
             stop_time=now + timedelta(hours=2),
             text="A text as long as the one that the mailing has, to be fair.",
+            filters=filters or {},
         ),
         now=now,
     )
@@ -360,6 +366,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
         manage_large,
         add_history,
         count_messages,
+        count_clients,
         look_at_postgres,
         compare_partitions,
         read,

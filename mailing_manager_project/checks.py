@@ -4,7 +4,6 @@ Shown by `manage.py check` and `manage.py runserver`; main.py logs the warnings 
 with an error. Other commands, such as migrate, are run for something else and say nothing of it.
 """
 
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,15 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from mailing_manager_project.environment import VAR_DIR
+from mailing_manager_project.environment import OTHER_FILES, VAR_DIR, file_limit
 from mailing_manager_project.folders import is_open
 from messages_app.sender.transports.base import is_loopback
 
 TAG = "mailing_manager"
 COMMANDS = ("check", "runserver")
-# Files that a sending process has open besides its requests: database, broker, spool, libraries.
-OTHER_FILES = 64
-# libcurl waits for its requests by select(), which knows files below this number only.
-SELECT_LIMIT = 1024
-MOST_REQUESTS = SELECT_LIMIT - OTHER_FILES
+# libcurl waits for its requests by select(), which knows only files below 1024. It looks at the few
+# others when one of these has something to read; with many more it would look without a pause.
+MOST_REQUESTS = 1000
 
 
 def register_checks(command_line: Sequence[str]) -> None:
@@ -107,12 +104,14 @@ def check_folder(**_: Any) -> list[CheckMessage]:
 
 def check_requests(**_: Any) -> list[CheckMessage]:
     """Refuse more open requests than a sending process can have files."""
-    requests = settings.MESSAGE_SENDER_CONCURRENCY
-    files, needed = _file_limit(), requests + OTHER_FILES
+    fixed = settings.MESSAGE_SENDER_CONCURRENCY
+    name = "MESSAGE_SENDER_CONCURRENCY" if fixed else "MESSAGE_SENDER_MAX_CONCURRENCY"
+    requests = fixed or settings.MESSAGE_SENDER_MAX_CONCURRENCY
+    files, needed = file_limit(), requests + OTHER_FILES
     if requests > MOST_REQUESTS:
         return [
             Error(
-                f"MESSAGE_SENDER_CONCURRENCY is {requests}, and one process can have at most "
+                f"{name} is {requests}, and one process can have at most "
                 f"{MOST_REQUESTS} requests open.",
                 hint=f"Set it to {MOST_REQUESTS} or less; for more requests at once, raise "
                 "MESSAGE_SENDER_PROCESSES.",
@@ -122,20 +121,14 @@ def check_requests(**_: Any) -> list[CheckMessage]:
     if needed > files:
         return [
             Error(
-                f"MESSAGE_SENDER_CONCURRENCY is {requests}, and a process may have only {files} "
+                f"{name} is {requests}, and a process may have only {files} "
                 f"files open here; it needs {needed}.",
                 hint=f"Run 'ulimit -n {needed}' before the start (systemd: LimitNOFILE={needed}), "
-                "or lower MESSAGE_SENDER_CONCURRENCY.",
+                f"or lower {name}.",
                 id="mailing_manager.E002",
             )
         ]
     return []
-
-
-def _file_limit() -> float:
-    """Return how many files this process, and what it starts, may have open."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if limit == resource.RLIM_INFINITY else limit
 
 
 CHECKS = (check_token, check_address, check_database, check_hosts, check_folder, check_requests)

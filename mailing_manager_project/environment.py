@@ -1,6 +1,7 @@
 """The environment, and the folder of this installation's own files. Needs no settings."""
 
 import re
+import resource
 from pathlib import Path
 
 import environ
@@ -18,6 +19,10 @@ VAR_DIR: Path = BASE_DIR / env.str("VAR_DIR", default="var")
 BROKER_FILE = VAR_DIR / "broker_url"
 
 
+# Files that a sending process has open besides its requests: database, broker, spool, libraries.
+OTHER_FILES = 64
+
+
 class SetupError(Exception):
     """The program cannot start here; the text is one line that says why and what to do."""
 
@@ -32,6 +37,21 @@ def read_positive(name: str, default: int) -> int:
     if not (raw.isascii() and raw.isdecimal() and 0 < int(raw) < 10**9):
         raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a whole number from 1 upwards.")
     return int(raw)
+
+
+def read_number_or_auto(name: str) -> int | None:
+    """Return a whole number from 1 upwards, or None for "auto", which also nothing means.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip()
+    if raw.lower() in ("", "auto"):
+        return None
+    try:
+        return read_positive(name, 1)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{str(error)[:-1]}, or auto.") from None
 
 
 def read_flag(name: str, *, default: bool) -> bool:
@@ -83,3 +103,9 @@ def _without_credentials(address: str) -> str:
     credentials, at, rest = address.rpartition("@")
     scheme = re.match(r"([a-z]+:)?//", credentials, re.IGNORECASE)
     return f"{scheme[0] if scheme else ''}***@{rest}" if at else address
+
+
+def file_limit() -> float:
+    """Return how many files this process, and what it starts, may have open."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return float("inf") if limit == resource.RLIM_INFINITY else limit

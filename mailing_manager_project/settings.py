@@ -10,10 +10,13 @@ from kombu import Exchange, Queue
 from mailing_manager_project.environment import (
     BASE_DIR,
     BROKER_FILE,
+    OTHER_FILES,
     VAR_DIR,
     env,
+    file_limit,
     read_address,
     read_flag,
+    read_number_or_auto,
     read_positive,
     read_rate,
 )
@@ -214,7 +217,11 @@ MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
 MESSAGE_SENDER_BACKEND = env.str(
     "MESSAGE_SENDER_BACKEND", default="messages_app.sender.transports.curl.CurlTransport"
 )
-MESSAGE_SENDER_CONCURRENCY = read_positive("MESSAGE_SENDER_CONCURRENCY", 100)
+MESSAGE_SENDER_CONCURRENCY = read_number_or_auto("MESSAGE_SENDER_CONCURRENCY")  # None: auto
+# Without a word from the operator, no more than the files that a process may have here.
+MESSAGE_SENDER_MAX_CONCURRENCY = read_positive(
+    "MESSAGE_SENDER_MAX_CONCURRENCY", max(1, int(min(500, file_limit() - OTHER_FILES)))
+)
 MESSAGE_SENDER_PROCESSES = read_positive("MESSAGE_SENDER_PROCESSES", 2)
 MESSAGE_SENDER_TIMEOUT = read_positive("MESSAGE_SENDER_TIMEOUT", 10)
 MESSAGE_SENDER_RATE = read_rate("MESSAGE_SENDER_RATE")

@@ -113,6 +113,7 @@ def test_a_database_that_cannot_be_used_is_one_clear_line(
     ("name", "value", "complaint"),
     [
         ("MESSAGE_SENDER_CONCURRENCY", "many", "MESSAGE_SENDER_CONCURRENCY is 'many'."),
+        ("MESSAGE_SENDER_MAX_CONCURRENCY", "auto", "MESSAGE_SENDER_MAX_CONCURRENCY is 'auto'."),
         ("MESSAGE_SENDER_PROCESSES", "0", "MESSAGE_SENDER_PROCESSES is '0'."),
         ("MAILING_REPEAT_TIMEOUT", "-1", "MAILING_REPEAT_TIMEOUT is '-1'."),
         ("MESSAGE_SENDER_TIMEOUT", "0", "MESSAGE_SENDER_TIMEOUT is '0'."),
@@ -134,7 +135,7 @@ def test_a_setting_that_makes_no_sense_is_one_clear_line(
 def test_what_cannot_work_here_is_one_clear_line(tmp_path: Path) -> None:
     line = refusal(tmp_path, MESSAGE_SENDER_CONCURRENCY="100000", ALLOWED_HOSTS="*")
     assert "cannot start. MESSAGE_SENDER_CONCURRENCY is 100000, and one process can" in line
-    assert "Set it to 960 or less" in line
+    assert "Set it to 1000 or less" in line
     assert not (tmp_path / "db.sqlite3").exists()
 
 

@@ -114,7 +114,7 @@ def test_of_a_folder_that_is_not_there_nothing_is_said(
     assert found() == []
 
 
-@pytest.mark.parametrize("requests", [961, 1_000, 10**9 - 1])
+@pytest.mark.parametrize("requests", [1_001, 10**9 - 1])
 def test_more_requests_than_libcurl_can_wait_for_are_refused(
     requests: int, settings: Settings
 ) -> None:
@@ -125,8 +125,8 @@ def test_more_requests_than_libcurl_can_wait_for_are_refused(
 def test_as_many_as_it_can_wait_for_are_taken(
     settings: Settings, file_limit: Callable[[int], None]
 ) -> None:
-    file_limit(1024)
-    settings.MESSAGE_SENDER_CONCURRENCY = 960
+    file_limit(1064)
+    settings.MESSAGE_SENDER_CONCURRENCY = 1000
     assert found() == []
 
 
@@ -138,6 +138,16 @@ def test_more_requests_than_a_process_may_have_files_are_refused(
 ) -> None:
     file_limit(files)
     settings.MESSAGE_SENDER_CONCURRENCY = 100
+    assert found() == ids
+
+
+@pytest.mark.parametrize(("most", "ids"), [(1_001, ["E001"]), (137, ["E002"]), (136, [])])
+def test_the_same_holds_where_only_the_most_is_set(
+    most: int, ids: list[str], settings: Settings, file_limit: Callable[[int], None]
+) -> None:
+    file_limit(200)
+    settings.MESSAGE_SENDER_CONCURRENCY = None
+    settings.MESSAGE_SENDER_MAX_CONCURRENCY = most
     assert found() == ids
 
 

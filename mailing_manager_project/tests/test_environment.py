@@ -3,7 +3,13 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from mailing_manager_project.environment import read_address, read_flag, read_positive, read_rate
+from mailing_manager_project.environment import (
+    read_address,
+    read_flag,
+    read_number_or_auto,
+    read_positive,
+    read_rate,
+)
 
 NAME = "SETTING_OF_THE_TEST"
 
@@ -76,6 +82,26 @@ def test_any_other_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_positive(NAME, 10)
     assert f"{NAME} is {written!r}. Write a whole number" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("", None), ("auto", None), (" Auto ", None), ("1", 1), (" 960 ", 960)]
+)
+def test_a_number_may_be_left_to_the_program(
+    written: str, meant: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_number_or_auto(NAME) == meant
+
+
+@pytest.mark.parametrize("written", ["0", "automatic", "1.5", "-1"])
+def test_by_a_word_that_says_so(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read_number_or_auto(NAME)
+    assert str(refusal.value) == (
+        f"{NAME} is {written!r}. Write a whole number from 1 upwards, or auto."
+    )
 
 
 @pytest.mark.parametrize(

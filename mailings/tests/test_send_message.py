@@ -237,6 +237,25 @@ class TestRing:
         ring(mailing.pk)
         assert lanes() == rung
 
+    @pytest.mark.parametrize(("due", "rung"), [(100, [0]), (101, [0, 1])])
+    def test_a_hundred_are_enough_for_one_where_no_number_is_set(
+        self,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        settings: Settings,
+        due: int,
+        rung: list[int],
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = None
+        mailing = make_mailing()
+        Message.objects.bulk_create(
+            Message(mailing=mailing, client=client, next_attempt_at=now - HOUR)
+            for client in make_clients(due)
+        )
+        ring(mailing.pk)
+        assert lanes() == rung
+
     def test_ten_rings_queue_one_task_a_process(
         self, mailing: "Mailing", queued: Queued, settings: Settings
     ) -> None:

@@ -141,10 +141,11 @@ class ClaimQueue:
         self._look_at = monotonic() + LOOK_INTERVAL
         return len(self.to_release) > number
 
-    def claim(self, *, answered: int) -> None:
+    def claim(self, *, answered: int, most_open: int) -> None:
         """Claim the messages that are needed until the next claim, if the last look allowed it.
 
-        `answered` is the number of answers of this delivery so far, which tells its speed.
+        `answered` is the number of answers of this delivery so far, which tells its speed;
+        `most_open` is how many requests may be open now.
         """
         if not self.may_claim or not self._mailing or monotonic() < self._claim_at:
             return
@@ -152,7 +153,7 @@ class ClaimQueue:
         if control.has_no_slots(self._control, now):
             self._claim_at = monotonic() + MAX_IDLE_TIME
             return
-        claimed = self._claim(self._mailing, self._limit(rate, answered), now)
+        claimed = self._claim(self._mailing, self._limit(rate, answered, most_open), now)
         if not self._has_claimed:
             # The turn begins now. If the first claim has had to wait for the database, its
             # messages would else be given back, and so would those of every delivery.
@@ -209,13 +210,13 @@ class ClaimQueue:
         self.is_probe = SendingControl.objects.take_probe(now, until=until)
         return self.is_probe
 
-    def _limit(self, rate: float | None, answered: int) -> int:
+    def _limit(self, rate: float | None, answered: int, most_open: int) -> int:
         """Return how many messages to claim; `rate` are those a second that are allowed."""
         if self.is_probe:
             return 1
         spent = max(monotonic() - self._turn_began_at, CLAIM_AHEAD_SECONDS)
         pace = answered / spent  # messages a second
-        limit = max(settings.MESSAGE_SENDER_CONCURRENCY, int(pace * CLAIM_AHEAD_SECONDS))
+        limit = max(1, most_open, int(pace * CLAIM_AHEAD_SECONDS))
         return min(limit, max(1, int(rate * RATE_BATCH_SECONDS))) if rate else limit
 
     def _claim(self, mailing: MailingSnapshot, limit: int, now: datetime) -> list[ReadyMessage]:

@@ -19,18 +19,20 @@ from messages_app.sending import control
 from toolkit import clock
 from toolkit.publishing import publish
 
+FEW = 100  # due messages for one lane, where MESSAGE_SENDER_CONCURRENCY says no number
+
 
 def ring(
     mailing_id: int, *, now: datetime | None = None, lanes: Sequence[int] | None = None
 ) -> None:
     """Queue send_message for a mailing that has due messages, in lanes without a live doorbell.
 
-    Without `lanes`: one lane for each MESSAGE_SENDER_CONCURRENCY due messages, up to the number of
-    sending processes. Nothing is queued while sending is blocked. Whether the mailing is running
-    is not checked here: the task does it.
+    Without `lanes`: one lane for each MESSAGE_SENDER_CONCURRENCY (or FEW) due messages, up to the
+    number of sending processes. Nothing is queued while sending is blocked. Whether the mailing is
+    running is not checked here: the task does it.
     """
     now = now or clock.now()
-    few = settings.MESSAGE_SENDER_CONCURRENCY
+    few = settings.MESSAGE_SENDER_CONCURRENCY or FEW
     most = few * settings.MESSAGE_SENDER_PROCESSES
     number = waiting.count_due(mailing_id, now=now, limit=most)
     if not number or control.is_blocked(SendingControl.objects.current(), now):

@@ -119,7 +119,8 @@ class _Delivery:
         while self._queue.may_claim or self._queue or self._open:
             self._look()
             if len(self._queue) <= self._transport.capacity:
-                self._queue.claim(answered=self.answered)
+                most = len(self._open) + self._transport.capacity
+                self._queue.claim(answered=self.answered, most_open=most)
                 self._look()  # The claim may have had to wait for the database.
             self._begin()
             self._collect()
@@ -182,7 +183,8 @@ class _Delivery:
             if not waiting:
                 continue  # An earlier delivery of this process began the request and was cut off.
             verdict = sender.classify(answer)
-            self._streak.add(answer, verdict)
+            if self._queue.is_probe or not answer.is_excess:
+                self._streak.add(answer, verdict)
             attempt = waiting.message.attempt
             if attempt == 1 and verdict.is_success:
                 sent.append(waiting.message)

@@ -50,7 +50,9 @@ class Answer(NamedTuple):
 
     `id` is the message's. `seconds` is how long the request took. `retry_after` is in seconds, and
     0 where the sender named no time. `is_repeated` says that the connection was cut before an
-    answer came, and that this is the answer to a second post of the same message.
+    answer came, and that this is the answer to a second post of the same message. `latency` is how
+    many of the seconds the sender took until its answer began; 0 where the transport cannot tell.
+    `is_excess` says that it refuses what was too much at that moment, and takes other messages.
     """
 
     id: int
@@ -61,6 +63,8 @@ class Answer(NamedTuple):
     failure: Failure | None = None
     detail: str = ""
     is_repeated: bool = False
+    latency: float = 0.0
+    is_excess: bool = False
 
 
 class Verdict(NamedTuple):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import time_machine
 from django.utils import timezone
-from pytest_django import Settings
 from time_machine import Traveller
 
 from mailings.services import read_running
@@ -53,8 +52,8 @@ def world(now: datetime) -> Iterator[Traveller]:
 
 
 @pytest.fixture(autouse=True)
-def _ten_at_once(settings: Settings, world: Traveller) -> None:
-    settings.MESSAGE_SENDER_CONCURRENCY = 10
+def _at_noon(world: Traveller) -> None:
+    """Have every test begin at noon."""
 
 
 def begin(
@@ -75,7 +74,7 @@ def begin(
 def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
     """Look and claim; return how many are waiting."""
     queue.look(is_idle=is_idle)
-    queue.claim(answered=answered)
+    queue.claim(answered=answered, most_open=10)
     return len(queue)
 
 
@@ -208,7 +207,7 @@ class TestLooking:
         world.shift(LOOK_INTERVAL)
         assert self.look(queue) == (True, True, 0, 8)
         bulk.release(queue.to_release, token=-7)
-        queue.claim(answered=0)
+        queue.claim(answered=0, most_open=10)
         ready = queue.pop_ready(100)
         assert {each.text for each in ready} == {'"Bye"'}
         assert {each.begin_before for each in ready} == {(NOON + MINUTE).timestamp()}

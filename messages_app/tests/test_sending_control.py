@@ -551,6 +551,25 @@ class TestDelivering:
         assert set(sent.values_list("attempts", flat=True)) == {1}
         assert sent.count() + untouched() == 150
 
+    def test_what_was_too_much_at_a_moment_does_not_open_it(
+        self, mailing: "Mailing", add: Add, scripted: Scripted
+    ) -> None:
+        add(2 * FAILURES_TO_OPEN)
+        scripted(FAILURES_TO_OPEN, lambda each: each.answer(status=429, is_excess=True))
+        assert deliver(mailing.pk) == 2 * FAILURES_TO_OPEN
+        assert not SendingControl.objects.current().opened_at
+        assert Message.objects.filter(error_code="throttled").count() == 2 * FAILURES_TO_OPEN
+
+    def test_a_probe_that_was_too_much_has_failed_all_the_same(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, now: datetime
+    ) -> None:
+        add(3)
+        SendingControl.objects.update(opened_at=now, probe_at=now - SECOND, probe_interval=2)
+        scripted(3, lambda each: each.answer(status=429, is_excess=True))
+        assert deliver(mailing.pk) == 1
+        assert SendingControl.objects.current().opened_at
+        assert SendingControl.objects.current().probe_interval == 4
+
     def test_sending_goes_on_with_the_right_token(
         self,
         mailing: "Mailing",

@@ -1,10 +1,12 @@
 """One contract, two transports: every submitted request comes back as exactly one answer."""
 
 import json
+import os
+import resource
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from email.utils import format_datetime, formatdate
 from itertools import count
 from pathlib import Path
@@ -19,9 +21,11 @@ from pytest_django import Settings
 
 from messages_app import sender
 from messages_app.sender import Answer, Failure, Request, Transport, Verdict, classify
+from messages_app.sender.throttle import START
 from messages_app.sender.transports.base import MAX_BODY, is_loopback
 from messages_app.sender.transports.curl import CurlTransport
 from messages_app.sender.transports.requests import RequestsTransport
+from messages_app.sender.transports.throttled import ThrottledTransport
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port
 
@@ -192,7 +196,10 @@ class TestExchange:
         while not transport.is_idle:
             answers += transport.poll(0.05)
         (answer,) = answers
-        assert answer == Answer(number, status=200, body=ACCEPTED, seconds=answer.seconds)
+        assert 0 < answer.latency <= answer.seconds
+        assert answer == Answer(
+            number, status=200, body=ACCEPTED, seconds=answer.seconds, latency=answer.latency
+        )
         assert sandbox.inbox()[0]["text"] == "Привет 👋"
         assert sandbox.inbox()[0]["phone"] == 79991234567
 
@@ -707,10 +714,32 @@ class TestRequestsTransport:
         }
 
 
+class TestManyFiles:
+    @pytest.fixture
+    def _many_files(self) -> Iterator[None]:
+        """Take all files that select() knows."""
+        before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (2048, most))
+        with ExitStack() as stack:
+            while stack.enter_context(open(os.devnull)).fileno() < 1024:
+                pass
+            yield
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+    @pytest.mark.usefixtures("_many_files")
+    def test_requests_beyond_what_select_knows_are_answered_too(
+        self, backend: type[Transport], sandbox: Sandbox
+    ) -> None:
+        transport = connect(backend, sandbox.api_url)
+        sandbox.set_faults(latency=0.02)
+        assert {answer.status for answer in send(transport, 10)} == {200}
+
+
 class TestChoice:
     @pytest.fixture(autouse=True)
     def _fresh(self, settings: Settings) -> Iterator[None]:
         settings.MESSAGE_SENDER_TOKEN = TOKEN
+        settings.MESSAGE_SENDER_CONCURRENCY = 4
         sender.transport.cache_clear()
         yield
         sender.transport.cache_clear()
@@ -737,6 +766,33 @@ class TestChoice:
         transport = sender.transport()
         assert isinstance(transport, RequestsTransport)
         assert transport.capacity == 7
+
+    @pytest.mark.parametrize("backend", [CurlTransport, RequestsTransport])
+    def test_without_a_number_it_finds_out_how_many_requests_to_open(
+        self, settings: Settings, sandbox: Sandbox, backend: type[Transport]
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = None
+        settings.MESSAGE_SENDER_MAX_CONCURRENCY = 20
+        settings.MESSAGE_SENDER_BACKEND = f"{backend.__module__}.{backend.__name__}"
+        settings.MESSAGE_SENDER_URL = sandbox.api_url
+        transport = sender.transport()
+        assert isinstance(transport, ThrottledTransport)
+        assert transport.capacity == START
+        sandbox.set_faults(latency=0.02)
+        assert {answer.status for answer in send(transport, 200)} == {200}
+        assert transport.capacity == 20
+
+    def test_what_the_sender_refuses_is_marked_and_fewer_are_opened(
+        self, settings: Settings, sandbox: Sandbox
+    ) -> None:
+        settings.MESSAGE_SENDER_CONCURRENCY = None
+        settings.MESSAGE_SENDER_URL = sandbox.api_url
+        sandbox.set_faults(max_open=4, latency=0.02)
+        transport = sender.transport()
+        refused = [answer for answer in send(transport, 100) if answer.status == 503]
+        assert refused
+        assert all(answer.is_excess for answer in refused)
+        assert transport.capacity < START
 
     def test_the_settings_choose_how_long_it_waits(
         self, settings: Settings, script: Script

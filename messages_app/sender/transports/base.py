@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from messages_app.sender.answers import Answer
 from messages_app.sender.contract import Request
+from messages_app.sender.transports.throttled import ThrottledTransport
 
 CONNECT_TIMEOUT = 3  # seconds
 # Earlier versions had these names of transports, and MESSAGE_SENDER_BACKEND may still say them.
@@ -77,10 +78,12 @@ def transport() -> Transport:
         )
     name = settings.MESSAGE_SENDER_BACKEND
     backend: type[Transport] = import_string(FORMER_NAMES.get(name, name))
-    return backend(
+    fixed: int | None = settings.MESSAGE_SENDER_CONCURRENCY
+    sending = backend(
         url=settings.MESSAGE_SENDER_URL.rstrip("/"),
         token=settings.MESSAGE_SENDER_TOKEN,
-        concurrency=settings.MESSAGE_SENDER_CONCURRENCY,
+        concurrency=fixed or settings.MESSAGE_SENDER_MAX_CONCURRENCY,
         timeout=settings.MESSAGE_SENDER_TIMEOUT,
         may_repeat=settings.MESSAGE_SENDER_IDEMPOTENT,
     )
+    return sending if fixed else ThrottledTransport(sending)

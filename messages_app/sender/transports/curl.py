@@ -72,7 +72,11 @@ class _Exchange:
         # Only a refusal can have a Retry-After.
         wait = 0 if status == 200 else ask(pycurl.RETRY_AFTER)
         body, seconds = b"".join(self.chunks), ask(pycurl.TOTAL_TIME)
-        return Answer(self.id, status, body, seconds, wait, is_repeated=self.is_repeated)
+        # Without connecting, and without our own delay in reading the rest.
+        latency = ask(pycurl.STARTTRANSFER_TIME) - ask(pycurl.PRETRANSFER_TIME)
+        return Answer(
+            self.id, status, body, seconds, wait, is_repeated=self.is_repeated, latency=latency
+        )
 
     def failure(self, code: int, detail: str) -> Answer:
         failure = FAILURES.get(code, Failure.BROKEN)
@@ -100,8 +104,8 @@ class CurlTransport:
     def __init__(
         self, *, url: str, token: str, concurrency: int, timeout: float, may_repeat: bool
     ) -> None:
-        """Prepare `concurrency` handles for the API at `url`."""
-        headers = [
+        """Prepare for `concurrency` requests to the API at `url`; handles are made as needed."""
+        self._headers = [
             f"Authorization: {authorization(token)}",
             f"Content-Type: {CONTENT_TYPE}",
             "Expect:",  # No round trip to ask whether the body is welcome.
@@ -110,25 +114,27 @@ class CurlTransport:
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, concurrency)
-        self._exchanges = [
-            _Exchange(headers, timeout, may_repeat, no_proxy=is_loopback(url))
-            for _ in range(concurrency)
-        ]
-        self._idle = list(self._exchanges)
+        self._concurrency = concurrency
+        self._timeout = timeout
+        self._may_repeat = may_repeat
+        self._open = 0
+        self._idle: list[_Exchange] = []
 
     @property
     def capacity(self) -> int:
         """How many requests may be submitted now."""
-        return len(self._idle)
+        return self._concurrency - self._open
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is open."""
-        return len(self._idle) == len(self._exchanges)
+        return not self._open
 
     def submit(self, request: Request) -> None:
         """Begin a request. The caller makes sure that `capacity` is not 0."""
-        self._multi.add_handle(self._idle.pop().begin(self._url, request))
+        exchange = self._idle.pop() if self._idle else self._new_exchange()
+        self._multi.add_handle(exchange.begin(self._url, request))
+        self._open += 1
 
     def poll(self, timeout: float) -> Sequence[Answer]:
         """Return the answers that have come, waiting up to `timeout` seconds for one."""
@@ -139,6 +145,11 @@ class CurlTransport:
             self._multi.perform()
             answers = self._finished()
         return answers
+
+    def _new_exchange(self) -> _Exchange:
+        return _Exchange(
+            self._headers, self._timeout, self._may_repeat, no_proxy=is_loopback(self._url)
+        )
 
     def _finished(self) -> list[Answer]:
         answers = []
@@ -155,4 +166,5 @@ class CurlTransport:
 
     def _release(self, handle: pycurl.Curl) -> None:
         self._multi.remove_handle(handle)
+        self._open -= 1
         self._idle.append(handle.exchange)

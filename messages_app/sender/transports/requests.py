@@ -107,7 +107,13 @@ class RequestsTransport:
             failure = Failure.NOT_CONNECTED if _never_connected(error) else Failure.BROKEN
             return Answer(request.id, failure=failure, detail=str(error))
         wait_for = _seconds(response.headers.get("Retry-After", ""))
-        return Answer(request.id, status=response.status_code, body=body, retry_after=wait_for)
+        return Answer(
+            request.id,
+            status=response.status_code,
+            body=body,
+            retry_after=wait_for,
+            latency=response.elapsed.total_seconds(),
+        )
 
 
 class _Exchange:
