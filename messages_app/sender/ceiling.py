@@ -2,12 +2,13 @@
 
 from math import inf
 
-DIP = 0.05  # part of what the sender takes that is left out after a refusal
+# Parts of what the sender takes: left out after the first refusal, when that is hardly known; left
+# out after any other; tried out beyond it after twice the time until they are back.
+FIRST_DIP, DIP, RISE = 0.5, 0.05, 0.15
 # Seconds of full use until that part is back, at so many open requests. With fewer it is sooner, by
 # the cube root as in CUBIC: so processes that share a sender come to have equal shares.
 RECOVERY, USUAL_LOAD = 5.0, 25
 LEAST_RECOVERY, MOST_RECOVERY = 1.0, 10.0
-FIRST_KEPT = 0.5  # at most, of the open requests at the first refusal: they had just been doubled
 LEAST_KEPT = 0.25  # at least, at any one
 NEARLY_ALL = 0.8  # share of refusals that says nothing about how much would be taken
 
@@ -32,6 +33,7 @@ class Ceiling:
         """Begin without a ceiling."""
         self._top = inf  # open requests that the sender takes
         self._age = 0.0  # seconds of full use since the last cut
+        self._dip = FIRST_DIP
         self._taken = self._refused = 0  # since the last cut, or the last MEMORY answers
         self._usual = 0.0  # share of refusals that does not come from how much is open
         self._usual_time = 0.0  # seconds of full use since that was found
@@ -50,7 +52,8 @@ class Ceiling:
         """The open requests that there may be."""
         if not self.is_known:
             return inf
-        return self._top * (1 + DIP * (self._age / self._recovery - 1) ** 3)
+        phase = self._age / self._recovery - 1
+        return self._top * (1 + (self._dip if phase < 0 else RISE) * phase**3)
 
     @property
     def is_exceeded(self) -> bool:
@@ -95,8 +98,8 @@ class Ceiling:
             self._top = self._first_load
             self._age = self._recovery
         else:
-            kept = max(LEAST_KEPT, 1 - share)
-            self._top = load * (kept if self.is_known else min(kept, FIRST_KEPT))
+            self._dip = DIP if self.is_known else FIRST_DIP
+            self._top = load * max(LEAST_KEPT, 1 - share)
             self._age = 0.0
         return self.value
 

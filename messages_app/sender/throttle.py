@@ -19,7 +19,10 @@ ROUND, ROUND_TIME = 10, 1.0
 
 # An answer may take so many times as long as the fastest, and seconds on top: a busy machine's.
 LATENCY_FACTOR, LATENCY_SLACK = 2, 0.01
-GROWTH, SHRINKAGE = 2.0, 0.5  # limits of what one round makes of the window
+# Limits of what one round makes of the window; the second holds from so many open requests on,
+# because an overshoot costs more there.
+GROWTH, LATER_GROWTH, SHRINKAGE = 2.0, 1.5, 0.5
+MANY = 40
 SHARE = 1  # open requests more with each round: so processes come to have equal shares
 # With START open, latency is not what these make of it. It is believed after so many rounds at so
 # many times the limit; nearer to it others may queue there, and the least latency only drifts.
@@ -164,7 +167,8 @@ class Throttle:
         limit = LATENCY_FACTOR * self._least_latency + LATENCY_SLACK
         if latency <= limit:
             if is_used:
-                growth = min(GROWTH, limit / max(latency, LATENCY_SLACK / GROWTH))
+                most = GROWTH if self._window < MANY else LATER_GROWTH
+                growth = min(most, limit / max(latency, LATENCY_SLACK / GROWTH))
                 self._window += self._window * (growth - 1) + min(SHARE, self._window / START)
         elif self._window > self._start:
             narrowed = self._window * max(SHRINKAGE, limit / latency) + SHARE
