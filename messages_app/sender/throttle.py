@@ -19,6 +19,9 @@ ROUND, ROUND_TIME = 10, 1.0
 
 # An answer may take so many times as long as the fastest, and seconds on top: a busy machine's.
 LATENCY_FACTOR, LATENCY_SLACK = 2, 0.01
+# From so many open requests on only so much: more would be of no use at a sender that is so fast,
+# and each one makes libcurl slower.
+AMPLE, AMPLE_SLACK = 100, 0.0005
 # Limits of what one round makes of the window; the second holds from so many open requests on,
 # because an overshoot costs more there.
 GROWTH, LATER_GROWTH, SHRINKAGE = 2.0, 1.5, 0.5
@@ -164,7 +167,8 @@ class Throttle:
         is_first = self._least_latency == inf
         self._latency += (latency - self._latency) * (1 if is_first else SMOOTHING)
         self._least_latency = min(self._least_latency, latency)
-        limit = LATENCY_FACTOR * self._least_latency + LATENCY_SLACK
+        slack = LATENCY_SLACK if self._window < AMPLE else AMPLE_SLACK
+        limit = LATENCY_FACTOR * self._least_latency + slack
         if latency <= limit:
             if is_used:
                 most = GROWTH if self._window < MANY else LATER_GROWTH
