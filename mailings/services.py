@@ -128,6 +128,7 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             _requeue_failed(mailing, requeueing.transient_codes())
             edited += REQUEUE_FAILED
         mailing.save(update_fields=edited)
+        _forget_schedule(mailing)
         _schedule_start(mailing, now)
     return mailing
 
@@ -184,6 +185,7 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
     with transaction.atomic():
         mailing = _change_status(mailing, started, "resumed")
+        _forget_schedule(mailing)
         _schedule_start(mailing, now)
     return mailing
 
@@ -511,8 +513,10 @@ def _lock(mailing: Mailing) -> Mailing:
 
 
 def _schedule_start(mailing: Mailing, now: datetime) -> None:
-    """Have beat queue start_mailing at the mailing's start time, and not only at the next tick."""
-    _forget_schedule(mailing)
+    """Have beat queue start_mailing at the mailing's start time, and not only at the next tick.
+
+    It has no schedule yet. One that starts at once needs none.
+    """
     if mailing.status == Status.SCHEDULED and mailing.start_time > now:
         clocked = ClockedSchedule.objects.create(clocked_time=mailing.start_time)
         PeriodicTask.objects.create(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import ClockedSchedule, IntervalSchedule, PeriodicTask
 from pytest_django import Settings
 
@@ -395,6 +396,12 @@ class TestStarting:
 
 
 class TestCreating:
+    def test_one_that_starts_at_once_does_not_touch_beats_tables(self, now: datetime) -> None:
+        mailing = Mailing(start_time=now, stop_time=now + HOUR, text="Hello")
+        with CaptureQueriesContext(connection) as captured:
+            services.create_mailing(mailing, now=now)
+        assert not [each["sql"] for each in captured if "django_celery_beat" in each["sql"]]
+
     def test_it_is_saved_as_scheduled(self, now: datetime) -> None:
         mailing = Mailing(start_time=now - HOUR, stop_time=now + HOUR, text="Hello")
         services.create_mailing(mailing, now=now)
