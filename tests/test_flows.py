@@ -135,7 +135,7 @@ def test_a_mailing_that_is_over_already_sends_nothing(install: Install) -> None:
 
 def test_what_is_planned_and_not_sent_in_time_is_accounted_for(install: Install) -> None:
     installation = install("postgres")
-    installation.sandbox.set_faults(latency=0.5)
+    installation.sandbox.set_faults(latency=1.0)
     installation.start_workers()
     installation.add_clients(5_000)
     installation.wait_until_ready()
