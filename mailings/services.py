@@ -306,17 +306,15 @@ def find_lost_messages(*, now: datetime) -> None:
     """
     unsent = Q(account__startswith=f"{PENDING}|") | Q(account__startswith=f"{RETRY}|")
     mine = {"mailing_id": OuterRef("pk")}
-    quiet = (
-        Mailing.objects.running(now)
-        .exclude(waiting.someone_may_be_due(now))
-        .filter(
-            ~Exists(Lease.objects.filter(**mine)),
-            ~Exists(Message.objects.filter(**mine).queued()),
-            Exists(Balance.objects.filter(unsent, **mine, number__gt=0)),
-        )
+    quiet = Mailing.objects.running(now).filter(
+        ~Exists(Lease.objects.filter(**mine)),
+        ~Exists(Message.objects.filter(**mine).queued()),
+        Exists(Balance.objects.filter(unsent, **mine, number__gt=0)),
     )
     for mailing in quiet.exclude(ledger_at=None):
-        if is_unfinished(mailing) and (number := waiting.find_lost(mailing.pk)):
+        if waiting.line(mailing.pk).exists() or not is_unfinished(mailing):
+            continue
+        if number := waiting.find_lost(mailing.pk):
             logger.warning(
                 "Mailing %s: %s messages were passed over; they are due.", mailing.pk, number
             )
