@@ -72,7 +72,7 @@ def _planned(number: int) -> Mailing:
     now = timezone.now()
     times = {"start_time": now, "stop_time": now + timedelta(hours=4)}
     mailing = services.create_mailing(Mailing(**times, text="Large"), now=now)
-    services.start_mailing(mailing.pk, now=now)
+    services.start_waiting(mailing.pk, now=now)
     while services.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     if Message.objects.filter(mailing=mailing).count() != number:

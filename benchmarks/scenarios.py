@@ -100,7 +100,7 @@ def begin(number: int) -> Result:
         cursor.execute("TRUNCATE mailings_mailing, messages_app_message, clients_client CASCADE")
     add_clients(number)
     mailing = _create_mailing()
-    services.start_mailing(mailing.pk, now=timezone.now())
+    services.start_waiting(mailing.pk, now=timezone.now())
     while services.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     apply_on_commit(mailing)
@@ -209,7 +209,7 @@ def wait_for_first(number: int, url: str, stats_url: str) -> Result:
 def plan(number: int) -> Result:
     """Plan a mailing to all clients in this process; return speed, seconds and memory growth."""
     mailing = _create_mailing()
-    services.start_mailing(mailing.pk, now=timezone.now())
+    services.start_waiting(mailing.pk, now=timezone.now())
     services.plan_chunk(mailing.pk, now=timezone.now())
     process = psutil.Process()
     before = process.memory_info().rss

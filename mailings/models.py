@@ -11,6 +11,7 @@ from django.utils import timezone
 from clients.audience import validate_filters
 from mailings.querysets import MailingManager, MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
+from messages_app.sql import Condition, moment_value, table_of
 from toolkit.sending_hours import Window
 
 
@@ -182,9 +183,9 @@ class Mailing(models.Model):
 
     def snapshot(self, now: datetime) -> MailingSnapshot:
         """Return it for the engine, with an SQL condition that it is unchanged."""
-        unchanged = Mailing.objects.running(now).filter(pk=self.pk, updated_at=self.updated_at)
         return MailingSnapshot(
             id=self.pk,
+            made_at=self.created_at,
             text=self.text,
             text_version=self.text_version,
             sender_key=self.sender_key,
@@ -192,7 +193,16 @@ class Mailing(models.Model):
             stop_time=self.stop_time,
             window=self.window,
             version=self.updated_at,
-            is_unchanged=models.Exists(unchanged),
+            is_unchanged=self._is_unchanged(now),
+        )
+
+    def _is_unchanged(self, now: datetime) -> Condition:
+        """Return MailingQuerySet.running and "at this version" as SQL, for many statements."""
+        moment, version = moment_value(now), moment_value(self.updated_at)
+        return Condition(
+            f"EXISTS (SELECT 1 FROM {table_of(Mailing)} WHERE id = %s AND status = 'running'"
+            " AND start_time <= %s AND stop_time > %s AND updated_at = %s AND deleted_at IS NULL)",
+            (self.pk, moment, moment, version),
         )
 
     def text_of(self, version: int | None) -> str:

@@ -8,7 +8,7 @@ from math import inf
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from clients.models import Client
@@ -24,8 +24,10 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Balance, Doorbell, ErrorCode, Lease, Message
 from messages_app.sql import index_scans_only
 from messages_app.stats import by_status, complete_counts, failures
+from toolkit import clock
 from toolkit.clock import monotonic
 
+STARTED_AT_ONCE = 50  # mailings that one transaction starts
 PLAN_CHUNK = 5_000  # messages planned in one transaction
 CLEAR_CHUNK = 2_000  # messages of a deleted mailing that one transaction deletes
 # A mailing of up to so many messages is compared with the ledger when it is closed. Of a larger one
@@ -285,12 +287,8 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
     """Return the mailings that start_mailing has work for: to start, to plan, or to ring for."""
     mailings = Mailing.objects
-    return (
-        mailings.to_start(now)
-        | mailings.to_plan(now)
-        | mailings.to_requeue()
-        | mailings.running(now).filter(waiting.someone_may_be_due(now))
-    )
+    to_prepare = mailings.to_start(now) | mailings.to_plan(now) | mailings.to_requeue()
+    return to_prepare | mailings_to_ring_for(now)
 
 
 def mailings_to_ring_for(now: datetime) -> "QuerySet[Mailing]":
@@ -320,15 +318,41 @@ def find_lost_messages(*, now: datetime) -> None:
             )
 
 
-def read_running(mailing_id: int, now: datetime) -> MailingSnapshot | None:
-    """Return a mailing as it is now, or None if it is not running or outside its time."""
-    mailing = Mailing.objects.running(now).filter(pk=mailing_id).first()
-    return mailing.snapshot(now) if mailing else None
+def read_running(ids: Collection[int], now: datetime) -> dict[int, MailingSnapshot]:
+    """Return those of the mailings that are running and within their time, as they are now."""
+    running = Mailing.objects.running(now).filter(pk__in=[*ids])
+    return {mailing.pk: mailing.snapshot(now) for mailing in running}
 
 
-def start_mailing(mailing_id: int, *, now: datetime) -> bool:
-    """Set a scheduled mailing running if its time has come. Returns whether this call did it."""
-    return Mailing.objects.filter(pk=mailing_id).to_start(now).update(status=Status.RUNNING) > 0
+def is_any_to_start() -> bool:
+    """Tell whether a mailing waits for start_mailing, which this process may serve, too."""
+    return Mailing.objects.to_start(clock.now()).exists()
+
+
+def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
+    """Set a mailing running, and others along with it whose time has come; plan the small ones.
+
+    Of several calls at once, each takes others.
+
+    Returns:
+        {mailing's id: number of messages planned}, of those that are planned to the end.
+    """
+    if not Mailing.objects.to_start(now).exists():
+        return {}
+    with transaction.atomic():
+        first = Case(When(pk=mailing_id, then=0), default=1)
+        waiting = Mailing.objects.to_start(now).order_by(first, "start_time", "pk")
+        started = list(waiting.select_for_update(skip_locked=True, no_key=True)[:STARTED_AT_ONCE])
+        of_these = Mailing.objects.filter(pk__in=[mailing.pk for mailing in started])
+        of_these.update(status=Status.RUNNING)
+        new = [
+            planning.NewMailing(mailing.pk, mailing.filters)
+            for mailing in started
+            if not mailing.window and not mailing.resends_id
+        ]
+        planned = planning.plan_small(new, now=now)
+        of_these.filter(pk__in=planned).update(last_run_time=now)
+    return planned
 
 
 def plan_chunk(mailing_id: int, *, now: datetime) -> bool:

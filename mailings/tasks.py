@@ -18,6 +18,7 @@ from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
 from messages_app.engine.pump import deliver
+from messages_app.engine.records import Bell
 from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control, home
@@ -54,11 +55,12 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
         if mailing_id is None:
             _ring_all()
         else:
-            deliver(mailing_id, partial(services.read_running, mailing_id), shutdown.is_requested)
-            # Silence first, look second: what is planned meanwhile is seen here or rung for.
-            doorbells.silence(mailing_id, lane)
-            if services.read_running(mailing_id, clock.now()):
-                doorbells.ring(mailing_id, lanes=[lane])
+            deliver(
+                Bell(mailing_id, lane),
+                services.read_running,
+                is_stopping=shutdown.is_requested,
+                is_wanted=services.is_any_to_start,
+            )
 
 
 @shared_task(name="finish_mailing")
@@ -109,14 +111,17 @@ def _report(task: str) -> None:
 
 def _start(mailing_id: int) -> None:
     time = clock.Clock()
-    services.start_mailing(mailing_id, now=time.now())
+    planned = services.start_waiting(mailing_id, now=time.now())
+    doorbells.ring_planned(planned, now=time.now())
+    if not services.mailings_to_visit(time.now()).filter(pk=mailing_id).exists():
+        return
     ends_at = monotonic() + PLAN_TIME_BOX
     while _plan_chunk(mailing_id, time.now()):
         doorbells.ring(mailing_id, now=time.now())
         if monotonic() > ends_at:
             publish("start_mailing", mailing_id)
             return
-    if services.read_running(mailing_id, time.now()):
+    if services.read_running([mailing_id], time.now()):
         doorbells.ring(mailing_id, now=time.now())
 
 

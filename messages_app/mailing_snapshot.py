@@ -1,13 +1,12 @@
 """What the engine knows of a mailing. It is passed in: the engine never imports `mailings`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists
-
 from clients.audience import Filters
 from messages_app.sender_ids import sender_id
+from messages_app.sql import Condition
 from toolkit.sending_hours import Window
 
 
@@ -22,6 +21,7 @@ class MailingSnapshot:
     """
 
     id: int
+    made_at: datetime
     text: str
     text_version: int
     sender_key: int | None
@@ -29,12 +29,12 @@ class MailingSnapshot:
     stop_time: datetime
     window: Window | None
     version: datetime
-    is_unchanged: Exists
+    is_unchanged: Condition
 
     def sender_id(self, message_id: int, phone_number: str) -> int:
         """Return the id by which the sender knows a message of this mailing."""
         return sender_id(self.sender_key, message_id=message_id, phone_number=phone_number)
 
 
-# Called with the time; returns the mailing as it is now, or None if it is not running.
-ReadMailing = Callable[[datetime], MailingSnapshot | None]
+# Called with ids of mailings and the time; returns those that are running, as they are now, by id.
+ReadMailings = Callable[[Collection[int], datetime], Mapping[int, MailingSnapshot]]

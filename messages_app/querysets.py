@@ -1,10 +1,10 @@
 """Queries and set-based updates of messages, and of the engine's own rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models import Case, CharField, Count, F, Max, Q, When
 from django.db.models.functions import Cast
 
@@ -102,22 +102,42 @@ class DoorbellQuerySet(models.QuerySet["Doorbell"]):
         """Keep those that have not expired: their task is expected to run."""
         return self.filter(expires_at__gt=now)
 
+    def waiting(self, now: datetime) -> "DoorbellQuerySet":
+        """Keep those that no delivery has answered yet."""
+        return self.live(now).filter(is_answered=False)
+
+    def answer(self, most: int) -> list[tuple[int, int]]:
+        """Mark some of these as answered, one of a mailing; return (mailing's id, lane) of each.
+
+        They are at most so many, the oldest first. Those that another delivery is just answering
+        are left to it.
+        """
+        with transaction.atomic(self.db):
+            rows = self.order_by("pk").select_for_update(skip_locked=True)[:most]
+            bells = {bell.mailing_id: bell for bell in reversed(list(rows))}
+            self.filter(pk__in=[bell.pk for bell in bells.values()]).update(is_answered=True)
+        return [(bell.mailing_id, bell.lane) for bell in bells.values()]
+
     def ring(
-        self, *, mailing_id: int, lanes: Sequence[int], now: datetime, expires_at: datetime
-    ) -> list[int]:
-        """Save a doorbell in each of the lanes that has no live one; return these lanes."""
+        self, lanes: Collection[tuple[int, int]], *, now: datetime, expires_at: datetime
+    ) -> list[tuple[int, int]]:
+        """Save a doorbell in each lane that has no live one; return these lanes.
+
+        A lane is (mailing's id, its number).
+        """
         moment = connections[self.db].ops.adapt_datetimefield_value
         table = connections[self.db].ops.quote_name(self.model._meta.db_table)
-        values = ", ".join(["(%s, %s, %s)"] * len(lanes))
-        params = [x for lane in lanes for x in (mailing_id, lane, moment(expires_at))]
+        values = ", ".join(["(%s, %s, %s, false)"] * len(lanes))
+        params = [x for lane in sorted(lanes) for x in (*lane, moment(expires_at))]
         with connections[self.db].cursor() as cursor:
             cursor.execute(
-                f"INSERT INTO {table} (mailing_id, lane, expires_at) VALUES {values}"
-                " ON CONFLICT (mailing_id, lane) DO UPDATE SET expires_at = excluded.expires_at"
-                f" WHERE {table}.expires_at <= %s RETURNING lane",
+                f"INSERT INTO {table} (mailing_id, lane, expires_at, is_answered) VALUES {values}"
+                " ON CONFLICT (mailing_id, lane) DO UPDATE"
+                " SET expires_at = excluded.expires_at, is_answered = false"
+                f" WHERE {table}.expires_at <= %s RETURNING mailing_id, lane",
                 [*params, moment(now)],
             )
-            return [lane for (lane,) in cursor.fetchall()]
+            return list(cursor.fetchall())
 
 
 class LineQuerySet(models.QuerySet["Line"]):
@@ -130,22 +150,20 @@ class LineQuerySet(models.QuerySet["Line"]):
 
     def lock(self, mailing_id: int) -> "Line":
         """Return a mailing's line, locked until the transaction ends; it is made if need be."""
-        self._make(mailing_id)
+        self.make_missing([mailing_id])
         return self.select_for_update().get(pk=mailing_id)
 
-    def lock_free(self, mailing_id: int) -> "Line | None":
-        """Do the same, but return None if somebody else has locked it."""
-        self._make(mailing_id)
-        return self.select_for_update(skip_locked=True).filter(pk=mailing_id).first()
+    def make_missing(self, mailing_ids: Collection[int]) -> bool:
+        """Make the lines of mailings that have none yet. Returns whether there were such."""
+        known = self.filter(pk__in=mailing_ids).values_list("pk", flat=True)
+        missing = set(mailing_ids).difference(known)
+        self.bulk_create([self.model(mailing_id=pk) for pk in missing], ignore_conflicts=True)
+        return bool(missing)
 
-    def _make(self, mailing_id: int) -> None:
-        if not self.filter(pk=mailing_id).exists():
-            self.bulk_create([self.model(mailing_id=mailing_id)], ignore_conflicts=True)
-
-    def lengthen(self, mailing_id: int) -> None:
-        """Say that messages of a mailing stand in line again, at its end."""
+    def lengthen(self, *mailing_ids: int) -> None:
+        """Say that messages of mailings stand in line again, at its end."""
         self.bulk_create(
-            [self.model(mailing_id=mailing_id)],
+            [self.model(mailing_id=pk) for pk in sorted(mailing_ids)],
             update_conflicts=True,
             unique_fields=["mailing"],
             update_fields=["is_empty"],

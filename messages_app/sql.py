@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection, models, transaction
 from django.db.models.expressions import RawSQL
@@ -14,6 +14,13 @@ DISABLED_PLANS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
 INDEX_SCANS = "SELECT " + ", ".join(
     f"set_config('enable_{plan}', 'off', true)" for plan in DISABLED_PLANS
 )
+
+
+class Condition(NamedTuple):
+    """A condition in SQL, and its parameters."""
+
+    sql: str
+    params: tuple[Any, ...]
 
 
 def is_postgres() -> bool:
@@ -31,21 +38,21 @@ def moment_value(moment: datetime | None) -> Any:
     return connection.ops.adapt_datetimefield_value(moment)
 
 
-def id_condition(ids: Iterable[int]) -> tuple[str, str]:
-    """Return an SQL condition that selects rows by id, and its one parameter.
+def one_of(column: str, numbers: Iterable[int]) -> Condition:
+    """Return a condition that selects rows in which a column has one of these numbers.
 
     A list of thousands is read and planned in a fraction of the time that IN takes.
     """
-    listed = ",".join(map(str, ids))
+    listed = ",".join(map(str, numbers))
     if is_postgres():
-        return "id = ANY (%s::bigint[])", f"{{{listed}}}"
-    return "id IN (SELECT value FROM json_each(%s))", f"[{listed}]"
+        return Condition(f"{column} = ANY (%s::bigint[])", (f"{{{listed}}}",))
+    return Condition(f"{column} IN (SELECT value FROM json_each(%s))", (f"[{listed}]",))
 
 
 def has_id(ids: Iterable[int]) -> RawSQL:
-    """Return `id_condition` for a filter, where the statement has no other column `id`."""
-    condition, listed = id_condition(ids)
-    return RawSQL(condition, [listed], output_field=models.BooleanField())  # nosec B611
+    """Return a condition on ids for a filter, where the statement has no other column `id`."""
+    condition, params = one_of("id", ids)
+    return RawSQL(condition, params, output_field=models.BooleanField())  # nosec B611
 
 
 def update_returning(

@@ -7,6 +7,7 @@ message that is accepted at its first attempt stands in no index that changes
 (docs/adr/0022-line-and-queue.md).
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q
@@ -30,6 +31,15 @@ def count_due(mailing_id: int, *, now: datetime, limit: int) -> int:
         with index_scans_only():
             number += waiting.due(now)[: limit - number].count()
     return number
+
+
+def mailings_due(ids: Collection[int], *, now: datetime) -> set[int]:
+    """Return those of the mailings of which messages may be due."""
+    queued = Message.objects.filter(mailing__in=ids, queued_at__lte=now).queued().due(now)
+    in_queue = queued.order_by().values_list("mailing", flat=True).distinct()
+    in_line = Line.objects.filter(pk__in=ids, is_empty=False).values_list("pk", flat=True)
+    with index_scans_only():
+        return {*in_queue, *in_line}
 
 
 def next_attempt_at(mailing_id: int) -> datetime | None:

@@ -18,7 +18,7 @@ from mailing_manager_project.launcher.watchdog import (
     Watchdog,
     stall_timeout,
 )
-from messages_app.engine.pump import lease_length
+from messages_app.engine.leasing import lease_length
 from messages_app.models import Heartbeat
 from tests.servers import free_port
 from toolkit import clock

@@ -22,7 +22,7 @@ from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats
 from messages_app import requeueing
 from messages_app import services as messages
-from messages_app.engine import bulk, planning, recovery
+from messages_app.engine import bulk, leasing, planning, recovery
 from messages_app.engine.records import Outcome
 from messages_app.models import Heartbeat, Lease, Line, Message, Withdrawal
 from messages_app.sql import update_returning
@@ -348,8 +348,10 @@ class TestStarting:
     ) -> None:
         mailing = make_mailing(status="scheduled", start_time=now)
         early = now - timedelta(microseconds=1)
-        assert not services.start_mailing(mailing.pk, now=early)
-        assert services.start_mailing(mailing.pk, now=now)
+        services.start_waiting(mailing.pk, now=early)
+        mailing.refresh_from_db()
+        assert mailing.status == "scheduled"
+        services.start_waiting(mailing.pk, now=now)
         mailing.refresh_from_db()
         assert mailing.status == "running"
 
@@ -358,7 +360,7 @@ class TestStarting:
         self, make_mailing: MakeMailing, now: datetime, status: str
     ) -> None:
         mailing = make_mailing(status=status)
-        assert not services.start_mailing(mailing.pk, now=now)
+        assert services.start_waiting(mailing.pk, now=now) == {}
         mailing.refresh_from_db()
         assert mailing.status == status
 
@@ -366,15 +368,15 @@ class TestStarting:
         self, make_mailing: MakeMailing, now: datetime
     ) -> None:
         mailing = make_mailing(status="scheduled", stop_time=now)
-        assert not services.start_mailing(mailing.pk, now=now)
+        assert services.start_waiting(mailing.pk, now=now) == {}
 
     @pytest.mark.django_db(transaction=True)
     def test_of_ten_starts_at_once_one_counts(
         self, make_mailing: MakeMailing, now: datetime, at_once: AtOnce
     ) -> None:
         mailing = make_mailing(status="scheduled")
-        started = at_once(*[partial(services.start_mailing, mailing.pk, now=now)] * 10)
-        assert sorted(started) == [False] * 9 + [True]
+        started = at_once(*[partial(services.start_waiting, mailing.pk, now=now)] * 10)
+        assert sorted(started, key=len) == [{}] * 9 + [{mailing.pk: 0}]
 
     def test_the_tick_visits_what_has_to_start_to_be_planned_or_to_be_sent(
         self, make_clients: MakeClients, make_mailing: MakeMailing, now: datetime
@@ -564,7 +566,7 @@ class TestEditing:
         self, make_mailing: MakeMailing, now: datetime
     ) -> None:
         mailing = make_mailing(status="scheduled")
-        services.start_mailing(mailing.pk, now=now)
+        services.start_waiting(mailing.pk, now=now)
         plan(mailing, now)
         mailing.text = "Good morning"
         services.edit_mailing(mailing, now=now)
@@ -780,7 +782,7 @@ class TestResendingAsNew:
             for pk, code in zip(claimed[:3], codes, strict=True)
         ]
         bulk.record([*ended, Outcome(claimed[3], "success", sent_at=now)], token=-7)
-        recovery.end_lease(Lease(token=-7))
+        leasing.end([Lease(token=-7)])
         services.finish_mailing(services.cancel_mailing(mailing).pk, now=now)
         return Mailing.objects.get()
 
@@ -789,7 +791,7 @@ class TestResendingAsNew:
         new = services.draft_resending(over, now=now)
         new.stop_time, new.resent_codes = now + HOUR, list(codes) or None
         services.create_mailing(new, now=now)
-        services.start_mailing(new.pk, now=now)
+        services.start_waiting(new.pk, now=now)
         return new
 
     def clients(self, **messages: Any) -> set[int | None]:
@@ -975,7 +977,7 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status="scheduled")
         services.delete_mailing(mailing, now=now)
-        assert not services.start_mailing(mailing.pk, now=now)
+        assert services.start_waiting(mailing.pk, now=now) == {}
         assert Mailing.including_deleted.get().status == "cancelled"
 
     def test_a_running_one_is_kept(self, mailing: Mailing, now: datetime) -> None:
@@ -995,7 +997,7 @@ class TestDeleting:
             services.delete_mailing(mailing, now=now)
         assert refusal.value.code == "mailing_in_flight"
         bulk.record([Outcome(message, "success", sent_at=now)], token=-7)
-        recovery.end_lease(Lease(token=-7))
+        leasing.end([Lease(token=-7)])
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
 

@@ -17,7 +17,7 @@ from mailings import services, tasks
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit, finish_mailing, start_mailing
 from messages_app.ledger.posting import packed
-from messages_app.models import Lease, LeasedBatch, Message
+from messages_app.models import Lease, LeasedBatch, Line, Message
 from messages_app.tests.scripted import idle_in_transaction
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +132,7 @@ def test_a_planned_mailing_with_due_messages_is_rung_for(
     mailing = make_mailing(last_run_time=now)
     for client in make_clients(2):
         Message.objects.create(mailing=mailing, client=client, next_attempt_at=now)
+    Line.objects.lengthen(mailing.pk)
     start_mailing(mailing.pk)
     assert queued() == both_lanes(mailing)
 

@@ -9,38 +9,31 @@ a delivery that wakes up and whoever takes its lease back write the same ones.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from math import ceil
-from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connection
-from django.db.models import BooleanField, Case, Exists, F, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import Coalesce
+from django.db.models import F
 
-from clients.audience import Filters, matching
-from messages_app import waiting
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.ledger.accounts import accepted, claimable_account
+from messages_app.ledger.accounts import accepted
 from messages_app.ledger.posting import (
     ACCOUNT_COLUMNS,
     Move,
+    Transfer,
     account_from,
     accounts_of,
-    packed,
     post_by_mailing,
     post_moved,
 )
-from messages_app.mailing_snapshot import MailingSnapshot
-from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
+from messages_app.models import Attempt, Message
 from messages_app.sql import (
-    id_condition,
     index_scans_only,
     is_postgres,
     moment_value,
+    one_of,
     table_of,
 )
 
@@ -63,138 +56,6 @@ OUTCOME_COLUMNS = {  # fields of Outcome, with their Postgres types
 }
 
 
-def claim(
-    mailing: MailingSnapshot,
-    *,
-    limit: int,
-    token: int,
-    lease_until: datetime,
-    recheck_at: datetime,
-    now: datetime,
-) -> tuple[list[Claimed], bool]:
-    """Lease at most `limit` due messages of a mailing to the delivery that has this token.
-
-    They come from the queue and from the line (see `waiting`), unless somebody else is claiming
-    from that. Due messages whose client the filters no longer select are not leased; they are due
-    again at `recheck_at`. Nothing is leased if the mailing was edited since the snapshot (its text
-    and filters would be out of date), or if the lease of this token was reclaimed.
-
-    Returns:
-        The leased messages, and whether more may be due.
-    """
-    terms = [
-        token,
-        moment_value(lease_until),
-        moment_value(recheck_at),
-        moment_value(recheck_at),
-        mailing.text_version,
-    ]
-    with index_scans_only():
-        if not Lease.objects.filter(pk=token).select_for_update().exists():
-            return [], False
-        line = Line.objects.lock_free(mailing.id)
-        is_empty = line is not None and line.is_empty
-        messages = Message.objects.filter(mailing.is_unchanged, mailing=mailing.id).due(now)
-        queue = messages.queued().filter(queued_at__lte=now)
-        # Half of them at most while others stand in line: neither keeps the other waiting.
-        share = limit if is_empty else ceil(limit / 2)
-        found = _lease(queue, share, mailing.filters, terms)
-        is_more = line is None or len(found) == share
-        if line and (number := limit - len(found)):
-            in_line = _lease(messages.in_line(behind=line.passed), number, mailing.filters, terms)
-            _pass_on(line, in_line, mailing, is_end=len(in_line) < number)
-            is_more |= len(in_line) == number
-            found += in_line
-        claimed = _claimed(found, mailing.text_version)
-        if claimed:
-            ids = packed([message.id for message in claimed])
-            LeasedBatch.objects.create(token=token, message_ids=ids)
-    return claimed, is_more
-
-
-def _lease(
-    due: QuerySet[Message], limit: int, filters: Filters, terms: Sequence[Any]
-) -> list[tuple[Any, ...]]:
-    """Lease the first of these messages; return rows that `_claimed` reads.
-
-    `terms` are the parameters of what is set. What is put off for a recheck leaves the line.
-    """
-    table = table_of(Message)
-    sql, params = _next(due, limit, filters).query.sql_with_params()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH due (id, matches, number) AS ({sql})
-            UPDATE {table} SET
-                lease_token = CASE WHEN due.matches THEN %s END,
-                lease_until = CASE WHEN due.matches THEN %s END,
-                next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
-                queued_at = CASE WHEN due.matches THEN queued_at ELSE %s END,
-                attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
-                phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END,
-                text_version = CASE WHEN due.matches THEN %s ELSE text_version END
-            FROM due WHERE {table}.id = due.id
-            RETURNING client_id, {table}.lease_token, {table}.id, phone_number, attempts, status,
-                error_code, timezone
-            """,
-            [*params, *terms],
-        )
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
-
-
-def _pass_on(
-    line: Line, taken: Sequence[tuple[Any, ...]], mailing: MailingSnapshot, *, is_end: bool
-) -> None:
-    """Remember how far messages in line are taken; `is_end` says that no more were found."""
-    last = max((client for client, *_ in taken), default=None)
-    # Of a mailing that was just edited none are found, whoever stands in line.
-    unchanged = Line.objects.filter(mailing.is_unchanged, pk=line.pk)
-    waiting.pass_on(line, last, is_empty=is_end and unchanged.exists())
-
-
-def _claimed(rows: Sequence[Any], text_version: int) -> list[Claimed]:
-    """Return the messages that a claim has leased, from the rows that it returned."""
-    accounts: dict[tuple[str, str, str], str] = {}
-    claimed = []
-    for _, token, pk, phone_number, attempts, *state in rows:
-        if token is None:
-            continue
-        key = tuple(state)
-        if key not in accounts:
-            accounts[key] = claimable_account(*state)
-        claimed.append(Claimed(pk, phone_number, attempts, accounts[key], text_version))
-    return claimed
-
-
-def _next(due: QuerySet[Message], limit: int, filters: Filters) -> QuerySet[Message, Any]:
-    """Return rows (id, whether the filters still select the client, phone number).
-
-    They are the first of the messages, and are locked; those that another transaction has locked
-    are skipped.
-    """
-    matches = Q(is_manual=True) | matching(filters, prefix="client__")
-    number = Coalesce("client__phone_number", Value(""))
-    # It may have arrived there already, and the sender knows it by this number's id.
-    unclear = Exists(Attempt.objects.filter(message=OuterRef("pk"), is_unclear=True))
-    return (
-        due.annotate(
-            matches=Case(
-                When(Q(client__isnull=False) & matches, then=Value(True)),
-                default=Value(False),
-                output_field=BooleanField(),
-            ),
-            number=Case(
-                When(attempts=0, then=number),
-                When(unclear, then=F("phone_number")),
-                default=number,
-            ),
-        )
-        .select_for_update(of=("self",), skip_locked=True)
-        .values_list("pk", "matches", "number")[:limit]
-    )
-
-
 def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -> int:
     """End the lease of messages that were claimed and not handed to the sender; count them.
 
@@ -213,37 +74,39 @@ def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -
 
 
 def record_accepted(
-    messages: Sequence[Claimed], *, mailing_id: int, token: int, at: datetime
+    messages: Mapping[int, Sequence[Claimed]], *, tokens: Collection[int], at: datetime
 ) -> int:
-    """Write that the sender accepted a mailing's messages at their first attempt; count them.
+    """Write that the sender accepted messages at their first attempt; return how many.
 
     A statement of its own for the most frequent outcome: it takes only ids and writes no log.
-    Messages that are not leased under `token` any more are left as they are.
+    Messages that are not leased under one of the `tokens` any more are left as they are.
+
+    Args:
+        messages: those of each mailing, by its id.
+        tokens: of all leases of one delivery.
+        at: when the sender's answers came.
     """
-    if not messages:
+    sent = [message.id for each in messages.values() for message in each]
+    if not sent:
         return 0
-    condition, ids = id_condition([message.id for message in messages])
     with index_scans_only() as cursor:
+        ids, leases = one_of("id", sent), one_of("lease_token", tokens)
         # The index has the ids in order, and so they are locked in it.
         cursor.execute(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
             " error = '', next_attempt_at = NULL, queued_at = NULL, lease_token = NULL,"
-            " lease_until = NULL"
-            f" WHERE {condition} AND lease_token = %s AND lease_until IS NOT NULL RETURNING id",
-            [moment_value(at), ids, token],
+            f" lease_until = NULL WHERE {ids.sql} AND {leases.sql} AND lease_until IS NOT NULL"
+            " RETURNING id",
+            [moment_value(at), *ids.params, *leases.params],
         )
         written = {pk for (pk,) in cursor.fetchall()}
-        moved: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for message in messages:
-            if message.id in written:
-                moved[message.account, message.text_version].append(message.id)
-        post_moved(
-            mailing_id,
-            {
-                (account, accepted(account, text_version)): ids_of_account
-                for (account, text_version), ids_of_account in moved.items()
-            },
-        )
+        moved: dict[Transfer, list[int]] = defaultdict(list)
+        for mailing_id, of_mailing in messages.items():
+            for message in of_mailing:
+                if message.id in written:
+                    after = accepted(message.account, message.text_version)
+                    moved[mailing_id, message.account, after].append(message.id)
+        post_moved(moved)
     return len(written)
 
 

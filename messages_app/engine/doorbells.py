@@ -1,19 +1,23 @@
-"""Doorbells: queued send_message tasks, at most one for each lane of a mailing.
+"""Doorbells: queued or running send_message tasks, at most one for each lane of a mailing.
 
 A mailing has as many lanes as there are sending processes. A doorbell says only that messages of
-the mailing are due; which ones, the task reads from the database. A lost doorbell costs about a
-minute: it expires, and the next tick rings again. A repeated one sends nothing twice
-(docs/adr/0001-database-is-the-truth.md, docs/adr/0006-lanes-leases-indexes.md).
+the mailing are due; which ones, the delivery reads from the database. It is answered by the task
+that was queued for it, or before by any delivery at work: that serves the mailing along with its
+own. A lost doorbell costs about a minute: it expires, and the next tick rings again. A repeated one
+sends nothing twice (docs/adr/0001-database-is-the-truth.md, docs/adr/0023-many-mailings.md).
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import ceil
 
 from django.conf import settings
 
 from messages_app import waiting
-from messages_app.engine.pump import lease_length
+from messages_app.engine.leasing import lease_length
+from messages_app.engine.records import Bell
+from messages_app.mailing_snapshot import ReadMailings
 from messages_app.models import Doorbell, SendingControl
 from messages_app.sending import control
 from toolkit import clock
@@ -37,19 +41,79 @@ def ring(
     number = waiting.count_due(mailing_id, now=now, limit=most)
     if not number or control.is_blocked(SendingControl.objects.current(), now):
         return
-    rung = Doorbell.objects.ring(
-        mailing_id=mailing_id,
-        lanes=lanes or range(ceil(number / few)),
-        now=now,
-        expires_at=now + lease_length(),
-    )
-    for lane in rung:
+    lanes = range(ceil(number / few)) if lanes is None else lanes
+    _ring({Bell(mailing_id, lane) for lane in lanes}, now)
+
+
+def ring_planned(planned: Mapping[int, int], *, now: datetime) -> None:
+    """Ring for mailings of which so many messages were just planned, as `ring` does.
+
+    No more tasks are queued than there are sending processes: whichever runs answers the doorbells
+    of the other mailings, too.
+    """
+    few = settings.MESSAGE_SENDER_CONCURRENCY or FEW
+    lanes = {
+        Bell(mailing_id, lane)
+        for mailing_id, number in planned.items()
+        for lane in range(min(ceil(number / few), settings.MESSAGE_SENDER_PROCESSES))
+    }
+    if lanes and not control.is_blocked(SendingControl.objects.current(), now):
+        _ring(lanes, now)
+
+
+def _ring(bells: Collection[Bell], now: datetime) -> None:
+    """Save doorbells in lanes that have no live one, and queue tasks for them."""
+    rung = Doorbell.objects.ring(bells, now=now, expires_at=now + lease_length())
+    for mailing_id, lane in rung[: settings.MESSAGE_SENDER_PROCESSES]:
         if not publish("send_message", mailing_id, lane):
             # The broker did not take the task, so the next tick must be able to ring again.
-            Doorbell.objects.filter(mailing=mailing_id, lane__in=rung).delete()
+            silence({Bell(*each) for each in rung})
             return
 
 
-def silence(mailing_id: int, lane: int) -> None:
-    """Delete a lane's doorbell once its task has delivered, so that it can be rung again."""
-    Doorbell.objects.filter(mailing=mailing_id, lane=lane).delete()
+def answer(bell: Bell) -> bool:
+    """Take a doorbell to be served; False if another delivery is serving it already."""
+    known = Doorbell.objects.filter(mailing=bell.mailing_id, lane=bell.lane)
+    return known.filter(is_answered=False).update(is_answered=True) > 0 or not known.exists()
+
+
+def answer_waiting(most: int, *, besides: Iterable[int], now: datetime) -> list[Bell]:
+    """Take doorbells that wait, at most so many, the oldest first, of other mailings than these.
+
+    No more than this process's share of them are taken: the others have nothing to do perhaps.
+    """
+    bells = Doorbell.objects.waiting(now).exclude(mailing__in=[*besides])
+    share = ceil(bells.count() / settings.MESSAGE_SENDER_PROCESSES)
+    return [Bell(*lane) for lane in bells.answer(min(most, share))] if share else []
+
+
+def is_anyone_waiting(besides: Iterable[int], now: datetime) -> bool:
+    """Tell whether a doorbell of another mailing than these waits for a delivery."""
+    return Doorbell.objects.waiting(now).exclude(mailing__in=[*besides]).exists()
+
+
+def silence(bells: Collection[Bell]) -> None:
+    """Delete doorbells, so that they can be rung again."""
+    by_lane: Mapping[int, list[int]] = defaultdict(list)
+    for mailing_id, lane in bells:
+        by_lane[lane].append(mailing_id)
+    for lane, ids in by_lane.items():
+        Doorbell.objects.filter(mailing__in=ids, lane=lane).delete()
+
+
+def silence_waiting(bell: Bell) -> None:
+    """Delete a doorbell, and those that wait, because nothing may be sent: the tick rings again."""
+    silence([bell])
+    Doorbell.objects.filter(is_answered=False).delete()
+
+
+def hang_up(bells: Collection[Bell], read_mailings: ReadMailings, *, now: datetime) -> None:
+    """Delete doorbells that were served, and ring again where messages of a mailing are due."""
+    silence(
+        bells
+    )  # Silence first, look second: what is planned meanwhile is seen here or rung for.
+    due = waiting.mailings_due([bell.mailing_id for bell in bells], now=now)
+    running = read_mailings(due, now) if due else {}
+    for mailing_id, lane in bells:
+        if mailing_id in running:
+            ring(mailing_id, lanes=[lane])

@@ -1,57 +1,52 @@
-"""The pump: sends one mailing's due messages for a bounded time.
+"""The pump: sends due messages of one or of many mailings for a bounded time.
 
 One thread looks, claims, sends and records in turns: ten times a second it looks whether it may go
-on, the next batch is claimed while the last one is in flight, answers are written in batches, and
-no transaction is open during HTTP requests.
+on and which other mailings wait, the next batch is claimed while the last one is in flight, answers
+are written in batches, and no transaction is open during HTTP requests.
 """
 
 import logging
-import secrets
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
 
 from messages_app import sender
-from messages_app.engine import bulk, recovery
+from messages_app.engine import bulk, doorbells, leasing, recovery
 from messages_app.engine.claim_queue import MAX_IDLE_TIME, ClaimQueue, ReadyMessage
 from messages_app.engine.outcomes import outcome
-from messages_app.engine.records import Claimed, Outcome
-from messages_app.mailing_snapshot import ReadMailing
-from messages_app.models import Lease, SendingControl
+from messages_app.engine.records import Bell, Claimed
+from messages_app.engine.turn import Turn
+from messages_app.mailing_snapshot import ReadMailings
+from messages_app.models import SendingControl
 from messages_app.sending import control
 from toolkit.clock import Clock, monotonic
 
-LEASE = 6  # length of a lease, in multiples of MESSAGE_SENDER_TIMEOUT
-# No request begins in the last part of a lease, so that it ends before the lease does. In
-# multiples of MESSAGE_SENDER_TIMEOUT.
-LEASE_MARGIN = 1.5
 RECORD_SIZE = 1000  # answers that are written at once
 RECORD_DELAY = 0.2  # seconds after which fewer answers are written, too
 
 logger = logging.getLogger(__name__)
 
 
-def lease_length() -> timedelta:
-    """Return how long a lease lasts: 60 s with a MESSAGE_SENDER_TIMEOUT of 10 s."""
-    return LEASE * timedelta(seconds=settings.MESSAGE_SENDER_TIMEOUT)
+def nobody_waits() -> bool:
+    """Tell that there is no other work: the answer of a delivery that is alone."""
+    return False
 
 
-def new_token() -> int:
-    """Return a random lease token, below 0: those of earlier versions are above.
+def deliver(
+    bell: Bell,
+    read_mailings: ReadMailings,
+    *,
+    is_stopping: Callable[[], bool],
+    is_wanted: Callable[[], bool] = nobody_waits,
+) -> int:
+    """Send a mailing's due messages, and those of others that wait, for a bounded time.
 
-    A trigger keeps their deliveries away from mailings whose sender ids they do not know.
-    """
-    return -1 - secrets.randbits(63)
-
-
-def deliver(mailing_id: int, read_mailing: ReadMailing, is_stopping: Callable[[], bool]) -> int:
-    """Send a mailing's due messages until none is left or CLAIM_TIME_BOX has passed.
-
-    No request begins while sending is blocked (`sending.control`), the mailing does not run, or
-    `is_stopping` says that this process is to end. Open ones are waited for.
+    It ends when none is left or others have to have their turn (`ClaimQueue`). No request begins
+    while sending is blocked (`sending.control`), its mailing does not run, or `is_stopping` says
+    that this process is to end. Open ones are waited for. Whatever of its mailings is due in the
+    end is rung for. `is_wanted` says that there is work for this process that no doorbell is for.
 
     Returns:
         The number of answers received.
@@ -64,56 +59,55 @@ def deliver(mailing_id: int, read_mailing: ReadMailing, is_stopping: Callable[[]
     transport, clock = sender.transport(), Clock()
     recovery.replay_orphans(now=clock.now())
     if control.is_blocked(SendingControl.objects.current(), clock.now()):
+        doorbells.silence_waiting(bell)
         return 0
-    delivery = _Delivery(mailing_id, read_mailing, is_stopping, transport, clock)
-    delivery.run()
+    delivery = _Delivery(read_mailings, is_stopping, is_wanted, transport, clock)
+    delivery.run(bell)
     return delivery.answered
 
 
 class _Delivery:
-    """One run of the pump. Everything it claims is leased under one token of its own."""
+    """One run of the pump. Everything it claims is leased under tokens of its own."""
 
     def __init__(
         self,
-        mailing_id: int,
-        read_mailing: ReadMailing,
+        read_mailings: ReadMailings,
         is_stopping: Callable[[], bool],
+        is_wanted: Callable[[], bool],
         transport: sender.Transport,
         clock: Clock,
     ) -> None:
         self.answered = 0
+        self._read_mailings = read_mailings
+        self._is_wanted = is_wanted
         self._transport = transport
         self._clock = clock
-        self._lease = Lease(
-            token=new_token(),
-            mailing_id=mailing_id,
-            expires_at=clock.now() + lease_length(),
+        self._expires_at = clock.now() + leasing.lease_length()
+        self._queue = ClaimQueue(
+            read_mailings,
+            clock,
+            expires_at=self._expires_at,
+            end=monotonic() + leasing.seconds_to_begin(),
+            is_stopping=is_stopping,
+            is_wanted=self._has_others_waiting,
         )
-        end = monotonic() + (LEASE - LEASE_MARGIN) * settings.MESSAGE_SENDER_TIMEOUT
-        self._queue = ClaimQueue(self._lease, read_mailing, clock, end=end, is_stopping=is_stopping)
         self._open: dict[int, ReadyMessage] = {}
-        self._sent: list[Claimed] = []
-        self._outcomes: list[Outcome] = []
+        self._unrecorded = 0  # answers
         self._streak = control.AnswerStreak()
+        self._heard_at = clock.now()
         self._recorded_at = monotonic()
 
-    def run(self) -> None:
-        self._spool = recovery.open_spool(self._lease)
+    def run(self, bell: Bell) -> None:
         try:
-            self._take_lease()
-            self._pump()
-            recovery.end_lease(self._lease)
+            if doorbells.answer(bell):
+                self._join([bell])
+            self._join_waiting()
+            while self._queue.turns:
+                self._pump()
+                self._join_waiting()
         except BaseException:
             self._save_open_answers()
             raise
-        self._spool.remove()
-
-    def _take_lease(self) -> None:
-        try:
-            with transaction.atomic():
-                self._lease.save(force_insert=True)
-        except IntegrityError:
-            self._queue.drain()  # The mailing was deleted.
 
     def _pump(self) -> None:
         while self._queue.may_claim or self._queue or self._open:
@@ -127,10 +121,56 @@ class _Delivery:
             if self._should_record():
                 self._record()
         self._record()
+        self._queue.drain()
+        self._end(self._queue.remove_ended())
 
     def _look(self) -> None:
         if self._queue.look(is_idle=not self._open):
-            self._record()
+            if any(turn.to_release for turn in self._turns):
+                self._record()
+            self._join_waiting()
+
+    @property
+    def _turns(self) -> Collection[Turn]:
+        return self._queue.turns.values()
+
+    def _has_others_waiting(self) -> bool:
+        return (
+            doorbells.is_anyone_waiting(self._queue.turns, self._clock.now()) or self._is_wanted()
+        )
+
+    def _join_waiting(self) -> None:
+        """Serve other mailings, too, whose doorbell nobody has answered yet."""
+        if (places := self._queue.places) > 0:
+            now = self._clock.now()
+            self._join(doorbells.answer_waiting(places, besides=self._queue.turns, now=now))
+
+    def _join(self, bells: Sequence[Bell]) -> None:
+        """Serve the mailings of these doorbells; silence those of mailings that do not run."""
+        if not bells:
+            return
+        mailings = self._read_mailings([bell.mailing_id for bell in bells], self._clock.now())
+        turns = [
+            Turn(bell, leasing.new_lease(bell.mailing_id, self._expires_at), mailing)
+            for bell in bells
+            if (mailing := mailings.get(bell.mailing_id))
+        ]
+        if not leasing.take([turn.lease for turn in turns]):
+            for turn in turns:  # One of the mailings was deleted. The tick rings for the others.
+                turn.spool.remove()
+            turns = []
+        self._queue.add(turns)
+        doorbells.silence({*bells}.difference(turn.bell for turn in turns))
+
+    def _end(self, turns: Sequence[Turn]) -> None:
+        """End turns of which nothing is held; ring for those of which messages are due."""
+        if not turns:
+            return
+        leasing.end([turn.lease for turn in turns])
+        for turn in turns:
+            turn.spool.remove()
+        now = self._clock.now()
+        doorbells.hang_up([turn.bell for turn in turns], self._read_mailings, now=now)
 
     def _save_open_answers(self) -> None:
         """Receive the answers to all open requests and keep them in the spool.
@@ -140,7 +180,8 @@ class _Delivery:
         try:
             while self._open:
                 self._collect()
-            self._spool.keep()
+            for turn in self._turns:
+                turn.spool.keep()
         except OSError:
             logger.exception("The spool cannot be written. Make room in %s.", settings.SPOOL_DIR)
             while self._open:
@@ -149,8 +190,12 @@ class _Delivery:
 
     def _begin(self) -> None:
         """Begin the requests of as many ready messages as the transport has capacity for."""
-        if begun := self._queue.pop_ready(self._transport.capacity):
-            self._spool.begin([waiting.message for waiting in begun])
+        begun = self._queue.pop_ready(self._transport.capacity)
+        by_turn: dict[Turn, list[Claimed]] = defaultdict(list)
+        for message, turn, *_ in begun:
+            by_turn[turn].append(message)
+        for turn, messages in by_turn.items():
+            turn.spool.begin(messages)
         for waiting in begun:
             message = waiting.message
             self._open[message.id] = waiting
@@ -160,39 +205,38 @@ class _Delivery:
 
     def _collect(self) -> None:
         """Receive answers into the spool; with no request open, sleep until there is work."""
-        if self._open:
-            sent, outcomes = self._hear()
-            self._spool.answer([message.id for message in sent], outcomes, self._heard_at)
-        else:
+        if not self._open:
             time.sleep(self._queue.idle_time())
+            return
+        for turn in self._hear():
+            turn.spool_answers(self._heard_at)
 
-    def _hear(self) -> tuple[list[Claimed], list[Outcome]]:
+    def _hear(self) -> Collection[Turn]:
         """Receive answers, waiting at most MAX_IDLE_TIME seconds for one.
 
         Returns:
-            The messages accepted at their first attempt, and the outcomes of all others.
+            The turns of their messages.
         """
         is_patient = not self._queue or not self._transport.capacity
         answers = self._transport.poll(MAX_IDLE_TIME if is_patient else self._queue.idle_time())
         self.answered += len(answers)
-        sent: list[Claimed] = []
-        outcomes: list[Outcome] = []
+        turns = set()
         now = self._heard_at = self._clock.now()
         for answer in answers:
             waiting = self._open.pop(answer.id, None)
             if not waiting:
                 continue  # An earlier delivery of this process began the request and was cut off.
+            turn, attempt = waiting.turn, waiting.message.attempt
             verdict = sender.classify(answer)
             if self._queue.is_probe or not answer.is_excess:
                 self._streak.add(answer, verdict)
-            attempt = waiting.message.attempt
             if attempt == 1 and verdict.is_success:
-                sent.append(waiting.message)
+                turn.sent.append(waiting.message)
             else:
-                outcomes.append(outcome(answer, verdict, attempt=attempt, now=now))
-        self._sent += sent
-        self._outcomes += outcomes
-        return sent, outcomes
+                turn.outcomes.append(outcome(answer, verdict, attempt=attempt, now=now))
+            self._unrecorded += 1
+            turns.add(turn)
+        return turns
 
     def _should_record(self) -> bool:
         """Tell whether to write the answers now.
@@ -200,32 +244,46 @@ class _Delivery:
         That is when RECORD_SIZE of them or RECORD_DELAY seconds have come together, when no others
         are to come, or when the answers open the breaker.
         """
-        number = len(self._sent) + len(self._outcomes)
-        is_last = number > 0 and not self._open and not self._queue
-        is_enough = number >= RECORD_SIZE or monotonic() - self._recorded_at >= RECORD_DELAY
-        return is_last or is_enough or self._streak.is_alarming
+        is_last = self._unrecorded > 0 and not self._open and not self._queue
+        is_enough = self._unrecorded >= RECORD_SIZE
+        is_time = monotonic() - self._recorded_at >= RECORD_DELAY
+        return is_last or is_enough or is_time or self._streak.is_alarming
 
     def _record(self) -> None:
         """Write the received answers, and release the messages that are not to be sent any more."""
-        lease = self._lease
-        sent, outcomes, to_release = self._sent, self._outcomes, self._queue.to_release
-        if sent or outcomes:
-            written = bulk.record_accepted(
-                sent, mailing_id=lease.mailing_id, token=lease.token, at=self._heard_at
-            )
-            written += bulk.record(outcomes, token=lease.token)
-            if written < len(sent) + len(outcomes):
-                logger.warning(
-                    "Mailing %s: answers came after their lease had ended.", lease.mailing_id
-                )
-                ids = [message.id for message in sent]
-                recovery.record_late(lease, sent=ids, outcomes=outcomes, at=self._heard_at)
-            self._sent, self._outcomes = [], []
+        if self._unrecorded:
+            self._record_answers()
             self._update_breaker()
-        if bulk.release(to_release, token=lease.token) < len(to_release):
-            recovery.undo_reclaim(to_release, lease, now=self._clock.now())
-        self._queue.to_release = []
+        for turn in self._turns:
+            token, ids = turn.lease.token, turn.to_release
+            if bulk.release(ids, token=token) < len(ids):
+                recovery.undo_reclaim(ids, turn.lease, now=self._clock.now())
+            turn.forget_recorded()
         self._recorded_at = monotonic()
+        self._end(self._queue.remove_ended())
+
+    def _record_answers(self) -> None:
+        sent = {turn.mailing.id: turn.sent for turn in self._turns if turn.sent}
+        tokens = [turn.lease.token for turn in self._turns if turn.sent]
+        written = bulk.record_accepted(sent, tokens=tokens, at=self._heard_at)
+        for turn in self._turns:
+            written += bulk.record(turn.outcomes, token=turn.lease.token)
+        if written < self._unrecorded:
+            self._record_late()
+        self._unrecorded = 0
+
+    def _record_late(self) -> None:
+        """Write those of the answers that came after their lease was reclaimed."""
+        self._queue.expire()
+        for turn in self._turns:
+            if turn.sent or turn.outcomes:
+                ids = [message.id for message in turn.sent]
+                logger.warning(
+                    "Mailing %s: answers came after their lease had ended.", turn.mailing.id
+                )
+                recovery.record_late(
+                    turn.lease, sent=ids, outcomes=turn.outcomes, at=self._heard_at
+                )
 
     def _update_breaker(self) -> None:
         """Update the breaker from the recorded answers; claim no more if it is open."""

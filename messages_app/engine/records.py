@@ -5,6 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 
+class Bell(NamedTuple):
+    """A doorbell: the lane of a mailing that a delivery serves."""
+
+    mailing_id: int
+    lane: int
+
+
 class Claimed(NamedTuple):
     """A message that is leased to one delivery.
 

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 
 from messages_app import services
-from messages_app.engine import spool
+from messages_app.engine import leasing, spool
 from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
 from messages_app.ledger.posting import posted, unpacked
@@ -30,15 +30,6 @@ NO_NUMBERS: Mapping[int, str] = MappingProxyType({})
 Status = Message.Status
 
 logger = logging.getLogger(__name__)
-
-
-def open_spool(lease: Lease) -> spool.Spool:
-    """Create the spool file of the delivery that has this lease.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    return spool.Spool(lease.token, lease.mailing_id, _mailing_made_at(lease))
 
 
 def replay_orphans(*, now: datetime) -> None:
@@ -85,7 +76,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
     release(_leased_ids(lease), token=lease.token)
     # The task of its doorbell has ended. Without the row, the next tick rings for what is due.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
-    if not end_lease(lease):
+    if not leasing.end([lease]):
         undo_reclaim(_never_begun(spooled, lease), lease, now=now)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
@@ -130,7 +121,7 @@ def _reclaim(token: int, now: datetime) -> int:
         if not lease:
             return 0
         number = _mark_unconfirmed(_leased_ids(lease), lease, now)
-        end_lease(lease)
+        leasing.end([lease])
     logger.warning(
         "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
     )
@@ -275,12 +266,6 @@ def _leased_ids(lease: Lease) -> list[int]:
     for ids in batches:
         found.update(leased.filter(pk__in=unpacked(ids)).values_list("pk", flat=True))
     return sorted(found)
-
-
-def end_lease(lease: Lease) -> bool:
-    """Delete a lease with its batches. Returns whether it still existed."""
-    LeasedBatch.objects.filter(token=lease.token).delete()
-    return Lease.objects.filter(pk=lease.pk).delete()[0] > 0
 
 
 def _mark_unconfirmed(ids: Collection[int], lease: Lease, now: datetime) -> int:

@@ -21,6 +21,9 @@ ACCOUNT_COLUMNS = (
 )
 
 
+Transfer = tuple[int, str, str]  # mailing's id, account before, account after
+
+
 class Move(NamedTuple):
     """A message that goes from one account to another; "" where it does not exist."""
 
@@ -35,14 +38,11 @@ def post(mailing_id: int, moves: Iterable[Move]) -> None:
     Call it in the transaction that changes the messages, and after they are locked or written:
     the postings of one message then stand in the order of its changes.
     """
-    by_accounts: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for message_id, before, after in moves:
-        by_accounts[before, after].append(message_id)
-    post_moved(mailing_id, by_accounts)
+    post_by_mailing((mailing_id, move) for move in moves)
 
 
-def post_moved(mailing_id: int, ids_by_accounts: Mapping[tuple[str, str], list[int]]) -> None:
-    """Post {(account before, account after): ids of one mailing's messages}, as `post` does."""
+def post_moved(moved: Mapping[Transfer, Sequence[int]]) -> None:
+    """Post {transfer: ids of messages}, as `post` does."""
     Posting.objects.bulk_create(
         Posting(
             mailing_id=mailing_id,
@@ -51,18 +51,17 @@ def post_moved(mailing_id: int, ids_by_accounts: Mapping[tuple[str, str], list[i
             number=len(ids),
             message_ids=packed(ids),
         )
-        for (before, after), ids in ids_by_accounts.items()
+        for (mailing_id, before, after), ids in moved.items()
         if before != after
     )
 
 
 def post_by_mailing(moves: Iterable[tuple[int, Move]]) -> None:
     """Post moves of several mailings' messages, each with its mailing's id."""
-    by_mailing: dict[int, list[Move]] = defaultdict(list)
-    for mailing_id, move in moves:
-        by_mailing[mailing_id].append(move)
-    for mailing_id, of_mailing in by_mailing.items():
-        post(mailing_id, of_mailing)
+    moved: dict[Transfer, list[int]] = defaultdict(list)
+    for mailing_id, (message_id, before, after) in moves:
+        moved[mailing_id, before, after].append(message_id)
+    post_moved(moved)
 
 
 def account_of(message: Message) -> str:

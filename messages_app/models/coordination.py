@@ -24,6 +24,9 @@ class Doorbell(models.Model):
     )
     lane = models.PositiveSmallIntegerField()
     expires_at = models.DateTimeField()
+    is_answered = models.BooleanField(
+        default=False, db_default=False, help_text="A delivery is serving it."
+    )
 
     objects = DoorbellQuerySet.as_manager()
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mailings.services import read_running
 from messages_app.engine import bulk, pump
-from messages_app.engine.records import Claimed
+from messages_app.engine.claiming import Share
+from messages_app.engine.claiming import claim as claim_shares
+from messages_app.engine.records import Bell, Claimed
 from messages_app.ledger import reconciling
 from messages_app.ledger.posting import accounts_of
 from messages_app.models import Lease, Message
@@ -20,9 +21,15 @@ TOKEN = -7  # of the lease, unless a test names another
 MINUTE = timedelta(minutes=1)
 
 
+def is_wanted() -> bool:
+    """Tell that there is other work for this process: it does not go on beyond its turn."""
+    return True
+
+
 def deliver(mailing_id: int, is_stopping: Callable[[], bool] = lambda: False) -> int:
     """Deliver a mailing's due messages, as send_message does."""
-    return pump.deliver(mailing_id, partial(read_running, mailing_id), is_stopping)
+    bell = Bell(mailing_id, 0)
+    return pump.deliver(bell, read_running, is_stopping=is_stopping, is_wanted=is_wanted)
 
 
 def claim(
@@ -54,14 +61,11 @@ def claim_more(
     snapshot = changes.pop("snapshot", None) or mailing.snapshot(changes.get("now", now))
     if filters := changes.pop("filters", None):
         snapshot = replace(snapshot, filters=filters)
-    arguments = {
-        "limit": 100,
-        "token": token,
-        "lease_until": lease_until,
-        "recheck_at": now + 10 * MINUTE,
-        "now": now,
-    }
-    return bulk.claim(snapshot, **{**arguments, **changes})
+    share = Share(snapshot, token, changes.get("limit", 100))
+    now = changes.get("now", now)
+    recheck_at = changes.get("recheck_at", now + 10 * MINUTE)
+    (found,) = claim_shares([share], lease_until=lease_until, recheck_at=recheck_at, now=now)
+    return found
 
 
 def accept(ids: Iterable[int], *, token: int = TOKEN, at: datetime) -> int:
@@ -70,7 +74,7 @@ def accept(ids: Iterable[int], *, token: int = TOKEN, at: datetime) -> int:
     mailings = dict(Message.objects.filter(pk__in=ids).values_list("pk", "mailing"))
     messages = [Claimed(pk, "", 1, accounts.get(pk, ""), 1) for pk in dict.fromkeys(ids)]
     mailing_id = next(iter(mailings.values()), 0)
-    return bulk.record_accepted(messages, mailing_id=mailing_id, token=token, at=at)
+    return bulk.record_accepted({mailing_id: messages}, tokens=[token], at=at)
 
 
 def open_books() -> None:

@@ -15,6 +15,8 @@ from clients.models import Client
 from clients.services import delete_client
 from messages_app import services
 from messages_app.engine import bulk, planning
+from messages_app.engine.claiming import Share
+from messages_app.engine.claiming import claim as claim_shares
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Line, Message
 from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
@@ -106,15 +108,9 @@ class TestClaiming:
     ) -> None:
         (message,) = add(1)
         before = state(message)
-        claimed = bulk.claim(
-            mailing.snapshot(now),
-            limit=1,
-            token=-7,
-            lease_until=now + MINUTE,
-            recheck_at=now,
-            now=now,
-        )
-        assert claimed == ([], False)
+        share = Share(mailing.snapshot(now), -7, 1)
+        claimed = claim_shares([share], lease_until=now + MINUTE, recheck_at=now, now=now)
+        assert claimed == [([], False)]
         assert state(message) == before
 
     def test_each_attempt_has_its_number(self, mailing: "Mailing", add: Add, now: datetime) -> None:

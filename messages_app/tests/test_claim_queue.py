@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, time, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +10,7 @@ from django.utils import timezone
 from time_machine import Traveller
 
 from mailings.services import read_running
-from messages_app.engine import bulk
+from messages_app.engine import bulk, claiming
 from messages_app.engine.claim_queue import (
     CLAIM_TIME_BOX,
     LOOK_INTERVAL,
@@ -19,6 +18,8 @@ from messages_app.engine.claim_queue import (
     RATE_BATCH_SECONDS,
     ClaimQueue,
 )
+from messages_app.engine.records import Bell
+from messages_app.engine.turn import Turn
 from messages_app.models import Lease, Message, SendingControl
 from messages_app.sending import control
 from messages_app.tests.scenes import deliver
@@ -57,18 +58,32 @@ def _at_noon(world: Traveller) -> None:
 
 
 def begin(
-    mailing: "Mailing", *, lasts: float = 60, is_stopping: Callable[[], bool] | None = None
+    mailing: "Mailing",
+    *,
+    lasts: float = 60,
+    is_stopping: Callable[[], bool] | None = None,
+    is_wanted: bool = True,
+    token: int = -7,
 ) -> ClaimQueue:
     """Return the queue of a delivery whose requests may begin for so many seconds."""
-    lease = Lease.objects.create(token=-7, mailing=mailing, expires_at=timezone.now() + MINUTE)
-    end = timezone.now().timestamp() + lasts
-    return ClaimQueue(
-        lease,
-        partial(read_running, mailing.pk),
+    now = timezone.now()
+    queue = ClaimQueue(
+        read_running,
         Clock(),
-        end=end,
+        expires_at=now + MINUTE,
+        end=now.timestamp() + lasts,
         is_stopping=is_stopping or (lambda: False),
+        is_wanted=lambda: is_wanted,
     )
+    lease = Lease.objects.create(token=token, mailing=mailing, expires_at=now + MINUTE)
+    turn = Turn(Bell(mailing.pk, 0), lease, mailing.snapshot(now))
+    queue.add([turn])
+    turn.spool.remove()  # Nothing is handed over here.
+    return queue
+
+
+def to_release(queue: ClaimQueue) -> list[int]:
+    return [pk for turn in queue.turns.values() for pk in turn.to_release]
 
 
 def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
@@ -150,8 +165,9 @@ class TestLooking:
 
     def look(self, queue: ClaimQueue) -> tuple[bool, bool, int, int]:
         """Look; say if it gave back, may claim, and how many wait and are to be released."""
-        gave_back = queue.look(is_idle=False)
-        return gave_back, queue.may_claim, len(queue), len(queue.to_release)
+        before = len(queue)
+        queue.look(is_idle=False)
+        return len(queue) < before, queue.may_claim, len(queue), len(to_release(queue))
 
     @pytest.mark.parametrize(
         "word",
@@ -206,7 +222,7 @@ class TestLooking:
         type(mailing).objects.update(text="Bye", stop_time=NOON + MINUTE, updated_at=NOON + SECOND)
         world.shift(LOOK_INTERVAL)
         assert self.look(queue) == (True, True, 0, 8)
-        bulk.release(queue.to_release, token=-7)
+        bulk.release(to_release(queue), token=-7)
         queue.claim(answered=0, most_open=10)
         ready = queue.pop_ready(100)
         assert {each.text for each in ready} == {'"Bye"'}
@@ -239,8 +255,8 @@ class TestLooking:
             world.shift(CLAIM_TIME_BOX + 1)
             return quickly(*args, **kwargs)
 
-        quickly = bulk.claim
-        monkeypatch.setattr(bulk, "claim", slowly)
+        quickly = claiming.claim
+        monkeypatch.setattr(claiming, "claim", slowly)
         add(20)
         queue = begin(mailing)
         assert claim(queue) == 10
@@ -307,7 +323,7 @@ class TestTaking:
         claim(queue)
         world.shift(SECOND)
         assert taken(queue) == []
-        assert sorted(queue.to_release) == [message.pk for message in messages]
+        assert sorted(to_release(queue)) == [message.pk for message in messages]
 
     def test_nothing_begins_at_the_stop_time(
         self, make_mailing: MakeMailing, add: Add, world: Traveller, now: datetime
@@ -320,7 +336,7 @@ class TestTaking:
         assert len(taken(queue, 1)) == 1
         world.shift(0.001)
         assert taken(queue, 1) == []
-        assert len(queue.to_release) == 1
+        assert len(to_release(queue)) == 1
 
     def test_what_waits_when_it_stops_is_given_back(self, mailing: "Mailing", add: Add) -> None:
         add(15)
@@ -328,9 +344,9 @@ class TestTaking:
         claim(queue)
         begun = taken(queue, 4)
         queue.drain()
-        assert (len(queue), queue.may_claim, len(begun), len(queue.to_release)) == (0, False, 4, 6)
+        assert (len(queue), queue.may_claim, len(begun), len(to_release(queue))) == (0, False, 4, 6)
         leased = Message.objects.leased().values_list("pk", flat=True)
-        assert {*begun, *queue.to_release} == set(leased)
+        assert {*begun, *to_release(queue)} == set(leased)
 
 
 class TestSendingControl:
@@ -343,7 +359,7 @@ class TestSendingControl:
         control.change(is_paused=True)
         world.shift(LOOK_INTERVAL)
         assert claim(queue) == 0
-        assert (len(queue.to_release), queue.may_claim) == (10, False)
+        assert (len(to_release(queue)), queue.may_claim) == (10, False)
 
     @pytest.mark.parametrize("is_idle", [True, False])
     def test_an_open_breaker_lets_one_message_through_when_nothing_is_in_flight(
@@ -360,11 +376,7 @@ class TestSendingControl:
     ) -> None:
         add(15)
         SendingControl.objects.update(opened_at=now - MINUTE, probe_at=now)
-        lease = Lease.objects.create(token=-8, mailing=mailing, expires_at=now + MINUTE)
-        read = partial(read_running, mailing.pk)
-        end = now.timestamp() + 60
-        second = ClaimQueue(lease, read, Clock(), end=end, is_stopping=lambda: False)
-        first = begin(mailing)
+        first, second = begin(mailing), begin(mailing, token=-8)
         assert (claim(first), claim(second)) == (1, 0)
 
     def test_after_a_good_probe_it_goes_on(
@@ -414,7 +426,7 @@ class TestRate:
         claim(queue)
         world.shift(0.05 + MAX_SLOT_DELAY + 0.001)
         assert taken(queue) == []
-        assert len(queue.to_release) == 2
+        assert len(to_release(queue)) == 2
         world.shift(0.01)
         assert len(taken(queue)) == 1
 
@@ -506,7 +518,7 @@ class TestWindow:
         assert claim(queue) == 2
         world.shift(SECOND)
         assert taken(queue) == [helsinki.pk]
-        assert queue.to_release == [dubai.pk]
+        assert to_release(queue) == [dubai.pk]
 
     def test_they_are_sent_when_it_opens(
         self, mailing: "Mailing", add: Add, scripted: Scripted, world: Traveller

@@ -82,7 +82,7 @@ class TestPosting:
     ) -> None:
         type(mailing).objects.update(text_version=text_version)
         add(1)
-        bulk.record_accepted(claim(mailing, now), mailing_id=mailing.pk, token=TOKEN, at=now)
+        bulk.record_accepted({mailing.pk: claim(mailing, now)}, tokens=[TOKEN], at=now)
         assert on_accounts(mailing) == {f"success||{text_version}|UTC": 1}
         assert Message.objects.get().text_version == text_version
 

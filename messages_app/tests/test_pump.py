@@ -15,8 +15,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messages_app import sender
-from messages_app.engine import bulk, claim_queue, pump, recovery
-from messages_app.engine.pump import LEASE, LEASE_MARGIN
+from messages_app.engine import claim_queue, claiming, pump, recovery
+from messages_app.engine.leasing import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer
 from messages_app.sending import control
@@ -255,8 +255,8 @@ class TestPumping:
             control.change(is_paused=True)
             return claim_now(*args, **options)
 
-        claim_now = bulk.claim
-        monkeypatch.setattr(bulk, "claim", wait_for_long)
+        claim_now = claiming.claim
+        monkeypatch.setattr(claiming, "claim", wait_for_long)
         add(5)
         transport = scripted(4, ScriptedTransport.answer)
         assert deliver(mailing.pk) == len(transport.sent) == 0

@@ -83,10 +83,9 @@ class TestPhrases:
 class TestRinging:
     def ring(self, mailing: "Mailing", now: datetime, lanes: int = 2) -> list[int]:
         expires_at = now + MINUTE
-        rung = Doorbell.objects.ring(
-            mailing_id=mailing.pk, lanes=range(lanes), now=now, expires_at=expires_at
-        )
-        return sorted(rung)
+        wanted = [(mailing.pk, lane) for lane in range(lanes)]
+        rung = Doorbell.objects.ring(wanted, now=now, expires_at=expires_at)
+        return sorted(lane for _, lane in rung)
 
     def test_a_lane_is_rung_once(self, mailing: "Mailing", now: datetime) -> None:
         assert [self.ring(mailing, now) for _ in range(3)] == [[0, 1], [], []]

@@ -15,9 +15,10 @@ from pytest_django import Settings
 from mailings.services import cancel_mailing, finish_mailing
 from mailings.stats import detailed_stats
 from messages_app import services
-from messages_app.engine import bulk, recovery
+from messages_app.engine import bulk, claiming, recovery
+from messages_app.engine.claiming import Share
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.models import Attempt, Lease, Message
+from messages_app.models import Attempt, Lease, Line, Message
 from messages_app.tests.dying import running_delivery
 from messages_app.tests.scenes import TOKEN, accept, claim, untouched
 
@@ -112,6 +113,7 @@ class TestTakingBack:
         add(2)
         claim(mailing, now)
         add(3)
+        Line.objects.lengthen(mailing.pk)
         claim(mailing, now + SECOND, token=-8)
         assert recovery.reclaim_expired(now=now + MINUTE) == 2
         assert Message.objects.leased().filter(lease_token=-8).count() == 3
@@ -161,16 +163,10 @@ class TestTakingBack:
 
 def claim_under_what_is_left(mailing: "Mailing", now: datetime) -> Sequence[Claimed]:
     """Claim without making a lease, as a delivery does that has made its own before."""
-    claimed, _ = bulk.claim(
-        mailing.snapshot(now),
-        limit=100,
-        token=TOKEN,
-        lease_until=now + MINUTE,
-        recheck_at=now + HOUR,
-        now=now,
-    )
+    share = Share(mailing.snapshot(now), TOKEN, 100)
+    (found,) = claiming.claim([share], lease_until=now + MINUTE, recheck_at=now + HOUR, now=now)
     connection.close()
-    return claimed
+    return found.messages
 
 
 class TestPuttingBack:

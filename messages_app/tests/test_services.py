@@ -76,21 +76,19 @@ OVER = ("expired", "finished", "cancelled")
 class TestRunningMailing:
     def test_it_is_read_anew_while_it_runs(self, mailing: "Mailing", now: datetime) -> None:
         type(mailing).objects.update(text="Good morning")
-        found = read_running(mailing.pk, now)
-        assert found
-        assert found.text == "Good morning"
+        assert read_running([mailing.pk], now)[mailing.pk].text == "Good morning"
 
     @pytest.mark.parametrize("status", ["scheduled", "paused", "finished", "cancelled"])
-    def test_one_that_does_not_run_is_none(
+    def test_one_that_does_not_run_is_left_out(
         self, mailing: "Mailing", now: datetime, status: str
     ) -> None:
         type(mailing).objects.update(status=status)
-        assert read_running(mailing.pk, now) is None
+        assert read_running([mailing.pk], now) == {}
 
-    def test_outside_its_time_it_is_none(self, mailing: "Mailing") -> None:
+    def test_outside_its_time_it_is_left_out(self, mailing: "Mailing") -> None:
         early = mailing.start_time - timedelta(microseconds=1)
-        assert read_running(mailing.pk, early) is None
-        assert read_running(mailing.pk, mailing.stop_time) is None
+        assert read_running([mailing.pk], early) == {}
+        assert read_running([mailing.pk], mailing.stop_time) == {}
 
 
 class TestAdding:

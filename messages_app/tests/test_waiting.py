@@ -173,7 +173,8 @@ class TestCounting:
                 cursor.execute(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {query}")
                 plans.append(str(cursor.fetchall()))
         assert "message_queue_idx" in plans[0]
-        assert "message_once_per_client" in plans[1] or not is_postgres
+        # In a table of ten rows the index of clients is as good.
+        assert re.search("message_once_per_client|client_id_", plans[1]) or not is_postgres, plans
         assert not any(re.search("Sort|Bitmap|TEMP B-TREE", plan) for plan in plans), plans
 
     def test_what_is_claimed_put_off_or_over_does_not_count(

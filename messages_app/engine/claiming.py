@@ -1,0 +1,263 @@
+"""Claiming: leases due messages of one or of many mailings to a delivery, with the same statements.
+
+They are written by hand, because they run several times a second and the ORM would take longer to
+compile them than the database to run them.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from math import ceil
+from typing import Any, NamedTuple
+
+from clients.audience import matching_sql
+from clients.models import Client
+from messages_app.engine.records import Claimed
+from messages_app.ledger.accounts import claimable_account
+from messages_app.ledger.posting import packed
+from messages_app.mailing_snapshot import MailingSnapshot
+from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
+from messages_app.sql import index_scans_only, is_postgres, moment_value, one_of, table_of
+
+Row = tuple[Any, ...]  # of a message: see RETURNED
+RETURNED = "mailing_id, client_id, lease_token, {0}.id, phone_number, attempts, status"
+RETURNED += ", error_code, timezone, text_version"
+
+
+class Share(NamedTuple):
+    """What one claim may take of one mailing: at most `limit` messages, for the lease `token`."""
+
+    mailing: MailingSnapshot
+    token: int
+    limit: int
+
+
+class Found(NamedTuple):
+    """The messages of one mailing that a claim has leased, and whether more may be due."""
+
+    messages: list[Claimed]
+    is_more: bool
+
+
+class _Place(NamedTuple):
+    """A mailing's line, which this transaction has locked, and whether its queue may be due."""
+
+    passed: int
+    is_empty: bool
+    has_queue: bool
+
+
+class _Part(NamedTuple):
+    """At most `limit` messages of a share: of its line, or of its queue if `place` is None."""
+
+    share: Share
+    place: _Place | None
+    limit: int
+
+
+def claim(
+    shares: Sequence[Share], *, lease_until: datetime, recheck_at: datetime, now: datetime
+) -> list[Found]:
+    """Lease due messages of mailings, one share of each, to the delivery that has their tokens.
+
+    They come from the queue and from the line (see `waiting`), unless somebody else is claiming
+    from that. Due messages whose client the filters no longer select are not leased; they are due
+    again at `recheck_at`. Nothing is leased of a mailing that was edited since the snapshot (its
+    text and filters would be out of date), or under a token whose lease was reclaimed.
+
+    Returns:
+        What was found of each share, in their order.
+    """
+    times = (lease_until, recheck_at, now)
+    with index_scans_only() as cursor:
+        tokens = _lock_leases(cursor, shares)
+        alive = [share for share in shares if share.token in tokens]
+        places = _lock_lines(cursor, [share.mailing.id for share in alive], now)
+        in_queue = [
+            _Part(share, None, _queue_limit(share, places.get(share.mailing.id)))
+            for share in alive
+            if _has_queue(places.get(share.mailing.id))
+        ]
+        queued = _lease(cursor, in_queue, *times)
+        in_line = [
+            _Part(share, place, rest)
+            for share in alive
+            if (place := places.get(share.mailing.id)) and not place.is_empty
+            if (rest := share.limit - len(queued[share.mailing.id]))
+        ]
+        lined = _lease(cursor, in_line, *times)
+        _pass_on(cursor, in_line, lined)
+        found = {
+            share.token: Found(
+                _claimed([*queued[share.mailing.id], *lined[share.mailing.id]]),
+                is_more=share.mailing.id not in places,
+            )
+            for share in alive
+        }
+        LeasedBatch.objects.bulk_create(
+            LeasedBatch(token=token, message_ids=packed([each.id for each in messages]))
+            for token, (messages, _) in found.items()
+            if messages
+        )
+    for part, rows in [(part, queued) for part in in_queue] + [(part, lined) for part in in_line]:
+        if len(rows[part.share.mailing.id]) == part.limit:
+            found[part.share.token] = found[part.share.token]._replace(is_more=True)
+    return [found.get(share.token, Found([], is_more=False)) for share in shares]
+
+
+def _has_queue(place: _Place | None) -> bool:
+    return place is None or place.has_queue
+
+
+def _queue_limit(share: Share, place: _Place | None) -> int:
+    """Return how many to take from the queue.
+
+    Half of them at most while others stand in line: neither keeps the other waiting.
+    """
+    return share.limit if place and place.is_empty else ceil(share.limit / 2)
+
+
+def _lock_leases(cursor: Any, shares: Iterable[Share]) -> set[int]:
+    """Lock the leases, so that nobody reclaims them meanwhile; return the tokens that exist."""
+    condition, params = one_of("token", [share.token for share in shares])
+    lock = " FOR UPDATE" if is_postgres() else ""
+    cursor.execute(f"SELECT token FROM {table_of(Lease)} WHERE {condition}{lock}", params)
+    return {token for (token,) in cursor.fetchall()}
+
+
+def _lock_lines(cursor: Any, ids: Collection[int], now: datetime) -> dict[int, _Place]:
+    """Lock the lines of mailings that nobody else has locked; return {mailing's id: its line}.
+
+    Lines that do not exist yet are made.
+    """
+    places = _lock_existing_lines(cursor, ids, now)
+    missing = set(ids) - places.keys()
+    if missing and Line.objects.make_missing(missing):
+        places |= _lock_existing_lines(cursor, missing, now)
+    return places
+
+
+def _lock_existing_lines(cursor: Any, ids: Collection[int], now: datetime) -> dict[int, _Place]:
+    condition, params = one_of("mailing_id", ids)
+    lock = " FOR UPDATE OF line SKIP LOCKED" if is_postgres() else ""
+    cursor.execute(
+        f"""
+        SELECT mailing_id, passed, is_empty, EXISTS (
+            SELECT 1 FROM {table_of(Message)} WHERE mailing_id = line.mailing_id
+                AND queued_at <= %s AND next_attempt_at IS NOT NULL
+        )
+        FROM {table_of(Line)} AS line WHERE {condition}{lock}
+        """,
+        [moment_value(now), *params],
+    )
+    return {pk: _Place(*columns) for pk, *columns in cursor.fetchall()}
+
+
+def _lease(
+    cursor: Any, parts: Sequence[_Part], lease_until: datetime, recheck_at: datetime, now: datetime
+) -> Mapping[int, list[Row]]:
+    """Lease the first due messages of each part; return {mailing's id: rows as in RETURNED}.
+
+    What is put off for a recheck leaves the line.
+    """
+    rows: dict[int, list[Row]] = defaultdict(list)
+    if not parts:
+        return rows
+    table = table_of(Message)
+    selections = [_first_due(part, now) for part in parts]
+    due = " UNION ALL ".join(sql for sql, _ in selections)
+    recheck = moment_value(recheck_at)
+    cursor.execute(
+        f"""
+        WITH due (id, token, version, matches, number) AS ({due})
+        UPDATE {table} SET
+            lease_token = CASE WHEN due.matches THEN due.token END,
+            lease_until = CASE WHEN due.matches THEN %s END,
+            next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
+            queued_at = CASE WHEN due.matches THEN queued_at ELSE %s END,
+            attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
+            phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END,
+            text_version = CASE WHEN due.matches THEN due.version ELSE text_version END
+        FROM due WHERE {table}.id = due.id
+        RETURNING {RETURNED.format(table)}
+        """,
+        [
+            *(value for _, values in selections for value in values),
+            *(moment_value(lease_until), recheck, recheck),
+        ],
+    )
+    for row in cursor.fetchall():
+        rows[row[0]].append(row)
+    return rows
+
+
+def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
+    """Return SQL, and its parameters, that selects and locks the first due messages of a part.
+
+    Its columns are the message's id, the token and text version for it, whether the filters still
+    select its client, and the phone number. Messages that another transaction has locked are
+    skipped.
+    """
+    mailing = part.share.mailing
+    is_selected, values = matching_sql(mailing.filters, "client")
+    if part.place:
+        where, behind = "message.queued_at IS NULL AND message.client_id > %s", part.place.passed
+        order = "message.client_id"
+    else:
+        where, behind, order = "message.queued_at <= %s", moment_value(now), "message.queued_at"
+    lock = " FOR UPDATE OF message SKIP LOCKED" if is_postgres() else ""
+    sql = f"""
+        SELECT * FROM (
+            SELECT message.id, %s, %s,
+                client.id IS NOT NULL AND (message.is_manual OR {is_selected}),
+                CASE
+                    -- It may have arrived there already: the sender knows it by this number's id.
+                    WHEN message.attempts > 0 AND EXISTS (
+                        SELECT 1 FROM {table_of(Attempt)}
+                        WHERE message_id = message.id AND is_unclear
+                    ) THEN message.phone_number
+                    ELSE COALESCE(client.phone_number, '')
+                END
+            FROM {table_of(Message)} AS message
+            LEFT JOIN {table_of(Client)} AS client ON client.id = message.client_id
+            WHERE message.mailing_id = %s AND message.next_attempt_at <= %s
+                AND message.lease_until IS NULL AND {where} AND {mailing.is_unchanged.sql}
+            ORDER BY message.mailing_id, {order} LIMIT %s{lock}
+        ) AS part{mailing.id}
+    """
+    share = part.share
+    params = [share.token, mailing.text_version, *values, mailing.id, moment_value(now), behind]
+    return sql, [*params, *mailing.is_unchanged.params, part.limit]
+
+
+def _pass_on(cursor: Any, parts: Sequence[_Part], found: Mapping[int, Sequence[Row]]) -> None:
+    """Remember how far messages in line are taken, and which lines are at their end."""
+    rows: list[str] = []
+    params: list[Any] = []
+    for share, place, limit in parts:
+        taken = found[share.mailing.id]
+        last = max((client_id for _, client_id, *_ in taken), default=place.passed if place else 0)
+        # Of a mailing that was just edited none are found, whoever stands in line.
+        unchanged = share.mailing.is_unchanged
+        rows.append(f"(%s, %s, %s AND {unchanged.sql})")
+        params += [share.mailing.id, last, len(taken) < limit, *unchanged.params]
+    if rows:
+        cursor.execute(
+            f"UPDATE {table_of(Line)} SET passed = column2, is_empty = column3"
+            f" FROM (VALUES {', '.join(rows)}) AS place WHERE mailing_id = column1",
+            params,
+        )
+
+
+def _claimed(rows: Iterable[Row]) -> list[Claimed]:
+    """Return the messages that a claim has leased, from the rows that it returned."""
+    accounts: dict[tuple[str, str, str], str] = {}
+    claimed = []
+    for _, _, token, pk, phone_number, attempts, status, error_code, timezone, version in rows:
+        if token is None:
+            continue
+        key = (status, error_code, timezone)
+        if key not in accounts:
+            accounts[key] = claimable_account(*key)
+        claimed.append(Claimed(pk, phone_number, attempts, accounts[key], version))
+    return claimed
