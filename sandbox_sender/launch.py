@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 PROJECT = Path(__file__).resolve().parents[1]
-READY = re.compile(r"Sandbox sender: (\S+):(\d+) \(inbox\), port \d+, control port (\d+)")
+READY = re.compile(r"Sandbox sender: (https?:\S+):(\d+) \(inbox\), port \d+, control port (\d+)")
 STOP_SECONDS = 5
 # A proxy from the environment is not used for this machine's own ports.
 opener = build_opener(ProxyHandler({}))
@@ -39,7 +39,7 @@ class RunningSandbox:
         self.port = int(ready[2])
         self.url = f"{ready[1]}:{ready[2]}"
         self.control_port = int(ready[3])
-        self.control_url = f"{ready[1]}:{ready[3]}"
+        self.control_url = f"{ready[1].replace('https:', 'http:')}:{ready[3]}"
 
     def get(self, path: str) -> Any:
         """Return the JSON at a path of the control port, such as /stats. Any: it is JSON."""

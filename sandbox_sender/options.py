@@ -52,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="wait for the disk, so that the journal survives the machine, not just the process",
     )
     parser.add_argument(
+        "--certfile",
+        type=Path,
+        help="a certificate (PEM): the main port serves HTTPS; the control port stays with HTTP",
+    )
+    parser.add_argument(
+        "--keyfile", type=Path, help="its key (PEM), unless that is in the same file"
+    )
+    parser.add_argument(
         "--faults", type=parse_faults, default=Faults(), help=f"JSON object of {describe_faults()}"
     )
 

@@ -19,6 +19,7 @@ from sandbox_sender.ports import BACKLOG, PortError, hold_port, take_port
 from sandbox_sender.protocol import Connection
 from sandbox_sender.routes import ControlRoutes, SendRoutes
 from sandbox_sender.send_endpoint import SendEndpoint
+from sandbox_sender.tls import CertificateError, load_certificate
 from sandbox_sender.write_batch import WriteBatch
 
 
@@ -33,6 +34,8 @@ class Options:
     is_deduplicating: bool = True
     journal: Path | None = None
     is_synced: bool = False
+    certfile: Path | None = None
+    keyfile: Path | None = None
     faults: Faults = field(default_factory=Faults)
 
 
@@ -43,7 +46,7 @@ def serve(options: Options) -> int:
             runner.run(run_sandbox(options))
     except KeyboardInterrupt:
         return 0
-    except (PortError, JournalError) as error:
+    except (PortError, JournalError, CertificateError) as error:
         sys.stderr.write(f"Sandbox sender: {error}\n")
         return 1
     return 0
@@ -58,9 +61,13 @@ class Sandbox:
     """One running sandbox: its ports, journal, accounts and connections."""
 
     def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the ports and read the journal; raise PortError or JournalError if it cannot."""
+        """Take the ports and read the files.
+
+        Raises PortError, JournalError or CertificateError if it cannot.
+        """
         self.options = options
         self.loop = loop
+        self.tls = load_certificate(options.certfile, options.keyfile)
         self.stopped: asyncio.Future[None] = loop.create_future()
         self.socket = take_port(options.host, options.port)
         self.control_socket = take_port(options.host, options.control_port)
@@ -93,8 +100,9 @@ class Sandbox:
     def announce(self) -> None:
         """Print one line with the ports, which a parent process reads."""
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
+        scheme = "http" if self.tls is None else "https"
         sys.stdout.write(
-            f"Sandbox sender: http://{host}:{self.port} (inbox), "
+            f"Sandbox sender: {scheme}://{host}:{self.port} (inbox), "
             f"port {self.port}, control port {self.control_port}\n"
         )
         sys.stdout.flush()
@@ -139,7 +147,7 @@ class Sandbox:
     async def accept(self) -> None:
         """Serve the connections to the main port."""
         self.listener = await self.loop.create_server(
-            self.build_connection, sock=self.socket, backlog=BACKLOG
+            self.build_connection, sock=self.socket, backlog=BACKLOG, ssl=self.tls
         )
 
     def stop(self) -> None:
