@@ -12,6 +12,7 @@ from typing import Any
 
 from mailing_manager_project.launcher import programs
 from sandbox_sender.launch import RunningSandbox, run_sandbox
+from tests.certificates import make_certificate
 from tests.servers import private_postgres, private_redis
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -83,6 +84,23 @@ def environment(database: str = "postgres", **env: str) -> Iterator[Environment]
         )
         installation.run("migrate")
         yield installation
+
+
+@contextmanager
+def over_tls(installation: Environment) -> Iterator[Environment]:
+    """Yield the same installation with another sandbox, which serves HTTPS."""
+    with tempfile.TemporaryDirectory(prefix="mailing-bench-") as folder:
+        certificate = make_certificate(Path(folder))
+        with run_sandbox(*certificate.options) as sandbox:
+            yield Environment(
+                sandbox,
+                {
+                    **installation.env,
+                    "MESSAGE_SENDER_URL": f"{sandbox.url}/v1",
+                    "MESSAGE_SENDER_BACKEND": "benchmarks.trusting.TrustingTransport",
+                    "BENCHMARK_CERTIFICATE": str(certificate.certfile),
+                },
+            )
 
 
 def workers(processes: int = SENDING_PROCESSES) -> list[Sequence[str]]:

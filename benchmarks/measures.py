@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, environment, workers
+from benchmarks.environment import (
+    CONCURRENCY,
+    SENDING_PROCESSES,
+    Environment,
+    environment,
+    over_tls,
+    workers,
+)
 from benchmarks.importing import clients_file, run_import
 from benchmarks.peers import contenders, race
 from benchmarks.processes import megabytes, processor_seconds
@@ -42,6 +49,21 @@ def throughput(repeats: int, number: int = 100_000) -> Iterator[Row]:
     yield Row("bare limit: the same libcurl loop, no database", median(bare), "messages/s")
     yield Row("engine on Postgres, planning included", median(engine), "messages/s", "≥ 5,000")
     yield Row("engine / bare limit", _ratio(engine, bare), "%", "≥ 40 %")
+
+
+def tls(repeats: int, number: int = 100_000) -> Iterator[Row]:
+    """Compare the engine over TLS with posting over TLS, and with itself without TLS."""
+    with environment() as installation, over_tls(installation) as secure:
+        installation.run("add_clients", number=number)
+        bare, engine, plain = [], [], []
+        for _ in range(repeats):
+            plain.append(_anew(installation, number))
+            engine.append(_anew(secure, number))
+            bare.append(_bare(secure, number))
+    yield Row("bare limit over TLS", median(bare), "messages/s")
+    yield Row("engine on Postgres over TLS, planning included", median(engine), "messages/s")
+    yield Row("engine / bare limit, both over TLS", _ratio(engine, bare), "%")
+    yield Row("engine over TLS / without TLS", _ratio(engine, plain), "%")
 
 
 def latency(repeats: int, number: int = 60_000) -> Iterator[Row]:
@@ -337,6 +359,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
     measure.__name__.rstrip("_"): measure
     for measure in (
         throughput,
+        tls,
         latency,
         adaptive,
         sqlite,
@@ -393,6 +416,13 @@ def _bare(installation: Environment, number: int) -> float:
             pool.map(lambda _: installation.run("post", number=share), range(SENDING_PROCESSES))
         )
     return sum(share / float(run["seconds"]) for run in runs)
+
+
+def _anew(installation: Environment, number: int) -> float:
+    """Deliver with workers of its own, started and connected before; return messages a second."""
+    with installation.running(workers()):
+        _warm_up(installation, number)
+        return float(installation.run("deliver", number=number)["per_second"])
 
 
 def _warm_up(installation: Environment, number: int) -> None:
