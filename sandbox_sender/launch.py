@@ -22,13 +22,14 @@ opener = build_opener(ProxyHandler({}))
 class RunningSandbox:
     """A sandbox in a process of its own."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, module: str = "sandbox_sender") -> None:
         """Start it with these command line arguments and wait until it takes requests.
 
+        `module` is the program of the sandbox; any must take these arguments.
         The port is a free one unless --port says otherwise; relative paths begin at the project.
         Raises RuntimeError when it ends instead; its stderr, that of this process, says why.
         """
-        command = [sys.executable, "-m", "sandbox_sender", "--port", "0", *arguments]
+        command = [sys.executable, "-m", module, "--port", "0", *arguments]
         # Only this program is started, by the same Python.
         self.process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline() if self.process.stdout else ""
@@ -75,9 +76,9 @@ class RunningSandbox:
 
 
 @contextmanager
-def run_sandbox(*arguments: str) -> Iterator[RunningSandbox]:
+def run_sandbox(*arguments: str, module: str = "sandbox_sender") -> Iterator[RunningSandbox]:
     """Run a sandbox for the length of a with block."""
-    sandbox = RunningSandbox(*arguments)
+    sandbox = RunningSandbox(*arguments, module=module)
     try:
         yield sandbox
     finally:

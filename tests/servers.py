@@ -178,7 +178,7 @@ class RedisServer:
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
         )
-        _wait_for_port(self.port)
+        wait_for_port(self.port)
 
     def kill(self) -> None:
         """Kill it, as `kill -9` does."""
@@ -243,7 +243,7 @@ class RabbitServer:
     def start(self) -> None:
         """Start it, and wait until it takes connections; that takes some seconds."""
         self._process = popen_as("rabbitmq", self._command, self._environment)
-        _wait_for_port(self.port, timeout=60)
+        wait_for_port(self.port, timeout=60)
 
     def kill(self) -> None:
         """Kill it, as `kill -9` does."""
@@ -270,7 +270,7 @@ def running_rabbitmq() -> Iterator[RabbitServer]:
             server.stop()
 
 
-def _wait_for_port(port: int, timeout: float = 10) -> None:
+def wait_for_port(port: int, timeout: float = 10) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:

@@ -2,10 +2,12 @@
 
 Each peer is set up as its own documentation advises (its program says where), with as many requests
 open as we have, 2 × 100, where it can. Their work is easier than ours: nothing is planned from
-clients and filters, and only django-post-office and Procrastinate keep a record of each.
+clients and filters, and only django-post-office and Procrastinate keep a record of each. Kannel
+keeps a message until it is accepted, and is left out where it is not installed.
 """
 
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -14,7 +16,7 @@ import psycopg
 import redis
 
 from benchmarks.environment import CONCURRENCY, SENDING_PROCESSES, Environment, workers
-from benchmarks.peers import packages
+from benchmarks.peers import kannel, packages
 from mailing_manager_project.launcher import programs
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -35,6 +37,10 @@ class Contender(Protocol):
         """How many messages a run has: at a sender that answers at once, and at a slow one."""
 
     @property
+    def sandbox(self) -> str:
+        """The module of the sandbox that speaks what it speaks."""
+
+    @property
     def env(self) -> Mapping[str, str]:
         """The environment of its programs, without the sender."""
 
@@ -53,6 +59,7 @@ class Ours:
     """The product, as main.py starts it."""
 
     name = "ours"
+    sandbox = "sandbox_sender"
     numbers = (100_000, 40_000)
 
     def __init__(self, installation: Environment) -> None:
@@ -79,6 +86,7 @@ class Peer(NamedTuple):
     commands: Sequence[Sequence[str]]
     numbers: Sequence[int]
     env: Mapping[str, str]
+    sandbox: str = "sandbox_sender"
 
     def queue(self, number: int) -> None:
         """Queue as many tasks, jobs or mails."""
@@ -102,6 +110,10 @@ class Peer(NamedTuple):
 def all_of(installation: Environment) -> Iterator[Contender]:
     """Yield us, then the peers, on the installation's Postgres and Redis."""
     yield Ours(installation)
+    if kannel.is_installed():
+        yield kannel.Kannel(installation)
+    else:
+        sys.stderr.write(f"{kannel.MISSING}\n")
     url = installation.env["DATABASE_URL"]
     env = {
         **installation.env,

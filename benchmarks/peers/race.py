@@ -123,7 +123,7 @@ def _started(contender: Contender, latency: float) -> Iterator[_Track]:
     contender.queue(number)
     with tempfile.TemporaryDirectory(prefix="mailing-peers-") as folder:
         journal = Path(folder) / "journal"
-        with run_sandbox("--journal", str(journal)) as sandbox:
+        with run_sandbox("--journal", str(journal), module=contender.sandbox) as sandbox:
             sandbox.set_faults(latency=latency)
             track = _Track(contender, number, sandbox, journal)
             try:
