@@ -65,7 +65,7 @@ class Ours:
     def __init__(self, installation: Environment) -> None:
         """Send from this installation."""
         self._installation = installation
-        self.env = installation.env
+        self.env = {**installation.env, "MESSAGE_SENDER_CONCURRENCY": THREADS}
         self.commands = [programs.beat().command, *workers()]
 
     def queue(self, number: int) -> None:
