@@ -11,6 +11,7 @@ from toolkit import clock
 from toolkit.clock import Clock
 
 HOUR = timedelta(hours=1)
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.mark.postgres  # SQLite runs in this process
@@ -46,7 +47,7 @@ class TestClock:
     @pytest.fixture
     def times(self, monkeypatch: pytest.MonkeyPatch) -> list[datetime]:
         """Return the moments that the database will say it is, one by one."""
-        moments = [datetime(2026, 11, 24, 12, tzinfo=UTC)]
+        moments = [NOON]
         monkeypatch.setattr(clock, "now", lambda: moments.pop(0))
         return moments
 
@@ -59,6 +60,29 @@ class TestClock:
         ticks[0] += 1.5
         assert local_clock.now() == noon + timedelta(seconds=1.5)
         assert times == []
+
+    @pytest.fixture
+    def waits(self, ticks: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """Return the seconds, to be filled in, that the next answers are under way."""
+        waits: list[float] = []
+
+        def answer() -> datetime:
+            moment = NOON + timedelta(seconds=ticks[0] - 1000)
+            ticks[0] += waits.pop(0)
+            return moment
+
+        monkeypatch.setattr(clock, "now", answer)
+        return waits
+
+    def test_a_process_that_was_stopped_while_it_asked_asks_again(self, waits: list[float]) -> None:
+        waits += [30.0, 0.0]
+        assert Clock().now() == NOON + timedelta(seconds=30)
+
+    def test_of_answers_that_all_come_late_the_quickest_is_believed(
+        self, waits: list[float]
+    ) -> None:
+        waits += [3.0, 1.0, 2.0]
+        assert Clock().now() == NOON + timedelta(seconds=5)  # and it is 6 seconds past noon
 
     @pytest.mark.django_db
     def test_it_is_never_ahead_of_the_database(self) -> None:
