@@ -98,6 +98,21 @@ def read_address(name: str, default: str) -> str:
     return address
 
 
+def read_header_value(name: str) -> str:
+    """Return what is to stand in an HTTP header; nothing where it is empty.
+
+    Raises:
+        ImproperlyConfigured: it cannot stand there; a line break would begin another header. The
+            value is a secret and is not told.
+    """
+    value: str = env.str(name, default="").strip()
+    if not (value.isascii() and value.isprintable()):
+        raise ImproperlyConfigured(
+            f"{name} has characters that no HTTP header can have. Write it on one line, in ASCII."
+        )
+    return value
+
+
 def _without_credentials(address: str) -> str:
     """Return an address, however it is written, without what stands before its last @."""
     credentials, at, rest = address.rpartition("@")

@@ -16,6 +16,7 @@ from mailing_manager_project.environment import (
     file_limit,
     read_address,
     read_flag,
+    read_header_value,
     read_number_or_auto,
     read_positive,
     read_rate,
@@ -213,7 +214,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
 MESSAGE_SENDER_URL = read_address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
-MESSAGE_SENDER_TOKEN = env.str("MESSAGE_SENDER_TOKEN", default="")
+MESSAGE_SENDER_TOKEN = read_header_value("MESSAGE_SENDER_TOKEN")
 MESSAGE_SENDER_BACKEND = env.str(
     "MESSAGE_SENDER_BACKEND", default="messages_app.sender.transports.curl.CurlTransport"
 )

@@ -200,9 +200,11 @@ def test_with_a_token_there_is_no_sandbox(
     assert "sandbox" not in names(command.list_programs(options, Broker("redis://there"), port))
 
 
+@pytest.mark.parametrize("blank", ["", " "])
 def test_without_a_token_there_is_only_the_sandbox(
-    options: Namespace, monkeypatch: pytest.MonkeyPatch
+    options: Namespace, monkeypatch: pytest.MonkeyPatch, blank: str
 ) -> None:
+    monkeypatch.setenv("MESSAGE_SENDER_TOKEN", blank)
     monkeypatch.setenv("MESSAGE_SENDER_URL", "https://sender.example/v1")
     port = command.prepare(options, Broker("redis://there"))
     assert port == options.sandbox_port

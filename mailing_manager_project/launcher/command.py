@@ -97,7 +97,7 @@ def prepare(options: argparse.Namespace, broker: Broker) -> int:
     installation.check_port(options.host, options.port)
     os.environ["CELERY_BROKER_URL"] = broker.url
     sandbox_port = 0
-    if not env.str("MESSAGE_SENDER_TOKEN", default=""):
+    if not env.str("MESSAGE_SENDER_TOKEN", default="").strip():
         sandbox_port = installation.find_port(
             LOCALHOST, options.sandbox_port, other_than=options.port
         )

@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from mailing_manager_project.environment import (
     read_address,
     read_flag,
+    read_header_value,
     read_number_or_auto,
     read_positive,
     read_rate,
@@ -142,3 +143,21 @@ def test_its_credentials_are_not_told(
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_address(NAME, "https://sender.example/v1")
     assert str(refusal.value) == f"{NAME} is {shown!r}. Begin it with https:// or http://."
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("", ""), ("a b+/=~", "a b+/=~"), (" t0ken\n", "t0ken")]
+)
+def test_a_header_value_is_one_line_of_ascii(
+    written: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_header_value(NAME) == meant
+
+
+@pytest.mark.parametrize("written", ["t0ken\r\nX-Injected: yes", "t0ken\tx", "tökén"])
+def test_any_other_is_refused_and_not_told(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured, match="no HTTP header") as refusal:
+        read_header_value(NAME)
+    assert "ken" not in str(refusal.value)
