@@ -200,6 +200,18 @@ def test_with_a_token_there_is_no_sandbox(
     assert "sandbox" not in names(command.list_programs(options, Broker("redis://there"), port))
 
 
+def test_only_who_sends_knows_the_token(options: Namespace) -> None:
+    broker = Broker("redis://there", command=("redis-server",))
+    listed = command.list_programs(options, broker, options.sandbox_port)
+    knowing = {
+        each.name
+        for stage in listed
+        for each in stage
+        if each.environment.get("MESSAGE_SENDER_TOKEN") is None
+    }
+    assert knowing == {"sandbox", "messages"}
+
+
 @pytest.mark.parametrize("blank", ["", " "])
 def test_without_a_token_there_is_only_the_sandbox(
     options: Namespace, monkeypatch: pytest.MonkeyPatch, blank: str

@@ -9,9 +9,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from threading import Thread
 from time import monotonic
@@ -29,13 +29,15 @@ class Program:
     """A program to keep running.
 
     `answers` tells whether it has started well; it is asked again and again, and must not take
-    longer than a second or two. `hint` is shown when the program dies.
+    longer than a second or two. `hint` is shown when the program dies. `environment` is what it
+    finds in its environment in place of what stands in ours.
     """
 
     name: str
     command: Sequence[str]
     answers: Callable[[], bool] = lambda: True
     hint: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class ManagedProcess:
@@ -65,6 +67,7 @@ class ManagedProcess:
             # can be found; Ctrl-C in a terminal then reaches only us.
             self._process = subprocess.Popen(
                 self.program.command,
+                env={**os.environ, **self.program.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -25,9 +25,13 @@ QUIET = "--loglevel=WARNING"
 
 def redis(broker: Broker) -> Program:
     """Return our own Redis."""
-    return Program("redis", broker.command, broker.answers, hint=f"See {broker.log_file}.")
+    hint = f"See {broker.log_file}."
+    return Program("redis", broker.command, broker.answers, hint, environment=NO_TOKEN)
 
 
+# Only the worker that sends knows the sender's token. Empty, because .env would fill in what is not
+# there.
+NO_TOKEN = {"MESSAGE_SENDER_TOKEN": ""}
 # No word that the sandbox says: whatever it says, our token is masked in it.
 SANDBOX_TOKEN = "the-token-of-this-sandbox"
 
@@ -45,19 +49,21 @@ def web(host: str, port: int) -> Program:
     command = ["gunicorn", f"--bind={address(host, port)}", "--workers=2", "--threads=4"]
     command += ["--preload", "--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
     application = "mailing_manager_project.wsgi:application"
-    return Program("web", [*PYTHON, *command, application], _serves(host, port, "/health/"))
+    serves = _serves(host, port, "/health/")
+    return Program("web", [*PYTHON, *command, application], serves, environment=NO_TOKEN)
 
 
 def beat() -> Program:
     """Return the clock. Its schedule is in the database, so it keeps no file."""
-    return Program("beat", [*CELERY, "beat", QUIET, "--pidfile="])
+    return Program("beat", [*CELERY, "beat", QUIET, "--pidfile="], environment=NO_TOKEN)
 
 
 def worker(queue: str, *, processes: int) -> Program:
     """Return the worker of a queue."""
     options = [f"--queues={queue}", f"--hostname={queue}@%h", "--without-gossip"]
     options += ["--without-mingle", "--pool=prefork", f"--concurrency={processes}"]
-    return Program(queue, [*CELERY, "worker", QUIET, *options])
+    environment = {} if queue == "messages" else NO_TOKEN
+    return Program(queue, [*CELERY, "worker", QUIET, *options], environment=environment)
 
 
 def address(host: str, port: int) -> str:

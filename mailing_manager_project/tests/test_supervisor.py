@@ -222,6 +222,16 @@ def test_the_hint_of_a_program_is_shown_when_it_dies(caplog: pytest.LogCaptureFi
     assert "See it.log." in caplog.text
 
 
+def test_a_program_finds_in_its_environment_what_it_is_given_and_else_what_we_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OURS", "ours")
+    monkeypatch.setenv("SECRET", "ours")
+    code = "import os; print('up', os.environ['OURS'], repr(os.environ['SECRET']), flush=True)"
+    it = Program("it", [sys.executable, "-c", code], environment={"SECRET": ""})
+    assert Run([it], until=lambda run: True).said() == ["up ours ''"]
+
+
 def test_a_stage_starts_when_the_one_before_answers(tmp_path: Path) -> None:
     sign = tmp_path / "sign"
     slow = f"import time; time.sleep(0.3); open({str(sign)!r}, 'w'); print('first', flush=True);"
