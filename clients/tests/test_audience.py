@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,10 @@ from clients.audience import KEYS, MAX_VALUES, validate_filters
 from clients.models import Client
 from clients.tags import MAX_LENGTH
 from mailings.models import Mailing
+from mailings.services import plan_chunk
 from messages_app.engine import planning
+from messages_app.models import Message
+from messages_app.tests.scenes import claim_ids
 from toolkit.sending_hours import Window
 
 
@@ -103,6 +107,26 @@ def test_what_passes_works_in_every_query(filters: Any) -> None:
 
 
 NOW = datetime.fromisoformat("2030-01-31T09:00:00+00:00")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("zones", ["Mars/Olympus", ["UTC", "Mars/Olympus"]])
+def test_a_zone_that_this_machine_does_not_know_selects_who_has_it(
+    zones: str | list[str],
+    make_clients: Callable[..., list[Client]],
+    make_mailing: Callable[..., Mailing],
+    now: datetime,
+) -> None:
+    (client,) = make_clients(1)
+    make_clients(1, timezone="Asia/Tokyo")
+    with connection.cursor() as cursor:  # as a machine that knows it writes it
+        cursor.execute(
+            "UPDATE clients_client SET timezone = 'Mars/Olympus' WHERE id = %s", [client.pk]
+        )
+    mailing = make_mailing(filters={"timezone": zones})
+    assert not plan_chunk(mailing.pk, now=now)
+    assert claim_ids(mailing, now) == [Message.objects.get().pk]
+    assert Message.objects.get().client_id == client.pk
 
 
 @pytest.mark.django_db
