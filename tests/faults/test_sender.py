@@ -1,10 +1,13 @@
 """The sender is down, hangs, cuts connections, talks nonsense, and wants to be left in peace."""
 
 import time
+from typing import Any
 
 import pytest
 
+from messages_app.sender.answers import ADDRESS_HINT
 from tests.faults.conftest import Build
+from tests.faults.installation import Site
 from tests.faults.sizes import size
 
 pytestmark = pytest.mark.faults
@@ -87,3 +90,31 @@ def test_a_token_put_right_sends_everything(build: Build) -> None:
     assert refused < number / 4, "The breaker stayed shut."
     installation.sandbox.set_faults()
     installation.finish_sending(number)
+
+
+def test_an_address_put_right_sends_everything(build: Build) -> None:
+    """MESSAGE_SENDER_URL is one letter off, so everything is answered 404; nobody is to blame."""
+    number = size(1_000, 10_000)
+    installation = build()
+    right = installation.sandbox.api_url
+    installation.add_clients(number)
+    installation.start(MESSAGE_SENDER_URL=right.replace("/v1", "/v2"))
+    installation.rest.create_mailing()
+    installation.wait_for(lambda: ADDRESS_HINT in _breaker(installation)["reason"])
+    time.sleep(size(5, 60))
+    ((refused,),) = installation.query("SELECT COUNT(*) FROM messages_app_attempt")
+    installation.figures["404s"] = refused
+    assert installation.count("status = 'fail'") == 0
+    assert refused < number / 4, "The breaker stayed shut."
+
+    installation.environment["MESSAGE_SENDER_URL"] = right
+    worker = installation.keeper.program("messages")
+    installation.keeper.end("messages")
+    installation.keeper.keep(worker)
+    installation.rest.call("POST", "sender/probe/")
+    installation.finish_sending(number)
+
+
+def _breaker(installation: Site) -> dict[str, Any]:
+    breaker: dict[str, Any] = installation.rest.call("GET", "sender/")["breaker"]
+    return breaker
