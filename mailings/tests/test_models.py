@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from mailings.models import Mailing
+from messages_app.models import Lease
 from toolkit.sending_hours import Window
 
 MakeMailing = Callable[..., Mailing]
@@ -132,3 +134,26 @@ def test_the_newest_comes_first(make_mailing: MakeMailing) -> None:
 def test_it_is_called_by_its_number(make_mailing: MakeMailing) -> None:
     mailing = make_mailing()
     assert str(mailing) == f"Mailing {mailing.pk}"
+
+
+@pytest.mark.postgres  # SQLite has one writer at a time
+@pytest.mark.django_db(transaction=True)
+def test_who_locks_a_mailing_does_not_stop_those_who_refer_to_it(
+    now: datetime, make_mailing: MakeMailing
+) -> None:
+    """Deliveries go on taking leases while an operator edits."""
+    mailing = make_mailing()
+    taken: list[Lease] = []
+
+    def take_lease() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        taken.append(Lease.objects.create(token=-7, mailing=mailing, expires_at=now))
+        connection.close()
+
+    taking = Thread(target=take_lease)
+    with transaction.atomic():
+        mailing.lock()
+        taking.start()
+        taking.join()
+    assert [lease.mailing for lease in taken] == [mailing]

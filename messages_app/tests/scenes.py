@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import connection
+
 from mailings.services import read_running
 from messages_app.engine import bulk, pump
 from messages_app.engine.claiming import Share
@@ -93,3 +95,10 @@ def untouched() -> int:
         error_code="",
         sent_at=None,
     ).count()
+
+
+def somebody_waits() -> bool:
+    """Tell whether a transaction of this Postgres waits for another one's lock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])

@@ -19,7 +19,7 @@ from messages_app.engine.claiming import Share
 from messages_app.engine.claiming import claim as claim_shares
 from messages_app.engine.records import Claimed, Outcome
 from messages_app.models import Attempt, Line, Message
-from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
+from messages_app.tests.scenes import accept, claim, claim_ids, claim_more, somebody_waits
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -64,13 +64,6 @@ def state(message: Message) -> dict[str, Any]:
 def queued(at: datetime | None) -> dict[str, datetime | None]:
     """Return the columns of a message that waits in the queue until then, or that is over."""
     return {"next_attempt_at": at, "queued_at": at}
-
-
-def somebody_waits() -> bool:
-    """Tell whether a transaction of this Postgres waits for another one's lock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 class TestClaiming:
@@ -667,7 +660,8 @@ class TestRecording:
             with transaction.atomic():
                 mailing.lock()
                 moved.set()
-                while not somebody_waits():
+                deadline = time.monotonic() + 10
+                while not somebody_waits() and time.monotonic() < deadline:
                     time.sleep(0.01)
                 type(mailing).objects.update(stop_time=mailing.stop_time + 2 * MINUTE)
 
@@ -761,6 +755,37 @@ class TestPlanning:
         assert plan(audience=Client.objects.all()) == 0
         assert Message.objects.count() == 3
         assert state(message)["status"] == "success"
+
+    @several_writers
+    @pytest.mark.django_db(transaction=True)
+    def test_whoever_plans_again_touches_only_clients_that_have_no_message(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        """A client with a message is locked by somebody else meanwhile, and not waited for."""
+        plan = partial(
+            planning.plan,
+            mailing_id=mailing.pk,
+            audience=Client.objects.all(),
+            window=None,
+            now=now,
+        )
+        (planned,) = make_clients(1)
+        assert plan() == 1
+        make_clients(1)
+        numbers: list[int] = []
+
+        def plan_again() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '5s'")
+            numbers.append(plan())
+            connection.close()
+
+        planning_again = Thread(target=plan_again)
+        with transaction.atomic():
+            Client.objects.select_for_update().get(pk=planned.pk)
+            planning_again.start()
+            planning_again.join()
+        assert numbers == [1]
 
     @pytest.mark.django_db(transaction=True)
     def test_two_planners_at_once_add_each_client_once(

@@ -242,10 +242,10 @@ class TestLooking:
         self, queue: ClaimQueue, world: Traveller, django_assert_num_queries: Any
     ) -> None:
         with django_assert_num_queries(0):
-            world.shift(LOOK_INTERVAL / 2)
+            world.shift(0.05)
             assert self.look(queue) == (False, True, 8, 0)
         with django_assert_num_queries(2):
-            world.shift(LOOK_INTERVAL / 2)
+            world.shift(0.05)
             assert self.look(queue) == (False, True, 8, 0)
 
     def test_a_first_claim_that_takes_long_does_not_use_up_the_turn(

@@ -128,6 +128,17 @@ class TestTakingBack:
             services.withdraw_message(message, now=now)
         assert refusal.value.code == "message_unconfirmed"  # and not "message_in_flight"
 
+    def test_only_what_its_lease_noted_is_looked_at_and_not_the_whole_mailing(
+        self, mailing: "Mailing", add: Add, now: datetime
+    ) -> None:
+        noted, other = add(2)
+        claim(mailing, now, limit=1)
+        leased = {"lease_token": TOKEN, "lease_until": now + MINUTE}
+        Message.objects.filter(pk=other.pk).update(**leased)
+        assert recovery.reclaim_expired(now=now + MINUTE) == 1
+        assert Attempt.objects.get().message == noted
+        assert recovery.reclaim_leaseless(mailing.pk, now=now + MINUTE) == 1
+
     def test_a_lease_that_holds_nothing_goes_too(self, mailing: "Mailing", now: datetime) -> None:
         claim(mailing, now)
         assert recovery.reclaim_expired(now=now + MINUTE) == 0

@@ -20,7 +20,7 @@ from messages_app import requeueing, services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Outcome
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
-from messages_app.tests.scenes import claim
+from messages_app.tests.scenes import claim, somebody_waits
 from toolkit.sending_hours import Window
 
 if TYPE_CHECKING:
@@ -171,6 +171,31 @@ class TestMoving:
         assert refused(move) == "message_already_tried"
         assert Message.objects.get().client != other
 
+    @pytest.mark.postgres  # SQLite has one writer at a time
+    @pytest.mark.django_db(transaction=True)
+    def test_two_that_move_in_opposite_directions_cannot_come_crosswise(
+        self, make_mailing: MakeMailing, make_clients: MakeClients, person: Client, now: datetime
+    ) -> None:
+        """Both wait for the older mailing before they have locked the other one."""
+        older, newer = make_mailing(), make_mailing()
+        message = services.add_message(mailing=newer, client=person, now=now)
+        moved: list[Message] = []
+
+        def move() -> None:
+            moved.append(services.move_message(message, mailing=older, client=person, now=now))
+            connection.close()
+
+        moving = Thread(target=move)
+        with transaction.atomic():
+            older.lock()
+            moving.start()
+            while not somebody_waits():
+                assert moving.is_alive()
+            mailings = type(newer).objects.select_for_update(nowait=True, no_key=True)
+            assert mailings.get(pk=newer.pk) == newer
+        moving.join()
+        assert [each.mailing for each in moved] == [older]
+
     @pytest.mark.parametrize("how", OVER)
     def test_nothing_moves_to_a_mailing_that_is_over(
         self,
@@ -211,6 +236,16 @@ class TestWithdrawing:
         services.withdraw_message(message, now=now)
         assert not Message.objects.exists()
         assert not Withdrawal.objects.exists()
+
+    def test_one_that_may_have_arrived_stays_whatever_came_of_it_later(
+        self, message: Message, now: datetime
+    ) -> None:
+        change(message, status="fail", error_code="throttled", attempts=2)
+        for number, is_unclear in ((1, True), (2, False)):
+            Attempt.objects.create(message=message, number=number, is_unclear=is_unclear)
+        withdraw = partial(services.withdraw_message, message, now=now)
+        assert refused(withdraw) == "message_unconfirmed"
+        assert Message.objects.exists()
 
     def test_a_sent_one_is_kept(self, message: Message, now: datetime) -> None:
         change(message, status="success", next_attempt_at=None)
