@@ -34,6 +34,10 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Read with them what `Message.sender_id` needs of their mailings."""
         return self.select_related("mailing").defer("mailing__text", "mailing__filters")
 
+    def of_present_mailings(self) -> "MessageQuerySet":
+        """Leave out those of deleted mailings, which are cleared away step by step."""
+        return self.filter(mailing__deleted_at=None)
+
     def queued(self) -> "MessageQuerySet":
         """Keep those in the queue, the oldest of a mailing first."""
         return self.unfinished().filter(queued_at__isnull=False).order_by("mailing_id", "queued_at")

@@ -159,6 +159,11 @@ class MessageAdmin(ConsoleAdmin):
 
     # The page of one
 
+    def get_object(self, *args: Any, **kwargs: Any) -> Message | None:
+        """Return a message; None if its mailing is deleted, though it is not cleared away yet."""
+        message: Message | None = super().get_object(*args, **kwargs)
+        return None if message and message.mailing.deleted_at else message
+
     @admin.display(description="in words")
     def story(self, message: Message) -> str:
         """Show in words what became of it and what comes next."""

@@ -4,6 +4,7 @@ from django.db.models import Q, QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 
 from messages_app.models import ErrorCode, Message
+from messages_app.querysets import MessageQuerySet
 from toolkit.rest.filters import IdFilter
 
 
@@ -27,9 +28,9 @@ class MessageFilterSet(FilterSet):
         model = Message
         fields = ("mailing", "client", "status", "error_code")
 
-    def of_mailing(self, messages: QuerySet[Message], name: str, value: int) -> QuerySet[Message]:
+    def of_mailing(self, messages: MessageQuerySet, name: str, value: int) -> MessageQuerySet:
         """Keep messages of a mailing; of a deleted one that is being cleared away, none."""
-        return messages.filter(mailing=value, mailing__deleted_at=None)
+        return messages.filter(mailing=value).of_present_mailings()
 
     def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
         """Keep messages that meet all parameters."""

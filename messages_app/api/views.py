@@ -1,7 +1,7 @@
 """The endpoints of messages."""
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from django.db import transaction
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -22,6 +22,7 @@ from messages_app.api.serializers import (
 from messages_app.engine.doorbells import ring
 from messages_app.ledger.balances import Balances, balances, total_balances
 from messages_app.models import Message
+from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
 
@@ -53,6 +54,15 @@ class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
     filterset_class = MessageFilterSet
     ordering = "-id"
     lookup_value_converter = "int"
+
+    def get_queryset(self) -> MessageQuerySet:
+        """Return the messages of mailings that are not deleted.
+
+        The list has those of deleted ones until they are cleared away: whoever reads newest first
+        would have to pass over millions of them.
+        """
+        messages = cast(MessageQuerySet, super().get_queryset())
+        return messages if self.action == "list" else messages.of_present_mailings()
 
     def perform_create(self, serializer: BaseSerializer[Message]) -> None:
         """Add a message, and queue the task that sends it."""

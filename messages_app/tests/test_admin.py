@@ -8,6 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from clients.models import Client
+from messages_app import services
 from messages_app.admin.labels import describe
 from messages_app.models import Message, Withdrawal
 
@@ -191,6 +192,23 @@ class TestWithdrawing:
         assert "on its way to the sender. Try again" in response.content.decode()
         assert Message.objects.exists()
 
+    def test_where_the_mailing_is_deleted_meanwhile_nothing_is_there_any_more(
+        self,
+        admin_client: Browser,
+        make_message: MakeMessage,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def withdraw_late(message: Message, **times: Any) -> None:
+            type(message.mailing).objects.update(deleted_at=now)
+            withdraw(message, **times)
+
+        withdraw = services.withdraw_message
+        monkeypatch.setattr(services, "withdraw_message", withdraw_late)
+        message = make_message()
+        response = admin_client.post(f"{LIST}{message.pk}/delete/", {"post": "yes"}, follow=True)
+        assert "It is no longer there." in response.content.decode()
+
     def test_is_a_button_where_it_is_possible(
         self, admin_client: Browser, make_message: MakeMessage
     ) -> None:
@@ -277,6 +295,14 @@ class TestPage:
         assert f"+{message.phone_number}" in page
         assert "Hello" in page
         assert 'name="_save"' not in page
+
+    def test_there_is_none_of_a_message_of_a_deleted_mailing(
+        self, admin_client: Browser, make_message: MakeMessage, now: datetime
+    ) -> None:
+        message = make_message()
+        type(message.mailing).objects.update(deleted_at=now)
+        assert admin_client.get(page_of(message)).status_code == 302
+        assert admin_client.post(f"{LIST}{message.pk}/resend/").status_code == 404
 
     def test_shows_a_message_whose_client_was_deleted(
         self, admin_client: Browser, make_message: MakeMessage

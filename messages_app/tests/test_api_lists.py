@@ -1,6 +1,7 @@
 """Lists and counts of messages over REST."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from mailings.services import cancel_mailing, delete_mailing
 from messages_app.models import Message
 from tests.rest import refusal
 
@@ -120,6 +122,22 @@ def test_a_reason_of_a_message_that_may_still_succeed_is_no_failure(
     make_message(error_code="unauthorized")
 
     assert api.get(STATS).json()["error_codes"] == {}
+
+
+def test_messages_of_a_deleted_mailing_count_nowhere_and_are_not_shown(
+    api: APIClient, four_messages: list[Message], now: datetime
+) -> None:
+    """They are there until they are cleared away, step by step."""
+    mailing, other = four_messages[2].mailing_id, four_messages[3]
+    delete_mailing(cancel_mailing(four_messages[2].mailing), now=now)
+
+    assert api.get(f"{STATS}?status=fail").json()["error_codes"] == {"unconfirmed": 1}
+    for query in (f"?mailing={mailing}", f"?mailing={mailing}&status=fail"):
+        assert api.get(f"{MESSAGES}{query}").json()["results"] == []
+        assert api.get(f"{STATS}{query}").json()["total"] == 0
+    for path in ("", "attempts/"):
+        assert api.get(f"{MESSAGES}{four_messages[2].pk}/{path}").status_code == 404
+        assert api.get(f"{MESSAGES}{other.pk}/{path}").status_code == 200
 
 
 def test_counts_of_nothing_are_zeros(api: APIClient) -> None:

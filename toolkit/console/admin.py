@@ -20,6 +20,7 @@ from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
 # The key in request.META of the service's refusal, for the second run of changeform_view.
 REFUSAL = "mailing_manager.refusal"
+GONE = "It is no longer there."
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in its stubs
@@ -107,6 +108,9 @@ class ConsoleAdmin(SafeListAdmin):
         except ValidationError as refusal:
             self.message_user(request, sentence(refusal), messages.ERROR)
             return redirect(self.page_of(object_id))
+        except ObjectDoesNotExist:  # Somebody else has just deleted it, or what it belongs to.
+            self.message_user(request, GONE, messages.ERROR)
+            return redirect(self.page_of(object_id))
         return response
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
@@ -159,7 +163,7 @@ class ConsoleAdmin(SafeListAdmin):
             except ValidationError as refusal:
                 refused.setdefault(sentence(refusal), []).append(name)
             except ObjectDoesNotExist:
-                refused.setdefault("It is no longer there.", []).append(name)
+                refused.setdefault(GONE, []).append(name)
             else:
                 count += 1
         if count:
