@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from django.db.models import Sum
+from django.db.models import Exists, OuterRef, Q, Sum
 
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
 from messages_app.ledger import counting
 from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS, Account
 from messages_app.ledger.balances import Balances, balances, total_balances
+from messages_app.models import Balance, Posting
 from messages_app.stats import by_error_code, by_status, complete_counts
 
 UNKNOWN_ZONE = "unknown"  # of messages that an earlier version planned
@@ -126,6 +127,24 @@ def is_complete(mailing: Mailing, found: Balances) -> bool:
     New clients whom its filters select may still come while it runs.
     """
     return mailing.is_closed or (mailing.is_looked_through and not _is_left(found))
+
+
+def may_be_incomplete() -> Q:
+    """Return a condition on mailings: something may be left to send; `is_complete` tells exactly.
+
+    It reads the ledger. What is not folded yet counts as something.
+    """
+    mine = {"mailing_id": OuterRef("pk")}
+    states = Q(account__startswith=f"{PENDING}|") | Q(account__startswith=f"{RETRY}|")
+    looked_through = Q(
+        last_run_time__isnull=False, planned_up_to=0, deferred_up_to=None, failed_up_to=None
+    )
+    return (
+        ~looked_through
+        | Q(ledger_at=None)
+        | Q(Exists(Balance.objects.filter(states, **mine, number__gt=0)))
+        | Q(Exists(Posting.objects.filter(**mine, position=None)))
+    )
 
 
 def is_unfinished(mailing: Mailing) -> bool:

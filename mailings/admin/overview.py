@@ -9,18 +9,19 @@ from django.utils import timezone
 from mailings.admin import labels
 from mailings.admin.counts import bar, counts_of
 from mailings.models import Mailing
-from mailings.stats import mailing_stats
+from mailings.stats import mailing_stats, may_be_incomplete
 from messages_app.admin.labels import health_labels
 
 SHOWN = 8  # mailings under way
-LOOKED_AT = 50  # newest ones, to find them among
+LOOKED_AT = 50  # newest ones that may be, to find them among
 
 Status = Mailing.Status
 
 
 def _under_way() -> list[Mailing]:
     """Return the newest that are running or paused, without those of which all is sent."""
-    newest = Mailing.objects.filter(status__in=(Status.RUNNING, Status.PAUSED))[:LOOKED_AT]
+    under_way = Mailing.objects.filter(status__in=(Status.RUNNING, Status.PAUSED))
+    newest = under_way.filter(may_be_incomplete())[:LOOKED_AT]
     stats = zip(newest, mailing_stats(newest), strict=True)
     return [mailing for mailing, of_it in stats if not of_it["is_complete"]][:SHOWN]
 

@@ -10,10 +10,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.models import Client
-from mailings.admin import labels
+from mailings.admin import labels, overview
 from mailings.models import Mailing
 from mailings.services import finish_mailing
 from mailings.tasks import start_mailing
+from messages_app.ledger import folding
 from messages_app.models import Message
 from messages_app.tests.scenes import open_books
 
@@ -714,6 +715,48 @@ class TestOverview:
             "finished": 1,
             "cancelled": 0,
         }
+
+    def test_leaves_out_those_of_which_all_is_sent_however_many_they_are(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(overview, "LOOKED_AT", 2)
+        left = make_mailing(text="Something is left", last_run_time=now)
+        plan(left, make_clients, now, success=1, pending=1)
+        retried = make_mailing(text="Something is tried again", status=Status.PAUSED)
+        plan(retried, make_clients, now, fail=1)
+        for _ in range(3):
+            plan(make_mailing(text="All", last_run_time=now), make_clients, now, success=1)
+        folding.fold_all()
+        shown = admin_client.get("/admin/").context["under_way"]
+        assert [each["text"] for each in shown] == [retried.text, left.text]
+        done_just_now = make_mailing(text="All", last_run_time=now)
+        plan(done_just_now, make_clients, now, success=1)  # and not folded yet
+        shown = admin_client.get("/admin/").context["under_way"]
+        assert [each["text"] for each in shown] == [retried.text]  # of the LOOKED_AT newest
+
+    @pytest.mark.parametrize(
+        "what",
+        [{"last_run_time": None}, {"planned_up_to": 1}, {"deferred_up_to": 0}, {"failed_up_to": 0}],
+    )
+    def test_shows_one_of_which_clients_or_messages_are_still_to_be_looked_at(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        what: dict[str, Any],
+    ) -> None:
+        mailing = make_mailing(last_run_time=now)
+        plan(mailing, make_clients, now, success=1)
+        folding.fold_all()
+        assert admin_client.get("/admin/").context["under_way"] == []
+        Mailing.objects.update(**what)
+        assert admin_client.get("/admin/").context["under_way"] != []
 
     def test_invites_to_write_the_first_mailing(self, admin_client: Browser) -> None:
         assert "Write a mailing" in admin_client.get("/admin/").content.decode()
