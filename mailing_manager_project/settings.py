@@ -226,10 +226,10 @@ MESSAGE_SENDER_MAX_CONCURRENCY = read_positive(
 MESSAGE_SENDER_PROCESSES = read_positive("MESSAGE_SENDER_PROCESSES", 2)
 MESSAGE_SENDER_TIMEOUT = read_positive("MESSAGE_SENDER_TIMEOUT", 10)
 MESSAGE_SENDER_RATE = read_rate("MESSAGE_SENDER_RATE")
-# What deliveries note down until the database has it; it must outlive the process.
 # Days that every change of a message's status can be read again (GET messages/changes/), and that
 # counts of it are kept by the minute; older ones are kept by the hour.
 LEDGER_DAYS = int(read_positive("LEDGER_DAYS", 14))
+# What deliveries note down until the database has it; it must outlive the process.
 SPOOL_DIR = VAR_DIR / "spool"
 MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
