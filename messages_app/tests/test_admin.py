@@ -8,6 +8,7 @@ from django.test import Client as Browser
 from django.urls import reverse
 
 from clients.models import Client
+from mailings.services import edit_mailing
 from messages_app import services
 from messages_app.admin.labels import describe
 from messages_app.models import Message, Withdrawal
@@ -295,6 +296,18 @@ class TestPage:
         assert f"+{message.phone_number}" in page
         assert "Hello" in page
         assert 'name="_save"' not in page
+
+    def test_shows_the_text_that_went_out_and_not_the_present_one(
+        self, admin_client: Browser, make_message: MakeMessage, now: datetime
+    ) -> None:
+        message = make_message(status=Status.SUCCESS, attempts=1, text_version=1)
+        edited = message.mailing
+        edited.text = "What others get from now on"
+        edit_mailing(edited, now=now)
+        unsent = make_message(mailing=edited)
+        shown = [admin_client.get(page_of(each)).content.decode() for each in (message, unsent)]
+        assert [edited.text in page for page in shown] == [False, True]
+        assert ["Hello" in page for page in shown] == [True, False]
 
     def test_there_is_none_of_a_message_of_a_deleted_mailing(
         self, admin_client: Browser, make_message: MakeMessage, now: datetime
