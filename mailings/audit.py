@@ -239,8 +239,11 @@ def nobody_is_lost(scope: AuditScope) -> Iterable[int]:
     unsent = unsent.annotate(passed=Subquery(passed))
     is_passed_over = Q(queued_at=None) & (Q(client=None) | Q(client__lte=F("passed")))
     is_misplaced = Q(queued_at__isnull=False) & ~Q(queued_at=F("next_attempt_at"))
-    over = scope.messages.filter(next_attempt_at=None, queued_at__isnull=False)
-    return chain(ids_of(unsent.filter(is_passed_over | is_misplaced)), ids_of(over))
+    # Of mailings that an earlier version changes, which knows no queue, it is mended afterwards.
+    ours = Q(mailing__ledger_at__isnull=False)
+    over = scope.messages.filter(ours, next_attempt_at=None, queued_at__isnull=False)
+    is_wrong = is_passed_over | ours & is_misplaced
+    return chain(ids_of(unsent.filter(is_wrong)), ids_of(over))
 
 
 def leases_end(scope: AuditScope) -> Iterable[int]:

@@ -45,6 +45,7 @@ def take_in(mailing: Mailing, *, now: datetime) -> None:
     is_known = mailing.ledger_at is not None
     if not is_known:
         waiting.find_lost(mailing.pk)
+        waiting.mend_queue(mailing.pk)
     missing = reconciling.reconcile(mailing.pk)
     if missing and is_known:
         logger.warning(
@@ -66,10 +67,11 @@ def _take_out(former_at: datetime) -> None:
 
 
 def _find_lost() -> None:
-    """Queue what an earlier version leaves nowhere, for TIME_BOX seconds: it knows no line."""
+    """Mend line and queue, which an earlier version does not know, for TIME_BOX seconds."""
     ends_at = monotonic() + TIME_BOX
     for pk in Mailing.objects.open().order_by("?").values_list("pk", flat=True):
         waiting.find_lost(pk)
+        waiting.mend_queue(pk)
         if monotonic() > ends_at:
             return
 

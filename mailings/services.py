@@ -466,6 +466,7 @@ def _finish_chunk(mailing_id: int, now: datetime) -> bool:
             return False  # They are on their way.
         if waiting.find_lost(mailing_id) or recovery.reclaim_leaseless(mailing_id, now=now):
             return True
+    waiting.mend_queue(mailing_id)
     if is_left or mailing.ledger_at is None or count_of(mailing) <= COMPARED_AT_CLOSING:
         take_in(mailing, now=now)
     _close(mailing_id, now)

@@ -20,6 +20,7 @@ from mailing_manager_project.journal_audit import audit_with_journal
 from mailing_manager_project.management.commands.audit import Command
 from mailings import services
 from mailings.audit import CHECKS, Finding, Report, audit
+from mailings.bookkeeping import take_in
 from mailings.models import Mailing
 from messages_app import sender
 from messages_app import services as messages
@@ -644,6 +645,16 @@ class TestWrongBooks:
             open_books()  # or else every change of a message would be found by those, too
         assert wrong(audit()) == {check: ids}
         assert wrong(audit(mailing_id=mailing.pk)) == {check: ids}
+
+    def test_what_an_earlier_version_leaves_in_the_queue_is_not_wrong_until_it_is_mended(
+        self, world: World
+    ) -> None:
+        mailing = delivered(world)
+        falsify(mailing, queued_at=clock.now())
+        change(mailing, ledger_at=None)
+        assert "nobody_is_lost" not in wrong(audit())
+        take_in(mailing, now=clock.now())
+        assert wrong(audit()) == {}
 
     def test_every_check_is_tested(self) -> None:
         assert list(WRONGS) == [check.__name__ for check in CHECKS]

@@ -75,6 +75,37 @@ def test_once_it_is_gone_they_are_taken_in_again_with_what_it_did(
     assert reconciling.difference(planned.pk) == {}
 
 
+@pytest.mark.parametrize("is_at_work", [True, False])
+def test_what_it_has_left_in_the_queue_is_put_where_it_belongs(
+    planned: Mailing, now: datetime, is_at_work: bool
+) -> None:
+    """It finishes and puts off messages without a look at their place in the queue."""
+    over, put_off, waiting = Message.objects.values_list("pk", flat=True)
+    Message.objects.update(queued_at=now)
+    Message.objects.filter(pk=over).update(status="success", sent_at=now, next_attempt_at=None)
+    Message.objects.filter(pk=put_off).update(next_attempt_at=now + MINUTE)
+    Message.objects.filter(pk=waiting).update(next_attempt_at=now)
+    beat_of_an_earlier_version(now)
+    keep_books(now=now + (MINUTE if is_at_work else 3 * MINUTE))
+    assert dict(Message.objects.values_list("pk", "queued_at")) == {
+        over: None,
+        put_off: now + MINUTE,
+        waiting: now,
+    }
+
+
+def test_what_it_has_left_in_the_queue_is_gone_when_the_mailing_is_closed(
+    planned: Mailing, now: datetime
+) -> None:
+    sent = Message.objects.first()
+    assert sent
+    done = {"status": "success", "next_attempt_at": None}
+    Message.objects.filter(pk=sent.pk).update(**done, queued_at=now)
+    services.finish_mailing(planned.pk, now=planned.stop_time)
+    assert Mailing.objects.get().is_closed
+    assert not Message.objects.exclude(queued_at=None).exists()
+
+
 def test_heartbeats_of_this_version_take_nothing_out(planned: Mailing, now: datetime) -> None:
     for seconds in (0, 6, 12):
         Heartbeat.objects.beat("send_message", now + timedelta(seconds=seconds))
