@@ -15,9 +15,10 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 from clients.models import Client
 from mailings import services, tasks
 from mailings.models import Mailing
-from mailings.tasks import apply_on_commit, finish_mailing, start_mailing
+from mailings.tasks import apply_on_commit, finish_mailing, send_message, start_mailing
 from messages_app.ledger.posting import packed
-from messages_app.models import Lease, LeasedBatch, Line, Message
+from messages_app.models import Heartbeat, Lease, LeasedBatch, Line, Message
+from messages_app.sending import home
 from messages_app.tests.scripted import idle_in_transaction
 
 pytestmark = pytest.mark.django_db
@@ -199,6 +200,47 @@ def test_finishing_closes_a_mailing(make_mailing: MakeMailing, now: datetime) ->
     finish_mailing(mailing.pk)
     mailing.refresh_from_db()
     assert (mailing.status, mailing.success_count, mailing.fail_count) == ("finished", 0, 0)
+
+
+def test_other_mailings_have_their_turn_while_a_large_one_is_closed(
+    make_clients: MakeClients,
+    make_mailing: MakeMailing,
+    now: datetime,
+    queued: Queued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("messages_app.services.FAIL_CHUNK", 2)
+    monkeypatch.setattr(tasks, "FINISH_TIME_BOX", 0)
+    make_clients(5)
+    mailing = make_mailing()
+    services.plan_chunk(mailing.pk, now=now)
+    services.cancel_mailing(mailing)
+    failed = []
+    for _ in range(3):
+        finish_mailing(mailing.pk)
+        failed.append(Message.objects.filter(status="fail").count())
+        assert queued() == [("finish_mailing", mailing.pk)]
+    assert failed == [2, 4, 5]
+    finish_mailing(mailing.pk)
+    assert queued() == []
+    assert Mailing.objects.get().is_closed
+
+
+@pytest.mark.parametrize("task", [start_mailing, send_message])
+def test_whether_the_database_is_a_copy_is_looked_at_before_anything_else(
+    task: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heartbeat would pass for the last one of before."""
+    was_at_work: list[bool] = []
+
+    def check(*, now: datetime) -> None:
+        was_at_work.append(Heartbeat.objects.exists())
+
+    monkeypatch.setattr(home, "check", check)
+    Heartbeat.objects.all().delete()
+    task()
+    assert was_at_work == [False]
+    assert Heartbeat.objects.exists()
 
 
 @pytest.mark.parametrize(
