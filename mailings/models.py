@@ -188,6 +188,7 @@ class Mailing(models.Model):
             made_at=self.created_at,
             text=self.text,
             text_version=self.text_version,
+            text_of=self.text_of,
             sender_key=self.sender_key,
             filters=self.filters,
             stop_time=self.stop_time,

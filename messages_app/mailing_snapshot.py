@@ -15,15 +15,16 @@ class MailingSnapshot:
     """A mailing as it was at one moment.
 
     Nothing is sent from `stop_time` on. `window` are the hours of the day in which clients are sent
-    to; None means any hour. `version` is another one after each edit. `is_unchanged` is an SQL
-    condition for statements: the mailing is still running, within its time, and not edited since
-    the snapshot.
+    to; None means any hour. `version` is another one after each edit. `text_of` reads the text of
+    an earlier `text_version`. `is_unchanged` is an SQL condition for statements: the mailing is
+    still running, within its time, and not edited since the snapshot.
     """
 
     id: int
     made_at: datetime
     text: str
     text_version: int
+    text_of: Callable[[int], str]
     sender_key: int | None
     filters: Filters
     stop_time: datetime

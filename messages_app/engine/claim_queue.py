@@ -327,11 +327,19 @@ class ClaimQueue:
         return [each for each in chain(*zip_longest(*claimed)) if each]
 
     def _ready(self, turn: Turn, messages: Sequence[Claimed]) -> list[ReadyMessage]:
-        mailing, text = turn.mailing, json.dumps(turn.mailing.text)
+        mailing = turn.mailing
+        texts = {mailing.text_version: mailing.text}
+        for version in {message.text_version for message in messages} - texts.keys():
+            texts[version] = mailing.text_of(version)
+        as_json = {version: json.dumps(text) for version, text in texts.items()}
         end = min(self._end, self._monotonic_at(mailing.stop_time))
         ready = [
             ReadyMessage(
-                message, turn, mailing.sender_id(message.id, message.phone_number), text, end
+                message,
+                turn,
+                mailing.sender_id(message.id, message.phone_number),
+                as_json[message.text_version],
+                end,
             )
             for message in messages
         ]

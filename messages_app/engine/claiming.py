@@ -10,6 +10,8 @@ from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
 
+from django.conf import settings
+
 from clients.audience import matching_sql
 from clients.models import Client
 from messages_app.engine.records import Claimed
@@ -166,18 +168,25 @@ def _lease(
     table = table_of(Message)
     selections = [_first_due(part, now) for part in parts]
     due = " UNION ALL ".join(sql for sql, _ in selections)
+    # A sender that drops repeats drops another text under the same id, too.
+    keeps_text = "text_version IS NOT NULL" if settings.MESSAGE_SENDER_IDEMPOTENT else "false"
     recheck = moment_value(recheck_at)
     cursor.execute(
         f"""
-        WITH due (id, token, version, matches, number) AS ({due})
+        WITH due (id, token, version, matches, number, is_unclear) AS ({due})
         UPDATE {table} SET
             lease_token = CASE WHEN due.matches THEN due.token END,
             lease_until = CASE WHEN due.matches THEN %s END,
             next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
             queued_at = CASE WHEN due.matches THEN queued_at ELSE %s END,
             attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
-            phone_number = CASE WHEN due.matches THEN due.number ELSE phone_number END,
-            text_version = CASE WHEN due.matches THEN due.version ELSE text_version END
+            phone_number = CASE
+                WHEN due.matches AND NOT due.is_unclear THEN due.number ELSE phone_number
+            END,
+            text_version = CASE
+                WHEN NOT due.matches OR due.is_unclear AND {keeps_text} THEN text_version
+                ELSE due.version
+            END
         FROM due WHERE {table}.id = due.id
         RETURNING {RETURNED.format(table)}
         """,
@@ -195,8 +204,9 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
     """Return SQL, and its parameters, that selects and locks the first due messages of a part.
 
     Its columns are the message's id, the token and text version for it, whether the filters still
-    select its client, and the phone number. Messages that another transaction has locked are
-    skipped.
+    select its client, the phone number, and whether it may have arrived already: then it stays as
+    it went out, because the sender knows it by the id that is made of that number. Messages that
+    another transaction has locked are skipped.
     """
     mailing = part.share.mailing
     is_selected, values = matching_sql(mailing.filters, "client")
@@ -210,14 +220,10 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
         SELECT * FROM (
             SELECT message.id, %s, %s,
                 client.id IS NOT NULL AND (message.is_manual OR {is_selected}),
-                CASE
-                    -- It may have arrived there already: the sender knows it by this number's id.
-                    WHEN message.attempts > 0 AND EXISTS (
-                        SELECT 1 FROM {table_of(Attempt)}
-                        WHERE message_id = message.id AND is_unclear
-                    ) THEN message.phone_number
-                    ELSE COALESCE(client.phone_number, '')
-                END
+                COALESCE(client.phone_number, ''),
+                message.attempts > 0 AND EXISTS (
+                    SELECT 1 FROM {table_of(Attempt)} WHERE message_id = message.id AND is_unclear
+                )
             FROM {table_of(Message)} AS message
             LEFT JOIN {table_of(Client)} AS client ON client.id = message.client_id
             WHERE message.mailing_id = %s AND message.next_attempt_at <= %s

@@ -14,11 +14,12 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from mailings.services import edit_mailing
 from messages_app import sender
 from messages_app.engine import claim_queue, claiming, pump, recovery
 from messages_app.engine.leasing import LEASE, LEASE_MARGIN
 from messages_app.models import Attempt, Lease, Message
-from messages_app.sender import Answer
+from messages_app.sender import Answer, Failure
 from messages_app.sending import control
 from messages_app.tests.scenes import claim, deliver, untouched
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
@@ -284,6 +285,39 @@ class TestPumping:
             ("success", 1),
             ("pending", 0),
         }
+
+    @pytest.mark.parametrize(
+        ("is_idempotent", "answer", "text", "version"),
+        [
+            (True, {"failure": Failure.TIMEOUT}, "Hello", 1),
+            (True, {"status": 503}, "Bye", 2),
+            (False, {"failure": Failure.TIMEOUT}, "Bye", 2),
+        ],
+    )
+    def test_what_may_have_arrived_is_repeated_with_the_text_it_had(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        scripted: Scripted,
+        settings: Settings,
+        is_idempotent: bool,
+        answer: dict[str, Any],
+        text: str,
+        version: int,
+    ) -> None:
+        """A sender that drops repeats would drop the new one, and we would say that it was sent."""
+        settings.MESSAGE_SENDER_IDEMPOTENT = is_idempotent
+        (message,) = add(1)
+        transport = scripted(1, lambda transport: transport.answer(**answer))
+        deliver(mailing.pk)
+        mailing.text = "Bye"
+        edit_mailing(mailing, now=timezone.now())
+        Message.objects.update(next_attempt_at=timezone.now(), queued_at=timezone.now())
+        transport.script = ScriptedTransport.answer
+        deliver(mailing.pk)
+        message.refresh_from_db()
+        assert (message.status, message.text_version) == ("success", version)
+        assert [request.text for request in transport.sent] == ['"Hello"', json.dumps(text)]
 
     @pytest.mark.usefixtures("own_clock")
     def test_nothing_is_begun_after_the_stop_time(
