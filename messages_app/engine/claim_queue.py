@@ -259,6 +259,7 @@ class ClaimQueue:
             self._stop_claiming(turn)
             return
         turn.mailing = mailing
+        turn.shut.clear()
         if turn not in self._claimable:
             self._claimable.append(turn)
 
@@ -309,7 +310,7 @@ class ClaimQueue:
     def _claim(self, turns: Sequence[Turn], share: int, now: datetime) -> list[ReadyMessage]:
         """Claim a share of each of these turns; return the messages, those of all in turns."""
         found = claiming.claim(
-            [Share(turn.mailing, turn.lease.token, share) for turn in turns],
+            [Share(turn.mailing, turn.lease.token, share, turn.shut_zones(now)) for turn in turns],
             lease_until=self._expires_at,
             recheck_at=now + settings.MAILING_REPEAT_TIMEOUT,
             now=now,
@@ -357,6 +358,7 @@ class ClaimQueue:
         for zone, ids in Message.objects.filter(pk__in=by_id).by_zone().items():
             opens_at = next_opening(window, zone, now)
             if opens_at > now:
+                turn.shut[zone] = opens_at  # The others of this zone are not even claimed.
                 bulk.release(ids, token=turn.lease.token, due_at=opens_at)
                 continue
             shut_at = self._monotonic_at(next_closing(window, zone, now))

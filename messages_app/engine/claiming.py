@@ -4,10 +4,12 @@ They are written by hand, because they run several times a second and the ORM wo
 compile them than the database to run them.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import ceil
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -19,7 +21,14 @@ from messages_app.ledger.accounts import claimable_account
 from messages_app.ledger.posting import packed
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
-from messages_app.sql import index_scans_only, is_postgres, moment_value, one_of, table_of
+from messages_app.sql import (
+    Condition,
+    index_scans_only,
+    is_postgres,
+    moment_value,
+    one_of,
+    table_of,
+)
 
 Row = tuple[Any, ...]  # of a message: see RETURNED
 RETURNED = "mailing_id, client_id, lease_token, {0}.id, phone_number, attempts, status"
@@ -27,11 +36,16 @@ RETURNED += ", error_code, timezone, text_version"
 
 
 class Share(NamedTuple):
-    """What one claim may take of one mailing: at most `limit` messages, for the lease `token`."""
+    """What one claim may take of one mailing: at most `limit` messages, for the lease `token`.
+
+    `shut` are time zones in which its window is known to be shut, each with when it opens: messages
+    of their clients are put off until then.
+    """
 
     mailing: MailingSnapshot
     token: int
     limit: int
+    shut: Mapping[str, datetime] = MappingProxyType({})
 
 
 class Found(NamedTuple):
@@ -64,8 +78,9 @@ def claim(
 
     They come from the queue and from the line (see `waiting`), unless somebody else is claiming
     from that. Due messages whose client the filters no longer select are not leased; they are due
-    again at `recheck_at`. Nothing is leased of a mailing that was edited since the snapshot (its
-    text and filters would be out of date), or under a token whose lease was reclaimed.
+    again at `recheck_at`, or where their window is known to be shut, when it opens. Nothing is
+    leased of a mailing that was edited since the snapshot (its text and filters would be out of
+    date), or under a token whose lease was reclaimed.
 
     Returns:
         What was found of each share, in their order.
@@ -173,12 +188,14 @@ def _lease(
     recheck = moment_value(recheck_at)
     cursor.execute(
         f"""
-        WITH due (id, token, version, matches, number, is_unclear) AS ({due})
+        WITH due (id, token, version, matches, opens_at, number, is_unclear) AS ({due})
         UPDATE {table} SET
             lease_token = CASE WHEN due.matches THEN due.token END,
             lease_until = CASE WHEN due.matches THEN %s END,
-            next_attempt_at = CASE WHEN due.matches THEN next_attempt_at ELSE %s END,
-            queued_at = CASE WHEN due.matches THEN queued_at ELSE %s END,
+            next_attempt_at = CASE
+                WHEN due.matches THEN next_attempt_at ELSE COALESCE(due.opens_at, %s)
+            END,
+            queued_at = CASE WHEN due.matches THEN queued_at ELSE COALESCE(due.opens_at, %s) END,
             attempts = attempts + CASE WHEN due.matches THEN 1 ELSE 0 END,
             phone_number = CASE
                 WHEN due.matches AND NOT due.is_unclear THEN due.number ELSE phone_number
@@ -203,10 +220,10 @@ def _lease(
 def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
     """Return SQL, and its parameters, that selects and locks the first due messages of a part.
 
-    Its columns are the message's id, the token and text version for it, whether the filters still
-    select its client, the phone number, and whether it may have arrived already: then it stays as
-    it went out, because the sender knows it by the id that is made of that number. Messages that
-    another transaction has locked are skipped.
+    Its columns are the message's id, the token and text version for it, whether it may be sent now,
+    when its window opens if it is that which is shut, the phone number, and whether it may have
+    arrived already: then it stays as it went out, because the sender knows it by the id that is
+    made of that number. Messages that another transaction has locked are skipped.
     """
     mailing = part.share.mailing
     is_selected, values = matching_sql(mailing.filters, "client")
@@ -216,10 +233,13 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
     else:
         where, behind, order = "message.queued_at <= %s", moment_value(now), "message.queued_at"
     lock = " FOR UPDATE OF message SKIP LOCKED" if is_postgres() else ""
+    is_selected = f"client.id IS NOT NULL AND (message.is_manual OR {is_selected})"
+    opens_at, shut = _opens_at(part.share.shut)
     sql = f"""
         SELECT * FROM (
             SELECT message.id, %s, %s,
-                client.id IS NOT NULL AND (message.is_manual OR {is_selected}),
+                {is_selected} AND {opens_at} IS NULL,
+                CASE WHEN {is_selected} THEN {opens_at} END,
                 COALESCE(client.phone_number, ''),
                 message.attempts > 0 AND EXISTS (
                     SELECT 1 FROM {table_of(Attempt)} WHERE message_id = message.id AND is_unclear
@@ -232,8 +252,20 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
         ) AS part{mailing.id}
     """
     share = part.share
-    params = [share.token, mailing.text_version, *values, mailing.id, moment_value(now), behind]
-    return sql, [*params, *mailing.is_unchanged.params, part.limit]
+    params = [share.token, mailing.text_version, *values, *shut, *values, *shut]
+    params += [mailing.id, moment_value(now), behind, *mailing.is_unchanged.params, part.limit]
+    return sql, params
+
+
+def _opens_at(shut: Mapping[str, datetime]) -> Condition:
+    """Return SQL for when the window opens in a client's time zone; NULL if it is not shut."""
+    if not shut:
+        kind = "timestamptz" if is_postgres() else "text"
+        return Condition(f"CAST(NULL AS {kind})", ())
+    zones = json.dumps({zone: str(moment_value(moment)) for zone, moment in shut.items()})
+    if is_postgres():
+        return Condition("CAST(CAST(%s AS jsonb) ->> client.timezone AS timestamptz)", (zones,))
+    return Condition("(%s ->> client.timezone)", (zones,))
 
 
 def _pass_on(cursor: Any, parts: Sequence[_Part], found: Mapping[int, Sequence[Row]]) -> None:

@@ -30,7 +30,12 @@ class Turn:
         self.sent: list[Claimed] = []
         self.outcomes: list[Outcome] = []
         self.to_release: list[int] = []
+        self.shut: dict[str, datetime] = {}  # {time zone: when its window, found shut, opens}
         self._spooled = (0, 0)  # of `sent` and `outcomes`
+
+    def shut_zones(self, now: datetime) -> dict[str, datetime]:
+        """Return {time zone: when the window opens}, of zones in which it was found shut."""
+        return {zone: opens_at for zone, opens_at in self.shut.items() if opens_at > now}
 
     def spool_answers(self, at: datetime) -> None:
         """Write the answers into the spool that are not in it yet; they were received at `at`.

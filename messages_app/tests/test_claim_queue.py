@@ -497,6 +497,34 @@ class TestWindow:
                 None,
             )
 
+    def test_where_it_was_found_shut_once_the_others_are_put_off_with_one_write(
+        self,
+        mailing: "Mailing",
+        add: Add,
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        add(12, timezone="Asia/Tokyo")
+        add(1, timezone="Europe/Moscow")
+        queue = begin(mailing)
+        assert claim(queue) == 0
+        monkeypatch.setattr(bulk, "release", None)  # It is not needed any more.
+        assert claim(queue) == 1
+        put_off = Message.objects.filter(client__timezone="Asia/Tokyo", lease_until=None)
+        assert set(put_off.values_list("next_attempt_at", "queued_at", "attempts")) == {
+            (now + 12 * HOUR, now + 12 * HOUR, 0)
+        }
+
+    def test_an_edit_of_the_window_is_heeded(
+        self, mailing: "Mailing", add: Add, world: Traveller
+    ) -> None:
+        add(12, timezone="Asia/Tokyo")  # 21:00
+        queue = begin(mailing)
+        assert claim(queue) == 0
+        type(mailing).objects.update(window_end=time(22), updated_at=NOON + SECOND)
+        world.shift(LOOK_INTERVAL)
+        assert claim(queue) == 2
+
     def test_one_put_off_for_a_retry_keeps_its_reason(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
