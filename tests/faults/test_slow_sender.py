@@ -18,8 +18,8 @@ pytestmark = pytest.mark.faults
 
 REQUEST_TIMEOUT = size(4, 10)  # seconds, MESSAGE_SENDER_TIMEOUT here
 SLOW = REQUEST_TIMEOUT - 1  # seconds before each answer
-CONCURRENCY = 100
 SENDERS = 2
+STILL = 10  # looks at the sender between which nothing begins: all requests are open
 HEARD = 1.0  # seconds from the answer to an operator until nothing begins any more
 # Seconds that a worker takes to end besides the answers that it waits for; main.py grants 10.
 ENDED = 8.0
@@ -85,7 +85,7 @@ def _turned_slow(
     installation.add_clients(number)
     installation.start(
         senders=SENDERS,
-        MESSAGE_SENDER_CONCURRENCY=CONCURRENCY,
+        MESSAGE_SENDER_CONCURRENCY="auto",
         MESSAGE_SENDER_TIMEOUT=REQUEST_TIMEOUT,
         MESSAGE_SENDER_IDEMPOTENT=is_idempotent,
     )
@@ -98,8 +98,13 @@ def _turn_slow(installation: Site) -> None:
     """Have the sender turn slow amid the delivery; wait until every request is open."""
     installation.wait_for_sent(installation.sent() + 500)
     installation.sandbox.set_faults(latency=SLOW)
-    full = SENDERS * CONCURRENCY
-    installation.wait_for(lambda: installation.sandbox.stats()["in_flight"] >= full)
+    seen: list[int] = []
+
+    def stand_still() -> bool:
+        seen.append(installation.sandbox.stats()["in_flight"])
+        return len(seen) > STILL and len({*seen[-STILL:]}) == 1 and seen[-1] > 0
+
+    installation.wait_for(stand_still)
 
 
 @contextmanager
