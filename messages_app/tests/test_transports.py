@@ -13,6 +13,7 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
 
+import pycurl
 import pytest
 import responses
 from django.core.exceptions import ImproperlyConfigured
@@ -319,6 +320,32 @@ class TestConnections:
 
     def test_an_unknown_host_means_not_sent(self, backend: type[Transport]) -> None:
         assert send_one(backend, "http://sender.invalid/v1").failure is Failure.NOT_CONNECTED
+
+    def test_no_file_is_read_whatever_the_address_says(
+        self, backend: type[Transport], tmp_path: Path
+    ) -> None:
+        (tmp_path / "send").mkdir()
+        (tmp_path / "send" / "1").write_text('{"code": 0, "message": "OK"}')
+        transport = connect(backend, f"file://{tmp_path}")
+        transport.submit(request(1, "79991234567", '"Hello"'))
+        answers: list[Answer] = []
+        while not transport.is_idle:
+            answers += transport.poll(0.05)
+        (answer,) = answers
+        assert answer.failure
+        assert not answer.body
+
+    def test_a_lost_list_of_authorities_means_not_sent(
+        self, script: Script, tmp_path: Path
+    ) -> None:
+        server = script(http())
+        url = server.url.replace("http:", "https:")
+        transport = CurlTransport(url=url, token=TOKEN, concurrency=1, timeout=9, may_repeat=True)
+        exchange = transport._new_exchange()
+        exchange.handle.setopt(pycurl.CAINFO, str(tmp_path / "lost.pem"))
+        transport._idle.append(exchange)
+        (answer,) = send(transport)
+        assert answer.failure is Failure.NOT_CONNECTED
 
     @pytest.mark.usefixtures("short_timeout")
     def test_a_timeout_before_connecting_means_not_sent(self, backend: type[Transport]) -> None:

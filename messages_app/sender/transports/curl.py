@@ -22,6 +22,7 @@ FAILURES = {
     pycurl.E_COULDNT_CONNECT: Failure.NOT_CONNECTED,
     pycurl.E_SSL_CONNECT_ERROR: Failure.NOT_CONNECTED,
     pycurl.E_PEER_FAILED_VERIFICATION: Failure.NOT_CONNECTED,
+    pycurl.E_SSL_CACERT_BADFILE: Failure.NOT_CONNECTED,
     pycurl.E_OPERATION_TIMEDOUT: Failure.TIMEOUT,
 }
 
@@ -39,6 +40,7 @@ class _Exchange:
         self.handle = handle = pycurl.Curl()
         handle.exchange = self
         handle.setopt(pycurl.HTTPHEADER, headers)
+        handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.POST, 1)
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         handle.setopt(pycurl.NOSIGNAL, 1)
