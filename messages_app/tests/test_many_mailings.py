@@ -186,6 +186,22 @@ class TestDelivering:
         assert sent() == {one.pk: 5}
         assert Doorbell.objects.get().mailing_id == other.pk
 
+    def test_it_leaves_the_others_their_share(self, make_mailing: MakeMailing) -> None:
+        """Two processes serve five mailings: not one of them all five."""
+        mailings = [make_mailing() for _ in range(5)]
+        rung(*mailings)
+        taken = [
+            len(doorbells.answer_waiting(50, besides=[], now=timezone.now())) for _ in range(4)
+        ]
+        assert taken == [3, 1, 1, 0]
+
+    def test_of_a_mailing_with_two_lanes_it_serves_one(self, make_mailing: MakeMailing) -> None:
+        mailing, now = make_mailing(), timezone.now()
+        lanes = [(mailing.pk, lane) for lane in range(4)]
+        Doorbell.objects.ring(lanes, now=now, expires_at=now + MINUTE)
+        assert doorbells.answer_waiting(50, besides=[], now=now) == [Bell(mailing.pk, 0)]
+        assert doorbells.answer_waiting(50, besides=[mailing.pk], now=now) == []
+
     def test_more_than_it_can_serve_at_once_are_served_one_after_the_other(
         self,
         make_mailing: MakeMailing,
