@@ -113,7 +113,7 @@ def _start(mailing_id: int) -> None:
     time = clock.Clock()
     planned = services.start_waiting(mailing_id, now=time.now())
     doorbells.ring_planned(planned, now=time.now())
-    if not services.mailings_to_visit(time.now()).filter(pk=mailing_id).exists():
+    if mailing_id in planned or not services.is_to_visit(mailing_id, time.now()):
         return
     ends_at = monotonic() + PLAN_TIME_BOX
     while _plan_chunk(mailing_id, time.now()):

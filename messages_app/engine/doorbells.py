@@ -8,7 +8,7 @@ sends nothing twice (docs/adr/0001-database-is-the-truth.md, docs/adr/0023-many-
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from math import ceil
 
@@ -26,12 +26,10 @@ from toolkit.publishing import publish
 FEW = 100  # due messages for one lane, where MESSAGE_SENDER_CONCURRENCY says no number
 
 
-def ring(
-    mailing_id: int, *, now: datetime | None = None, lanes: Sequence[int] | None = None
-) -> None:
+def ring(mailing_id: int, *, now: datetime | None = None) -> None:
     """Queue send_message for a mailing that has due messages, in lanes without a live doorbell.
 
-    Without `lanes`: one lane for each MESSAGE_SENDER_CONCURRENCY (or FEW) due messages, up to the
+    It has one lane for each MESSAGE_SENDER_CONCURRENCY (or FEW) due messages, up to the
     number of sending processes. Nothing is queued while sending is blocked. Whether the mailing is
     running is not checked here: the task does it.
     """
@@ -39,10 +37,7 @@ def ring(
     few = settings.MESSAGE_SENDER_CONCURRENCY or FEW
     most = few * settings.MESSAGE_SENDER_PROCESSES
     number = waiting.count_due(mailing_id, now=now, limit=most)
-    if not number or control.is_blocked(SendingControl.objects.current(), now):
-        return
-    lanes = range(ceil(number / few)) if lanes is None else lanes
-    _ring({Bell(mailing_id, lane) for lane in lanes}, now)
+    _ring({Bell(mailing_id, lane) for lane in range(ceil(number / few))}, now)
 
 
 def ring_planned(planned: Mapping[int, int], *, now: datetime) -> None:
@@ -57,12 +52,16 @@ def ring_planned(planned: Mapping[int, int], *, now: datetime) -> None:
         for mailing_id, number in planned.items()
         for lane in range(min(ceil(number / few), settings.MESSAGE_SENDER_PROCESSES))
     }
-    if lanes and not control.is_blocked(SendingControl.objects.current(), now):
-        _ring(lanes, now)
+    _ring(lanes, now)
 
 
 def _ring(bells: Collection[Bell], now: datetime) -> None:
-    """Save doorbells in lanes that have no live one, and queue tasks for them."""
+    """Save doorbells in lanes that have no live one, and queue tasks for them.
+
+    Nothing is queued while sending is blocked.
+    """
+    if not bells or control.is_blocked(SendingControl.objects.current(), now):
+        return
     rung = Doorbell.objects.ring(bells, now=now, expires_at=now + lease_length())
     for mailing_id, lane in rung[: settings.MESSAGE_SENDER_PROCESSES]:
         if not publish("send_message", mailing_id, lane):
@@ -71,10 +70,15 @@ def _ring(bells: Collection[Bell], now: datetime) -> None:
             return
 
 
-def answer(bell: Bell) -> bool:
-    """Take a doorbell to be served; False if another delivery is serving it already."""
+def answer(bell: Bell, now: datetime) -> bool:
+    """Take a doorbell to be served; False if another delivery is serving it, or has served it.
+
+    One that does not exist is served if messages are due: it has expired, or nobody rang.
+    """
     known = Doorbell.objects.filter(mailing=bell.mailing_id, lane=bell.lane)
-    return known.filter(is_answered=False).update(is_answered=True) > 0 or not known.exists()
+    if known.filter(is_answered=False).update(is_answered=True):
+        return True
+    return not known.exists() and waiting.count_due(bell.mailing_id, now=now, limit=1) > 0
 
 
 def answer_waiting(most: int, *, besides: Iterable[int], now: datetime) -> list[Bell]:
@@ -114,6 +118,4 @@ def hang_up(bells: Collection[Bell], read_mailings: ReadMailings, *, now: dateti
     )  # Silence first, look second: what is planned meanwhile is seen here or rung for.
     due = waiting.mailings_due([bell.mailing_id for bell in bells], now=now)
     running = read_mailings(due, now) if due else {}
-    for mailing_id, lane in bells:
-        if mailing_id in running:
-            ring(mailing_id, lanes=[lane])
+    _ring({bell for bell in bells if bell.mailing_id in running}, now)

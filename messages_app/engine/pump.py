@@ -99,7 +99,7 @@ class _Delivery:
 
     def run(self, bell: Bell) -> None:
         try:
-            if doorbells.answer(bell):
+            if doorbells.answer(bell, self._clock.now()):
                 self._join([bell])
             self._join_waiting()
             while self._queue.turns:

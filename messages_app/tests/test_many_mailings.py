@@ -180,7 +180,7 @@ class TestDelivering:
     ) -> None:
         one, other = two
         rung(*two)
-        assert doorbells.answer(Bell(other.pk, 0))
+        assert doorbells.answer(Bell(other.pk, 0), timezone.now())
         scripted(20, ScriptedTransport.answer)
         assert deliver(other.pk) == 5
         assert sent() == {one.pk: 5}
