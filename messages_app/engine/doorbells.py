@@ -113,9 +113,8 @@ def silence_waiting(bell: Bell) -> None:
 
 def hang_up(bells: Collection[Bell], read_mailings: ReadMailings, *, now: datetime) -> None:
     """Delete doorbells that were served, and ring again where messages of a mailing are due."""
-    silence(
-        bells
-    )  # Silence first, look second: what is planned meanwhile is seen here or rung for.
+    # Silence first, look second: what is planned meanwhile is seen here or rung for.
+    silence(bells)
     due = waiting.mailings_due([bell.mailing_id for bell in bells], now=now)
     running = read_mailings(due, now) if due else {}
     _ring({bell for bell in bells if bell.mailing_id in running}, now)

@@ -29,17 +29,12 @@ RECORD_DELAY = 0.2  # seconds after which fewer answers are written, too
 logger = logging.getLogger(__name__)
 
 
-def nobody_waits() -> bool:
-    """Tell that there is no other work: the answer of a delivery that is alone."""
-    return False
-
-
 def deliver(
     bell: Bell,
     read_mailings: ReadMailings,
     *,
     is_stopping: Callable[[], bool],
-    is_wanted: Callable[[], bool] = nobody_waits,
+    is_wanted: Callable[[], bool],
 ) -> int:
     """Send a mailing's due messages, and those of others that wait, for a bounded time.
 
