@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
-from messages_app.sql import DISABLED_PLANS
+from messages_app.sql import DISABLED
 
 BATCH = 2000  # messages
 # Primary keys; that of a partitioned table must contain the column that it is partitioned by.
@@ -81,8 +81,8 @@ def _send(cursor: CursorWrapper, table: str, mailing: int, clients: int) -> dict
     steps = {"plan": 0.0, "claim": 0.0, "record": 0.0}
     # In one table this condition would make Postgres use a worse index than that of the ids.
     there = f"AND mailing_id = {mailing}" if table == "parted" else ""
-    for way in DISABLED_PLANS:
-        cursor.execute(f"SET enable_{way} = off")  # as the engine does
+    for name in DISABLED:
+        cursor.execute(f"SET {name} = off")  # as the engine does
     with _timed(steps, "plan"):
         _plan(cursor, table, mailing, clients, WAITING)
     # Without statistics Postgres takes a new partition for empty, and chooses any of its indexes.

@@ -9,11 +9,17 @@ from django.db import connection, models, transaction
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import UpdateQuery
 
-# Kinds of query plans that may read or sort many more rows than the statement needs.
-DISABLED_PLANS = ("seqscan", "bitmapscan", "hashjoin", "mergejoin", "sort")
-INDEX_SCANS = "SELECT " + ", ".join(
-    f"set_config('enable_{plan}', 'off', true)" for plan in DISABLED_PLANS
+# What may read or sort many more rows than the statement needs. And compiling: Postgres counts a
+# disabled step, where there is no other way, as so dear that it would compile the statement.
+DISABLED = (
+    "enable_seqscan",
+    "enable_bitmapscan",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_sort",
+    "jit",
 )
+Row = tuple[Any, ...]
 
 
 class Condition(NamedTuple):
@@ -21,6 +27,18 @@ class Condition(NamedTuple):
 
     sql: str
     params: tuple[Any, ...]
+
+
+class Statement(NamedTuple):
+    """A statement in SQL, and its parameters."""
+
+    sql: str
+    params: Sequence[Any] = ()
+
+
+INDEX_SCANS = Statement(
+    "SELECT " + ", ".join(f"set_config('{name}', 'off', true)" for name in DISABLED)
+)
 
 
 def is_postgres() -> bool:
@@ -67,14 +85,42 @@ def update_returning(
         return list(cursor.fetchall())
 
 
+def run(*statements: Statement) -> list[list[Row]]:
+    """Run statements one after the other, in one message to Postgres; return the rows of each.
+
+    A message takes longer than most statements that a delivery runs.
+    """
+    with connection.cursor() as cursor:
+        if not is_postgres():
+            return [_fetch(cursor.execute(*statement)) for statement in statements]
+        cursor.execute(
+            "; ".join(statement.sql for statement in statements),
+            [value for statement in statements for value in statement.params],
+        )
+        rows = [_fetch(cursor)]
+        while cursor.nextset():
+            rows.append(_fetch(cursor))
+    return rows
+
+
+def run_by_index(*statements: Statement) -> list[list[Row]]:
+    """Run the first statements of a transaction, which then is as in `index_scans_only`."""
+    if is_postgres():
+        return run(INDEX_SCANS, *statements)[1:]
+    return run(*statements)
+
+
+def _fetch(cursor: Any) -> list[Row]:
+    return list(cursor.fetchall()) if cursor.description else []
+
+
 @contextmanager
-def index_scans_only() -> Iterator[Any]:
-    """Open a transaction in which Postgres finds rows by index only; yield a cursor.
+def index_scans_only() -> Iterator[None]:
+    """Open a transaction in which Postgres finds rows by index only.
 
     While a table is small or its statistics are old, Postgres would read or sort all of it for
     each batch: many times the work at 100,000 messages. On SQLite it is a plain transaction.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        if is_postgres():
-            cursor.execute(INDEX_SCANS)
-        yield cursor
+    with transaction.atomic():
+        run_by_index()
+        yield

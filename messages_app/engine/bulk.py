@@ -13,8 +13,10 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import chain
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import transaction
 from django.db.models import F
 
 from messages_app.engine.records import Claimed, Outcome
@@ -30,10 +32,13 @@ from messages_app.ledger.posting import (
 )
 from messages_app.models import Attempt, Message
 from messages_app.sql import (
+    Statement,
     index_scans_only,
     is_postgres,
     moment_value,
     one_of,
+    run,
+    run_by_index,
     table_of,
 )
 
@@ -89,17 +94,17 @@ def record_accepted(
     sent = [message.id for each in messages.values() for message in each]
     if not sent:
         return 0
-    with index_scans_only() as cursor:
+    with transaction.atomic():
         ids, leases = one_of("id", sent), one_of("lease_token", tokens)
         # The index has the ids in order, and so they are locked in it.
-        cursor.execute(
+        update = Statement(
             f"UPDATE {table_of(Message)} SET status = 'success', sent_at = %s, error_code = '',"
             " error = '', next_attempt_at = NULL, queued_at = NULL, lease_token = NULL,"
             f" lease_until = NULL WHERE {ids.sql} AND {leases.sql} AND lease_until IS NOT NULL"
             " RETURNING id",
             [moment_value(at), *ids.params, *leases.params],
         )
-        written = {pk for (pk,) in cursor.fetchall()}
+        written = {pk for (pk,) in chain(*run_by_index(update))}
         moved: dict[Transfer, list[int]] = defaultdict(list)
         for mailing_id, of_mailing in messages.items():
             for message in of_mailing:
@@ -133,14 +138,14 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
     same += f" AND COALESCE(answer.attempt, {table}.attempts) = {table}.attempts"
     rows = _outcome_rows()
     ours = Message.objects.filter(lease_token=token, lease_until__isnull=is_late)
-    with index_scans_only() as cursor:
+    with index_scans_only():
         outcomes = _in_time(outcomes)
         answers = json.dumps([asdict(outcome) for outcome in outcomes], default=_moment_text)
         # Locked first of all, because the log is written for messages that are ours until then:
         # somebody else may be about to write the same attempt of a message taken from us.
         locked = ours.filter(pk__in=[each.id for each in outcomes]).select_for_update()
         before = accounts_of(locked.order_by("pk"))
-        cursor.execute(
+        insert = Statement(
             f"INSERT INTO {log} (message_id, number, {logged})"
             f" SELECT {table}.id, {table}.attempts, {_columns('answer', logged)}"
             f" FROM {rows} AS answer JOIN {table} ON {same} WHERE true"
@@ -148,7 +153,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
             f" ({logged}) = ({_columns('excluded', logged)})",
             [answers, token],
         )
-        cursor.execute(
+        update = Statement(
             f"UPDATE {table} SET status = answer.status, error = answer.error,"
             " error_code = CASE WHEN answer.status = 'fail' AND answer.next_attempt_at IS NULL"
             f" AND EXISTS (SELECT 1 FROM {log} WHERE message_id = {table}.id AND is_unclear)"
@@ -160,7 +165,7 @@ def record(outcomes: Sequence[Outcome], *, token: int, is_late: bool = False) ->
             f" RETURNING mailing_id, {table}.id, {_columns(table, ', '.join(ACCOUNT_COLUMNS))}",
             [answers, token],
         )
-        written = cursor.fetchall()
+        _, written = run(insert, update)
         post_by_mailing(
             (mailing_id, Move(pk, before[pk], account_from(*columns)))
             for mailing_id, pk, *columns in written

@@ -6,13 +6,15 @@ compile them than the database to run them.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from math import ceil
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db import transaction
 
 from clients.audience import matching_sql
 from clients.models import Client
@@ -23,14 +25,17 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, Lease, LeasedBatch, Line, Message
 from messages_app.sql import (
     Condition,
-    index_scans_only,
+    Row,
+    Statement,
     is_postgres,
     moment_value,
     one_of,
+    run,
+    run_by_index,
     table_of,
 )
 
-Row = tuple[Any, ...]  # of a message: see RETURNED
+# The columns of a message that a claim returns.
 RETURNED = "mailing_id, client_id, lease_token, {0}.id, phone_number, attempts, status"
 RETURNED += ", error_code, timezone, text_version"
 
@@ -86,24 +91,26 @@ def claim(
         What was found of each share, in their order.
     """
     times = (lease_until, recheck_at, now)
-    with index_scans_only() as cursor:
-        tokens = _lock_leases(cursor, shares)
+    with transaction.atomic():
+        leases, lines = run_by_index(
+            _lock_leases(shares), _lock_lines([share.mailing.id for share in shares], now)
+        )
+        tokens = {token for (token,) in leases}
         alive = [share for share in shares if share.token in tokens]
-        places = _lock_lines(cursor, [share.mailing.id for share in alive], now)
+        places = _places(lines) | _make_lines([share.mailing.id for share in alive], lines, now)
         in_queue = [
             _Part(share, None, _queue_limit(share, places.get(share.mailing.id)))
             for share in alive
             if _has_queue(places.get(share.mailing.id))
         ]
-        queued = _lease(cursor, in_queue, *times)
+        queued = _lease(in_queue, *times)
         in_line = [
             _Part(share, place, rest)
             for share in alive
             if (place := places.get(share.mailing.id)) and not place.is_empty
             if (rest := share.limit - len(queued[share.mailing.id]))
         ]
-        lined = _lease(cursor, in_line, *times)
-        _pass_on(cursor, in_line, lined)
+        lined = _lease(in_line, *times)
         found = {
             share.token: Found(
                 _claimed([*queued[share.mailing.id], *lined[share.mailing.id]]),
@@ -111,11 +118,7 @@ def claim(
             )
             for share in alive
         }
-        LeasedBatch.objects.bulk_create(
-            LeasedBatch(token=token, message_ids=packed([each.id for each in messages]))
-            for token, (messages, _) in found.items()
-            if messages
-        )
+        run(*_pass_on(in_line, lined), *_note_batches(found))
     for part, rows in [(part, queued) for part in in_queue] + [(part, lined) for part in in_line]:
         if len(rows[part.share.mailing.id]) == part.limit:
             found[part.share.token] = found[part.share.token]._replace(is_more=True)
@@ -134,30 +137,18 @@ def _queue_limit(share: Share, place: _Place | None) -> int:
     return share.limit if place and place.is_empty else ceil(share.limit / 2)
 
 
-def _lock_leases(cursor: Any, shares: Iterable[Share]) -> set[int]:
-    """Lock the leases, so that nobody reclaims them meanwhile; return the tokens that exist."""
+def _lock_leases(shares: Iterable[Share]) -> Statement:
+    """Return SQL that locks the leases, so that nobody reclaims them; it selects their tokens."""
     condition, params = one_of("token", [share.token for share in shares])
     lock = " FOR UPDATE" if is_postgres() else ""
-    cursor.execute(f"SELECT token FROM {table_of(Lease)} WHERE {condition}{lock}", params)
-    return {token for (token,) in cursor.fetchall()}
+    return Statement(f"SELECT token FROM {table_of(Lease)} WHERE {condition}{lock}", params)
 
 
-def _lock_lines(cursor: Any, ids: Collection[int], now: datetime) -> dict[int, _Place]:
-    """Lock the lines of mailings that nobody else has locked; return {mailing's id: its line}.
-
-    Lines that do not exist yet are made.
-    """
-    places = _lock_existing_lines(cursor, ids, now)
-    missing = set(ids) - places.keys()
-    if missing and Line.objects.make_missing(missing):
-        places |= _lock_existing_lines(cursor, missing, now)
-    return places
-
-
-def _lock_existing_lines(cursor: Any, ids: Collection[int], now: datetime) -> dict[int, _Place]:
+def _lock_lines(ids: Collection[int], now: datetime) -> Statement:
+    """Return SQL that locks the lines of mailings that nobody else has locked; see `_places`."""
     condition, params = one_of("mailing_id", ids)
     lock = " FOR UPDATE OF line SKIP LOCKED" if is_postgres() else ""
-    cursor.execute(
+    return Statement(
         f"""
         SELECT mailing_id, passed, is_empty, EXISTS (
             SELECT 1 FROM {table_of(Message)} WHERE mailing_id = line.mailing_id
@@ -167,11 +158,26 @@ def _lock_existing_lines(cursor: Any, ids: Collection[int], now: datetime) -> di
         """,
         [moment_value(now), *params],
     )
-    return {pk: _Place(*columns) for pk, *columns in cursor.fetchall()}
+
+
+def _places(lines: Iterable[Row]) -> dict[int, _Place]:
+    """Return {mailing's id: its line}, from the rows of `_lock_lines`."""
+    return {pk: _Place(*columns) for pk, *columns in lines}
+
+
+def _make_lines(ids: Collection[int], lines: Sequence[Row], now: datetime) -> dict[int, _Place]:
+    """Make and lock the lines of these mailings that do not exist yet; return them.
+
+    `lines` are those that exist and are locked.
+    """
+    missing = {*ids}.difference(pk for pk, *_ in lines)
+    if not missing or not Line.objects.make_missing(missing):
+        return {}
+    return _places(*run(_lock_lines(missing, now)))
 
 
 def _lease(
-    cursor: Any, parts: Sequence[_Part], lease_until: datetime, recheck_at: datetime, now: datetime
+    parts: Sequence[_Part], lease_until: datetime, recheck_at: datetime, now: datetime
 ) -> Mapping[int, list[Row]]:
     """Lease the first due messages of each part; return {mailing's id: rows as in RETURNED}.
 
@@ -186,7 +192,7 @@ def _lease(
     # A sender that drops repeats drops another text under the same id, too.
     keeps_text = "text_version IS NOT NULL" if settings.MESSAGE_SENDER_IDEMPOTENT else "false"
     recheck = moment_value(recheck_at)
-    cursor.execute(
+    statement = Statement(
         f"""
         WITH due (id, token, version, matches, opens_at, number, is_unclear) AS ({due})
         UPDATE {table} SET
@@ -212,7 +218,7 @@ def _lease(
             *(moment_value(lease_until), recheck, recheck),
         ],
     )
-    for row in cursor.fetchall():
+    for row in chain(*run(statement)):
         rows[row[0]].append(row)
     return rows
 
@@ -268,8 +274,8 @@ def _opens_at(shut: Mapping[str, datetime]) -> Condition:
     return Condition("(%s ->> client.timezone)", (zones,))
 
 
-def _pass_on(cursor: Any, parts: Sequence[_Part], found: Mapping[int, Sequence[Row]]) -> None:
-    """Remember how far messages in line are taken, and which lines are at their end."""
+def _pass_on(parts: Sequence[_Part], found: Mapping[int, Sequence[Row]]) -> Iterator[Statement]:
+    """Yield SQL that remembers how far messages in line are taken, and which lines are empty."""
     rows: list[str] = []
     params: list[Any] = []
     for share, place, limit in parts:
@@ -280,10 +286,25 @@ def _pass_on(cursor: Any, parts: Sequence[_Part], found: Mapping[int, Sequence[R
         rows.append(f"(%s, %s, %s AND {unchanged.sql})")
         params += [share.mailing.id, last, len(taken) < limit, *unchanged.params]
     if rows:
-        cursor.execute(
+        yield Statement(
             f"UPDATE {table_of(Line)} SET passed = column2, is_empty = column3"
             f" FROM (VALUES {', '.join(rows)}) AS place WHERE mailing_id = column1",
             params,
+        )
+
+
+def _note_batches(found: Mapping[int, Found]) -> Iterator[Statement]:
+    """Yield SQL that notes which messages each lease holds, so that recovery need not search."""
+    batches = [
+        (token, packed([each.id for each in messages]))
+        for token, (messages, _) in found.items()
+        if messages
+    ]
+    if batches:
+        rows = ", ".join(["(%s, %s)"] * len(batches))
+        yield Statement(
+            f"INSERT INTO {table_of(LeasedBatch)} (token, message_ids) VALUES {rows}",
+            [value for batch in batches for value in batch],
         )
 
 

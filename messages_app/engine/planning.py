@@ -4,8 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast
 
@@ -14,7 +16,14 @@ from clients.models import Client
 from messages_app.ledger.accounts import NOWHERE, PENDING, Account
 from messages_app.ledger.posting import Transfer, post_moved
 from messages_app.models import Line, Message, Withdrawal
-from messages_app.sql import Condition, index_scans_only, is_postgres, moment_value, table_of
+from messages_app.sql import (
+    Condition,
+    Statement,
+    is_postgres,
+    moment_value,
+    run_by_index,
+    table_of,
+)
 from toolkit.sending_hours import Window, next_opening
 
 SMALL = 500  # clients of a mailing that is planned along with others
@@ -95,10 +104,9 @@ def plan_small(mailings: Sequence[NewMailing], *, now: datetime) -> dict[int, in
     """
     if not mailings:
         return {}
-    with index_scans_only() as cursor:
-        sizes, params = _union([_size_of(mailing) for mailing in mailings])
-        cursor.execute(sizes, params)
-        small = {pk for pk, number in cursor.fetchall() if number <= SMALL}
+    with transaction.atomic():
+        sizes = Statement(*_union([_size_of(mailing) for mailing in mailings]))
+        small = {pk for pk, number in chain(*run_by_index(sizes)) if number <= SMALL}
         planned = [mailing for mailing in mailings if mailing.id in small]
         numbers = {mailing.id: 0 for mailing in planned}
         if planned:
@@ -154,8 +162,8 @@ def _insert(
     """
     due_at, due_params = _due_at(openings, now)
     queued_at, queued_params = _due_at(openings, None if is_in_line else now)
-    with index_scans_only() as cursor:
-        cursor.execute(
+    with transaction.atomic():
+        insert = Statement(
             f"INSERT INTO {table_of(Message)} (mailing_id, client_id, phone_number, timezone,"
             " status, created_at, next_attempt_at, queued_at, attempts, error_code, error,"
             " is_manual) SELECT mailing, client, number, zone, 'pending', %s,"
@@ -166,7 +174,7 @@ def _insert(
             " ON CONFLICT (mailing_id, client_id) DO NOTHING RETURNING mailing_id, id, timezone",
             [moment_value(now), *due_params, *queued_params, *audience.params],
         )
-        planned = cursor.fetchall()
+        (planned,) = run_by_index(insert)
     moved: dict[Transfer, list[int]] = defaultdict(list)
     for mailing_id, pk, zone in planned:
         moved[mailing_id, NOWHERE, _pending(zone)].append(pk)

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from messages_app.ledger.accounts import NOWHERE, account
 from messages_app.models import Message, Posting
+from messages_app.sql import Statement, run, table_of
 
 ACCOUNT_COLUMNS = (
     "status",
@@ -43,17 +44,20 @@ def post(mailing_id: int, moves: Iterable[Move]) -> None:
 
 def post_moved(moved: Mapping[Transfer, Sequence[int]]) -> None:
     """Post {transfer: ids of messages}, as `post` does."""
-    Posting.objects.bulk_create(
-        Posting(
-            mailing_id=mailing_id,
-            before=before,
-            after=after,
-            number=len(ids),
-            message_ids=packed(ids),
-        )
+    rows = [
+        (mailing_id, before, after, len(ids), packed(ids))
         for (mailing_id, before, after), ids in moved.items()
         if before != after
-    )
+    ]
+    if rows:
+        values = ", ".join(["(%s, %s, %s, %s, %s)"] * len(rows))
+        run(
+            Statement(
+                f"INSERT INTO {table_of(Posting)} (mailing_id, before, after, number, message_ids)"
+                f" VALUES {values}",
+                [value for row in rows for value in row],
+            )
+        )
 
 
 def post_by_mailing(moves: Iterable[tuple[int, Move]]) -> None:

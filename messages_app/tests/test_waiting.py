@@ -16,7 +16,7 @@ from mailings.models import Mailing as MailingRow
 from messages_app import waiting
 from messages_app.engine import bulk, planning
 from messages_app.models import Line, Message
-from messages_app.sql import index_scans_only
+from messages_app.sql import Statement, index_scans_only, run
 from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
 
 if TYPE_CHECKING:
@@ -169,9 +169,9 @@ class TestCounting:
         is_postgres = connection.vendor == "postgresql"
         plans = []
         for query in queries:
-            with index_scans_only() as cursor:
-                cursor.execute(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {query}")
-                plans.append(str(cursor.fetchall()))
+            with index_scans_only():
+                explain = Statement(f"EXPLAIN {'' if is_postgres else 'QUERY PLAN'} {query}")
+                plans.append(str(run(explain)))
         assert "message_queue_idx" in plans[0]
         # In a table of ten rows the index of clients is as good.
         assert re.search("message_once_per_client|client_id_", plans[1]) or not is_postgres, plans
