@@ -7,14 +7,16 @@ message that is accepted at its first attempt stands in no index that changes
 (docs/adr/0022-line-and-queue.md).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from django.db.models import Exists, F, OuterRef, Q
 
 from messages_app.models import Line, Message
 from messages_app.querysets import MessageQuerySet
-from messages_app.sql import index_scans_only
+from messages_app.sql import has_id, index_scans_only
+
+STRETCH = 20_000  # messages that one statement puts right
 
 
 def someone_may_be_due(now: datetime) -> Q:
@@ -95,15 +97,33 @@ def find_lost(mailing_id: int) -> int:
     """Put those into the queue that the line has passed and nobody holds; return their number.
 
     Such are messages that somebody else had locked at the moment of a claim, and what an earlier
-    version leaves behind, which knows no line. It looks at all messages of the mailing.
+    version leaves behind, which knows no line. It looks at all messages of the mailing, a stretch
+    in each statement.
     """
     passed = Line.objects.passed(mailing_id)
     nowhere = Message.objects.filter(mailing=mailing_id, queued_at=None).unfinished().unleased()
-    behind = nowhere.filter(Q(client__lte=passed) | Q(client=None))
-    found = behind.order_by().update(queued_at=F("next_attempt_at"))
+    found = nowhere.filter(client=None).order_by().update(queued_at=F("next_attempt_at"))
+    for after, up_to in _stretches(mailing_id, passed):
+        behind = nowhere.filter(client__gt=after, client__lte=up_to)
+        found += behind.order_by().update(queued_at=F("next_attempt_at"))
     if line(mailing_id).exists():
         Line.objects.lengthen(mailing_id)
     return found
+
+
+def _stretches(mailing_id: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of clients' ids, together up to `last`, with at most STRETCH messages in each.
+
+    The lower bound of each is not part of it.
+    """
+    after = 0
+    while after < last:
+        ids = Message.objects.filter(mailing=mailing_id, client__gt=after, client__lte=last)
+        ends = ids.order_by("mailing_id", "client_id").values_list("client", flat=True)
+        with index_scans_only():
+            up_to = ends[STRETCH - 1 : STRETCH].first() or last
+        yield after, up_to
+        after = up_to
 
 
 def mend_queue(mailing_id: int) -> int:
@@ -115,4 +135,7 @@ def mend_queue(mailing_id: int) -> int:
     queue = Message.objects.filter(mailing=mailing_id, queued_at__isnull=False).unleased()
     is_over = Q(next_attempt_at=None)
     misplaced = queue.filter(is_over | ~Q(queued_at=F("next_attempt_at")))
-    return misplaced.order_by().update(queued_at=F("next_attempt_at"))
+    mended = 0
+    while ids := list(misplaced.order_by().values_list("pk", flat=True)[:STRETCH]):
+        mended += misplaced.filter(has_id(ids)).order_by().update(queued_at=F("next_attempt_at"))
+    return mended

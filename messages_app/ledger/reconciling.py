@@ -54,11 +54,19 @@ def differences(mailings: Mailings) -> dict[int, Difference]:
 def reconcile(mailing_id: int) -> Difference:
     """Post the difference between a mailing's messages and the ledger; return it.
 
-    Whoever folds waits meanwhile, and nobody else.
+    Nobody waits while the messages are counted. Of several calls at once for one mailing, one posts
+    and the others return {}.
     """
     with transaction.atomic():
+        lock_head()  # Whoever posts a correction from now on gets a later id.
+        last = Posting.objects.order_by("pk").values_list("pk", flat=True).last() or 0
+    if not (found := difference(mailing_id)):
+        return {}
+    with transaction.atomic():
         lock_head()
-        found = difference(mailing_id)
+        corrections = Posting.objects.filter(mailing=mailing_id, message_ids=b"")
+        if corrections.filter(pk__gt=last).exists():
+            return {}
         Posting.objects.bulk_create(
             Posting(
                 mailing_id=mailing_id,

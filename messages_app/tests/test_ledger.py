@@ -482,6 +482,25 @@ class TestReconciling:
         assert on_accounts(mailing) == {PENDING: 1, "retry|expired|0|UTC": 1}
         assert reconciling.difference(mailing.pk) == {}
 
+    def test_of_two_at_once_one_corrects(
+        self, mailing: "Mailing", add: Add, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And whoever folds does not wait while they count."""
+        add(1)
+        Message.objects.update(timezone="Asia/Tokyo")
+        difference, first = reconciling.difference, {}
+
+        def find_while_another_corrects(mailing_id: int) -> reconciling.Difference:
+            found = difference(mailing_id)
+            monkeypatch.setattr(reconciling, "difference", difference)
+            first.update(reconciling.reconcile(mailing_id))
+            return found
+
+        monkeypatch.setattr(reconciling, "difference", find_while_another_corrects)
+        assert reconciling.reconcile(mailing.pk) == {}
+        assert first == {PENDING: -1, "pending||0|Asia/Tokyo": 1}
+        assert on_accounts(mailing) == {"pending||0|Asia/Tokyo": 1}
+
     @pytest.mark.django_db(transaction=True)
     def test_it_is_exact_beside_writers(
         self, mailing: "Mailing", add: Add, at_once: AtOnce

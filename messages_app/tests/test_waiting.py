@@ -225,6 +225,35 @@ class TestLost:
         assert waiting.find_lost(mailing.pk) == 2
         assert sorted(in_queue()) == ids[1:3]
 
+    def test_all_are_found_however_many_statements_it_takes(
+        self,
+        mailing: "Mailing",
+        ids: list[int],
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        claim(mailing, now)
+        Message.objects.update(lease_until=None, lease_token=None)
+        Message.objects.filter(pk=ids[0]).update(client=None)
+        for stretch in (1, 2, 3, 4):
+            Message.objects.update(queued_at=None)
+            monkeypatch.setattr(waiting, "STRETCH", stretch)
+            assert waiting.find_lost(mailing.pk) == 4
+            assert sorted(in_queue()) == ids
+
+    def test_all_of_a_queue_are_put_right_however_many_statements_it_takes(
+        self,
+        mailing: "Mailing",
+        ids: list[int],
+        now: datetime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        Message.objects.update(queued_at=now)
+        Message.objects.filter(pk__in=ids[:3]).update(next_attempt_at=None)
+        monkeypatch.setattr(waiting, "STRETCH", 2)
+        assert waiting.mend_queue(mailing.pk) == 3
+        assert in_queue() == ids[3:]
+
     def test_who_is_in_line_in_the_queue_or_on_its_way_is_not_lost(
         self, mailing: "Mailing", ids: list[int], now: datetime
     ) -> None:
