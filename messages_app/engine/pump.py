@@ -114,10 +114,17 @@ class _Delivery:
             self._begin()
             self._collect()
             if self._should_record():
+                self._keep_busy()
                 self._record()
         self._record()
         self._queue.drain()
         self._end(self._queue.remove_ended())
+
+    def _keep_busy(self) -> None:
+        """Give the sender something to do while this process waits for the database."""
+        if self._queue and self._transport.capacity and not self._streak.is_alarming:
+            self._begin()
+            self._collect(0)  # That is when a transport writes to the network.
 
     def _look(self) -> None:
         if self._queue.look(is_idle=not self._open):
@@ -198,22 +205,27 @@ class _Delivery:
                 sender.Request(message.id, waiting.sender_id, message.phone_number, waiting.text)
             )
 
-    def _collect(self) -> None:
-        """Receive answers into the spool; with no request open, sleep until there is work."""
+    def _collect(self, timeout: float | None = None) -> None:
+        """Receive answers into the spool, waiting at most `timeout` seconds for one.
+
+        Without `timeout` it waits, or sleeps if no request is open, until there is work.
+        """
+        if timeout is None:
+            is_patient = self._open and (not self._queue or not self._transport.capacity)
+            timeout = MAX_IDLE_TIME if is_patient else self._queue.idle_time()
         if not self._open:
-            time.sleep(self._queue.idle_time())
+            time.sleep(timeout)
             return
-        for turn in self._hear():
+        for turn in self._hear(timeout):
             turn.spool_answers(self._heard_at)
 
-    def _hear(self) -> Collection[Turn]:
-        """Receive answers, waiting at most MAX_IDLE_TIME seconds for one.
+    def _hear(self, timeout: float = MAX_IDLE_TIME) -> Collection[Turn]:
+        """Receive answers, waiting at most `timeout` seconds for one.
 
         Returns:
             The turns of their messages.
         """
-        is_patient = not self._queue or not self._transport.capacity
-        answers = self._transport.poll(MAX_IDLE_TIME if is_patient else self._queue.idle_time())
+        answers = self._transport.poll(timeout)
         self.answered += len(answers)
         turns = set()
         now = self._heard_at = self._clock.now()

@@ -166,6 +166,28 @@ class TestPumping:
         assert deliver(mailing.pk) == succeeded() == 9
         assert claimed_ahead[:2] == [0, 3]
 
+    def test_the_sender_has_something_to_do_while_answers_are_written(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(pump, "RECORD_SIZE", 2)
+        monkeypatch.setattr(pump, "RECORD_DELAY", 60)
+        add(6)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            return [] if transport.polls % 2 else transport.answer()
+
+        transport = scripted(2, script)
+        busy = []
+
+        def watch(execute: Any, sql: str, *args: Any) -> Any:
+            if "SET status = 'success'" in sql:
+                busy.append(len(transport.open))
+            return execute(sql, *args)
+
+        with connection.execute_wrapper(watch):
+            assert deliver(mailing.pk) == 6
+        assert busy[0] == 2
+
     def test_answers_are_written_while_others_are_awaited(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
