@@ -33,7 +33,7 @@ from benchmarks.large import manage_large  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
-from mailings.stats import mailing_stats  # noqa: E402
+from mailings.stats import count_of, is_unfinished  # noqa: E402
 from mailings.tasks import apply_on_commit, start_mailing  # noqa: E402
 from messages_app import sender  # noqa: E402
 from messages_app.models import Message  # noqa: E402
@@ -346,8 +346,7 @@ def _create_mailing(filters: dict[str, Any] | None = None) -> Mailing:
 
 
 def _is_delivered(mailing: Mailing, number: int) -> bool:
-    counts: Any = mailing_stats([mailing])[0]["stats"]
-    return counts["total"] >= number and not counts["pending"]
+    return count_of(mailing) >= number and not is_unfinished(mailing)
 
 
 SCENARIOS: dict[str, Callable[..., Result]] = {

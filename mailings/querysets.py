@@ -1,14 +1,19 @@
 """Queries of mailings."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
+from messages_app.sql import Statement, moment_value, run, table_of
+
 if TYPE_CHECKING:
     from mailings.models import Mailing  # noqa: F401  # named in a string below
+    from messages_app.mailing_snapshot import MailingSnapshot
 
 
 class MailingQuerySet(models.QuerySet["Mailing"]):
@@ -44,9 +49,39 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep the scheduled ones between start and stop time."""
         return self.filter(status="scheduled", start_time__lte=now, stop_time__gt=now)
 
+    def is_any_to_start(self, now: datetime) -> bool:
+        """Tell whether there is one `to_start`. Written by hand, like `still_running`."""
+        moment = moment_value(now)
+        (rows,) = run(
+            Statement(
+                f"SELECT 1 FROM {table_of(self.model)} WHERE status = 'scheduled'"
+                " AND start_time <= %s AND stop_time > %s AND deleted_at IS NULL LIMIT 1",
+                [moment, moment],
+            )
+        )
+        return bool(rows)
+
     def running(self, now: datetime) -> "MailingQuerySet":
         """Keep the running ones between start and stop time."""
         return self.filter(status="running", start_time__lte=now, stop_time__gt=now)
+
+    def still_running(self, known: Iterable["MailingSnapshot"], now: datetime) -> list[int]:
+        """Return the ids of those that are `running` and were not edited since their snapshot.
+
+        Written by hand: each delivery asks ten times a second.
+        """
+        versions = [(each.id, moment_value(each.version)) for each in known]
+        if not versions:
+            return []
+        same = " OR ".join(["id = %s AND updated_at = %s"] * len(versions))
+        (rows,) = run(
+            Statement(
+                f"SELECT id FROM {table_of(self.model)} WHERE ({same}) AND status = 'running'"
+                " AND start_time <= %s AND stop_time > %s AND deleted_at IS NULL",
+                [*chain(*versions), moment_value(now), moment_value(now)],
+            )
+        )
+        return [pk for (pk,) in rows]
 
     def to_plan(self, now: datetime) -> "MailingQuerySet":
         """Keep the running ones last planned MAILING_REPEAT_TIMEOUT ago or earlier, or never.

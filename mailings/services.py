@@ -3,8 +3,9 @@
 import json
 import logging
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf
+from types import MappingProxyType
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -21,13 +22,14 @@ from messages_app import services as messages
 from messages_app.engine import planning, recovery
 from messages_app.ledger import folding
 from messages_app.ledger.accounts import PENDING, RETRY
-from messages_app.mailing_snapshot import MailingSnapshot
+from messages_app.mailing_snapshot import MailingSnapshot, Snapshots
 from messages_app.models import Attempt, Balance, Doorbell, ErrorCode, Lease, Message
 from messages_app.sql import index_scans_only
 from messages_app.stats import by_status, complete_counts, failures
 from toolkit import clock
 from toolkit.clock import monotonic
 
+JUST_NOW = timedelta(seconds=5)  # after which the tick comes by
 STARTED_AT_ONCE = 50  # mailings that one transaction starts
 PLAN_CHUNK = 5_000  # messages planned in one transaction
 CLEAR_CHUNK = 2_000  # messages of a deleted mailing that one transaction deletes
@@ -305,9 +307,11 @@ def is_to_visit(mailing_id: int, now: datetime) -> bool:
         return True
     if not mailing.is_running or not mailing.start_time <= now < mailing.stop_time:
         return False
-    repeat_at = now - settings.MAILING_REPEAT_TIMEOUT
-    if mailing.last_run_time is None or mailing.last_run_time <= repeat_at:
+    planned_at = mailing.last_run_time
+    if planned_at is None or planned_at <= now - settings.MAILING_REPEAT_TIMEOUT:
         return True
+    if planned_at > max(mailing.updated_at, now - JUST_NOW):
+        return False  # Whoever planned it has rung for it.
     if Doorbell.objects.live(now).filter(mailing=mailing_id).exists():
         return False
     return bool(waiting.mailings_due([mailing_id], now=now))
@@ -340,15 +344,24 @@ def find_lost_messages(*, now: datetime) -> None:
             )
 
 
-def read_running(ids: Collection[int], now: datetime) -> dict[int, MailingSnapshot]:
-    """Return those of the mailings that are running and within their time, as they are now."""
-    running = Mailing.objects.running(now).filter(pk__in=[*ids])
-    return {mailing.pk: mailing.snapshot(now) for mailing in running}
+def read_running(
+    ids: Collection[int], now: datetime, *, known: Snapshots = MappingProxyType({})
+) -> dict[int, MailingSnapshot]:
+    """Return those of the mailings that are running and within their time, as they are now.
+
+    Of those that were not edited since the snapshot in `known`, that is returned: a delivery looks
+    ten times a second, and a text may be long.
+    """
+    same = {pk: known[pk] for pk in Mailing.objects.still_running(known.values(), now)}
+    if not (others := [pk for pk in ids if pk not in same]):
+        return same
+    running = Mailing.objects.running(now).filter(pk__in=others)
+    return same | {mailing.pk: mailing.snapshot(now) for mailing in running}
 
 
 def is_any_to_start() -> bool:
     """Tell whether a mailing waits for start_mailing, which this process may serve, too."""
-    return Mailing.objects.to_start(clock.now()).exists()
+    return Mailing.objects.is_any_to_start(clock.now())
 
 
 def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
@@ -359,7 +372,7 @@ def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
     Returns:
         {mailing's id: number of messages planned}, of those that are planned to the end.
     """
-    if not Mailing.objects.to_start(now).exists():
+    if not Mailing.objects.is_any_to_start(now):
         return {}
     with transaction.atomic():
         first = Case(When(pk=mailing_id, then=0), default=1)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
+from typing import Protocol
 
 from clients.audience import Filters
 from messages_app.sender_ids import sender_id
@@ -37,5 +39,16 @@ class MailingSnapshot:
         return sender_id(self.sender_key, message_id=message_id, phone_number=phone_number)
 
 
-# Called with ids of mailings and the time; returns those that are running, as they are now, by id.
-ReadMailings = Callable[[Collection[int], datetime], Mapping[int, MailingSnapshot]]
+Snapshots = Mapping[int, MailingSnapshot]  # by ids of mailings
+
+
+class ReadMailings(Protocol):
+    """What reads mailings for the engine."""
+
+    def __call__(
+        self, ids: Collection[int], now: datetime, *, known: Snapshots = MappingProxyType({})
+    ) -> Snapshots:
+        """Return those that are running, as they are now.
+
+        Of those that were not edited since the snapshot in `known`, that is returned.
+        """

@@ -17,9 +17,10 @@ from mailings import services, tasks
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit, finish_mailing, send_message, start_mailing
 from messages_app.ledger.posting import packed
-from messages_app.models import Heartbeat, Lease, LeasedBatch, Line, Message
+from messages_app.models import Doorbell, Heartbeat, Lease, LeasedBatch, Line, Message
 from messages_app.sending import home
 from messages_app.tests.scripted import idle_in_transaction
+from toolkit import clock
 
 pytestmark = pytest.mark.django_db
 
@@ -125,6 +126,22 @@ def test_starting_it_again_rings_for_nothing_new(
         start_mailing(mailing.pk)
     assert Message.objects.count() == 3
     assert queued() == both_lanes(mailing)
+
+
+def test_one_that_was_planned_just_now_is_left_to_who_rang_for_it_until_somebody_resumes_it(
+    make_clients: MakeClients, make_mailing: MakeMailing, queued: Queued
+) -> None:
+    make_clients(1)
+    mailing = make_mailing(status="scheduled")
+    start_mailing(mailing.pk)
+    assert queued() == [("send_message", mailing.pk, 0)]
+    Doorbell.objects.all().delete()
+    start_mailing(mailing.pk)
+    assert queued() == []
+    services.pause_mailing(mailing)
+    services.resume_mailing(mailing, now=clock.now())
+    start_mailing(mailing.pk)
+    assert queued() == [("send_message", mailing.pk, 0)]
 
 
 def test_a_planned_mailing_with_due_messages_is_rung_for(

@@ -178,8 +178,9 @@ class ClaimQueue:
         if monotonic() < self._look_at:
             return False
         now, number = self._clock.now(), len(self._waiting)
-        self._control = SendingControl.objects.current()
-        mailings = self._read_mailings(self.turns, now)
+        self._control = SendingControl.objects.read()
+        known = {pk: turn.mailing for pk, turn in self.turns.items()}
+        mailings = self._read_mailings(self.turns, now, known=known)
         self._is_turn_over = self._has_had_its_turn()
         if self._may_go_on(is_idle, now):
             for turn in self.turns.values():

@@ -8,7 +8,7 @@ sends nothing twice (docs/adr/0001-database-is-the-truth.md, docs/adr/0023-many-
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from math import ceil
 
@@ -81,19 +81,22 @@ def answer(bell: Bell, now: datetime) -> bool:
     return not known.exists() and waiting.count_due(bell.mailing_id, now=now, limit=1) > 0
 
 
-def answer_waiting(most: int, *, besides: Iterable[int], now: datetime) -> list[Bell]:
+def answer_waiting(most: int, *, besides: Collection[int], now: datetime) -> list[Bell]:
     """Take doorbells that wait, at most so many, the oldest first, of other mailings than these.
 
     No more than this process's share of them are taken: the others have nothing to do perhaps.
     """
+    number = Doorbell.objects.count_waiting(besides, now)
+    share = min(most, ceil(number / settings.MESSAGE_SENDER_PROCESSES))
+    if not share:
+        return []
     bells = Doorbell.objects.waiting(now).exclude(mailing__in=[*besides])
-    share = ceil(bells.count() / settings.MESSAGE_SENDER_PROCESSES)
-    return [Bell(*lane) for lane in bells.answer(min(most, share))] if share else []
+    return [Bell(*lane) for lane in bells.answer(share)]
 
 
-def is_anyone_waiting(besides: Iterable[int], now: datetime) -> bool:
+def is_anyone_waiting(besides: Collection[int], now: datetime) -> bool:
     """Tell whether a doorbell of another mailing than these waits for a delivery."""
-    return Doorbell.objects.waiting(now).exclude(mailing__in=[*besides]).exists()
+    return Doorbell.objects.count_waiting(besides, now) > 0
 
 
 def silence(bells: Collection[Bell]) -> None:

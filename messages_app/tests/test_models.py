@@ -129,6 +129,16 @@ def test_there_is_one_row_and_at_first_it_blocks_nothing() -> None:
         SendingControl.objects.create(pk=2)
 
 
+def test_the_quick_look_finds_the_same_row_and_makes_a_missing_one(now: datetime) -> None:
+    SendingControl.objects.update(is_paused=True, rate=2.5, next_slot_at=now)
+    assert SendingControl.objects.read().__dict__.keys() >= {"is_paused", "rate", "next_slot_at"}
+    row = SendingControl.objects.read()
+    assert (row.is_paused, row.rate, row.next_slot_at) == (True, 2.5, now)
+    SendingControl.objects.all().delete()
+    assert not SendingControl.objects.read().is_paused
+    assert SendingControl.objects.exists()
+
+
 @pytest.mark.parametrize("rate", [0, -1])
 def test_a_rate_that_would_stop_everything_is_refused(rate: float) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -85,6 +85,20 @@ class TestRunningMailing:
         type(mailing).objects.update(status=status)
         assert read_running([mailing.pk], now) == {}
 
+    def test_one_that_is_known_is_not_read_again_until_it_is_edited(
+        self, mailing: "Mailing", make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        other = make_mailing()
+        known = read_running([mailing.pk], now)
+        found = read_running([mailing.pk, other.pk], now, known=known)
+        assert found[mailing.pk] is known[mailing.pk]
+        assert found[other.pk].id == other.pk
+        mailing.text = "Good morning"
+        mailing.save()
+        assert read_running([mailing.pk], now, known=known)[mailing.pk].text == "Good morning"
+        type(mailing).objects.update(status="paused")
+        assert read_running([mailing.pk], now, known=known) == {}
+
     def test_outside_its_time_it_is_left_out(self, mailing: "Mailing") -> None:
         early = mailing.start_time - timedelta(microseconds=1)
         assert read_running([mailing.pk], early) == {}
