@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client as Browser
 from django.utils import timezone
 
-from mailings import services
+from mailings import preparing, services
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.models import Message
@@ -72,8 +72,8 @@ def _planned(number: int) -> Mailing:
     now = timezone.now()
     times = {"start_time": now, "stop_time": now + timedelta(hours=4)}
     mailing = services.create_mailing(Mailing(**times, text="Large"), now=now)
-    services.start_waiting(mailing.pk, now=now)
-    while services.plan_chunk(mailing.pk, now=timezone.now()):
+    preparing.start_waiting(mailing.pk, now=now)
+    while preparing.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     if Message.objects.filter(mailing=mailing).count() != number:
         raise RuntimeError("Not every client has a message.")
@@ -85,7 +85,7 @@ def _replan(mailing: Mailing) -> float:
     """Look through all clients again, all of whom have a message; return the seconds."""
     Mailing.objects.filter(pk=mailing.pk).update(last_run_time=timezone.now() - timedelta(days=1))
     began_at = time.perf_counter()
-    while services.plan_chunk(mailing.pk, now=timezone.now()):
+    while preparing.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     return time.perf_counter() - began_at
 

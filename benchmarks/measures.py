@@ -337,22 +337,30 @@ def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterat
         yield Row(f"GET {name}: p95", found[path]["p95_ms"], "ms")
 
 
-def reaction(repeats: int) -> Iterator[Row]:
-    """Measure from the POST of a due mailing to its first message at the sender."""
+def reaction(repeats: int, mailings: int = 500) -> Iterator[Row]:
+    """Measure from the POST of a due mailing to its first message at the sender.
+
+    One by one, and many small ones over 8 connections.
+    """
     port = free_port()
     web = programs.web(programs.LOCALHOST, port)
     with environment() as installation:
-        installation.run("add_clients", number=1_000)
+        installation.run("add_clients", number=20 * mailings, tags=mailings)
+        url = f"http://{programs.LOCALHOST}:{port}"
         with installation.running([web.command, *workers()]):
-            _warm_up(installation, 1_000)
+            _warm_up(installation, 20 * mailings)
+            many = [installation.run("post_many", number=mailings, url=url) for _ in range(repeats)]
             found = installation.run(
                 "wait_for_first",
                 number=10 * repeats,
-                url=f"http://{programs.LOCALHOST}:{port}",
+                url=url,
                 stats_url=f"{installation.sandbox.control_url}/stats",
             )
     yield Row("POST of a due mailing to its first message: p50", found["p50_ms"], "ms", "≤ 1,000")
     yield Row("POST of a due mailing to its first message: p95", found["p95_ms"], "ms", "≤ 1,000")
+    what = f"{mailings:,} POSTs of small mailings, 8 at once, to the first message of each"
+    yield Row(f"{what}: p95", median(run["p95_ms"] for run in many), "ms", "≤ 1,000")
+    yield Row(f"{what}: slowest", median(run["most_ms"] for run in many), "ms", "≤ 1,000")
 
 
 MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {

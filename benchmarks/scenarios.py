@@ -31,7 +31,7 @@ from knox.models import AuthToken  # noqa: E402
 from benchmarks import partitions  # noqa: E402
 from benchmarks.large import manage_large  # noqa: E402
 from clients.models import Client  # noqa: E402
-from mailings import services  # noqa: E402
+from mailings import preparing, services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
 from mailings.stats import count_of, is_unfinished  # noqa: E402
 from mailings.tasks import apply_on_commit, start_mailing  # noqa: E402
@@ -100,8 +100,8 @@ def begin(number: int) -> Result:
         cursor.execute("TRUNCATE mailings_mailing, messages_app_message, clients_client CASCADE")
     add_clients(number)
     mailing = _create_mailing()
-    services.start_waiting(mailing.pk, now=timezone.now())
-    while services.plan_chunk(mailing.pk, now=timezone.now()):
+    preparing.start_waiting(mailing.pk, now=timezone.now())
+    while preparing.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     apply_on_commit(mailing)
     return count_unfinished()
@@ -209,19 +209,19 @@ def wait_for_first(number: int, url: str, stats_url: str) -> Result:
 def plan(number: int) -> Result:
     """Plan a mailing to all clients in this process; return speed, seconds and memory growth."""
     mailing = _create_mailing()
-    services.start_waiting(mailing.pk, now=timezone.now())
-    services.plan_chunk(mailing.pk, now=timezone.now())
+    preparing.start_waiting(mailing.pk, now=timezone.now())
+    preparing.plan_chunk(mailing.pk, now=timezone.now())
     process = psutil.Process()
     before = process.memory_info().rss
     began_at = time.perf_counter()
-    while services.plan_chunk(mailing.pk, now=timezone.now()):
+    while preparing.plan_chunk(mailing.pk, now=timezone.now()):
         pass
     seconds = time.perf_counter() - began_at
     planned = Message.objects.filter(mailing=mailing).count()
     if planned != number:
         raise RuntimeError(f"{planned} messages were planned instead of {number}.")
     return {
-        "per_second": (number - services.PLAN_CHUNK) / seconds,
+        "per_second": (number - preparing.PLAN_CHUNK) / seconds,
         "seconds": seconds,
         "megabytes_grown": (process.memory_info().rss - before) / 1e6,
     }

@@ -13,7 +13,7 @@ from functools import partial
 from celery import shared_task
 from django.db import Error, transaction
 
-from mailings import services
+from mailings import closing, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
@@ -57,9 +57,9 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
         else:
             deliver(
                 Bell(mailing_id, lane),
-                services.read_running,
+                preparing.read_running,
                 is_stopping=shutdown.is_requested,
-                is_wanted=services.is_any_to_start,
+                is_wanted=preparing.is_any_to_start,
             )
 
 
@@ -74,7 +74,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             for pk in Mailing.including_deleted.deleted().values_list("pk", flat=True):
                 publish("finish_mailing", pk)
             keep_books(now=now)
-        elif services.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
+        elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 
 
@@ -111,9 +111,9 @@ def _report(task: str) -> None:
 
 def _start(mailing_id: int) -> None:
     time = clock.Clock()
-    planned = services.start_waiting(mailing_id, now=time.now())
+    planned = preparing.start_waiting(mailing_id, now=time.now())
     doorbells.ring_planned(planned, now=time.now())
-    if mailing_id in planned or not services.is_to_visit(mailing_id, time.now()):
+    if mailing_id in planned or not preparing.is_to_visit(mailing_id, time.now()):
         return
     ends_at = monotonic() + PLAN_TIME_BOX
     while _plan_chunk(mailing_id, time.now()):
@@ -121,20 +121,20 @@ def _start(mailing_id: int) -> None:
         if monotonic() > ends_at:
             publish("start_mailing", mailing_id)
             return
-    if services.read_running([mailing_id], time.now()):
+    if preparing.read_running([mailing_id], time.now()):
         doorbells.ring(mailing_id, now=time.now())
 
 
 def _plan_chunk(mailing_id: int, now: datetime) -> bool:
     """Requeue or plan a chunk of a mailing's messages. Returns whether there are more."""
-    is_more = services.requeue_chunk(mailing_id, now=now)
-    return services.plan_chunk(mailing_id, now=now) or is_more
+    is_more = preparing.requeue_chunk(mailing_id, now=now)
+    return preparing.plan_chunk(mailing_id, now=now) or is_more
 
 
 def _start_all() -> None:
     now = clock.now()
     recovery.reclaim_expired(now=now)
-    for pk in services.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
+    for pk in preparing.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
         publish("start_mailing", pk)
 
 
@@ -144,8 +144,8 @@ def _ring_all() -> None:
     recovery.replay_orphans(now=now)
     recovery.reclaim_expired(now=now)
     folding.fold_all()
-    services.find_lost_messages(now=now)
+    preparing.find_lost_messages(now=now)
     if control.is_blocked(SendingControl.objects.current(), now):
         return
-    for pk in services.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):
+    for pk in preparing.mailings_to_ring_for(now).values_list("pk", flat=True).order_by("?"):
         doorbells.ring(pk)

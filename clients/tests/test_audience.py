@@ -14,7 +14,7 @@ from clients.audience import KEYS, MAX_VALUES, validate_filters
 from clients.models import Client
 from clients.tags import MAX_LENGTH
 from mailings.models import Mailing
-from mailings.services import plan_chunk
+from mailings.preparing import plan_chunk
 from messages_app.engine import planning
 from messages_app.models import Message
 from messages_app.tests.scenes import claim_ids

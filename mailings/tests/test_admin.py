@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from clients.models import Client
 from mailings.admin import labels, overview
+from mailings.closing import finish_mailing
 from mailings.models import Mailing
-from mailings.services import finish_mailing
 from mailings.tasks import start_mailing
 from messages_app.ledger import folding
 from messages_app.models import Message

@@ -10,8 +10,9 @@ from rest_framework.test import APIClient
 from clients.models import Client
 from mailings import services
 from mailings.api.serializers import MailingSerializer
+from mailings.closing import finish_mailing
 from mailings.models import Mailing
-from mailings.services import EDITABLE, finish_mailing
+from mailings.services import EDITABLE
 from messages_app.models import Lease, Message
 from tests.rest import iso, refusal
 

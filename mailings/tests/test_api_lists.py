@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from clients.models import Client
-from mailings import services
+from mailings import closing
 from mailings.models import Mailing
 from messages_app.models import Message
 from tests.rest import iso, refusal
@@ -160,7 +160,7 @@ def test_a_closed_mailing_answers_with_the_counts_it_was_closed_with(
     mailing = make_mailing(stop_time=now - timedelta(minutes=1))
     make_message(mailing=mailing, status="success", next_attempt_at=None)
     make_message(mailing=mailing)
-    services.finish_mailing(mailing.pk, now=now)
+    closing.finish_mailing(mailing.pk, now=now)
     Message.objects.all().delete()
     counts = {"pending": 0, "success": 1, "fail": 1, "total": 2}
 

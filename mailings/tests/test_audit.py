@@ -18,7 +18,7 @@ from clients.models import Client
 from clients.services import delete_client
 from mailing_manager_project.journal_audit import audit_with_journal
 from mailing_manager_project.management.commands.audit import Command
-from mailings import services
+from mailings import closing, preparing, services
 from mailings.audit import CHECKS, Finding, Report, audit
 from mailings.bookkeeping import take_in
 from mailings.models import Mailing
@@ -84,7 +84,7 @@ class World:
         tag = f"of scene {next(numbers)}"
         self.make_clients(number, tag=tag, timezone=zone)
         mailing = self.make_mailing(**{"filters": {"tag": tag}, **fields})
-        services.plan_chunk(mailing.pk, now=clock.now())
+        preparing.plan_chunk(mailing.pk, now=clock.now())
         return mailing
 
     def deliver(self, mailing: Mailing, *answers: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class World:
         recovery.reclaim_expired(now=clock.now() + HOUR / 2)
 
     def close(self, mailing: Mailing) -> None:
-        services.finish_mailing(mailing.pk, now=mailing.stop_time)
+        closing.finish_mailing(mailing.pk, now=mailing.stop_time)
         assert Mailing.objects.get(pk=mailing.pk).success_count is not None
 
     def hours(self, begin: int, end: int) -> dict[str, Any]:
@@ -242,9 +242,9 @@ def cancelled(world: World) -> Mailing:
     (sent,) = world.claim(mailing, limit=1)
     token = Message.objects.get(pk=sent).lease_token or 0
     services.cancel_mailing(mailing)
-    services.finish_mailing(mailing.pk, now=clock.now())
+    closing.finish_mailing(mailing.pk, now=clock.now())
     accept([sent], token=token, at=clock.now())
-    services.finish_mailing(mailing.pk, now=clock.now())
+    closing.finish_mailing(mailing.pk, now=clock.now())
     return mailing
 
 
@@ -340,7 +340,7 @@ def in_flight(world: World) -> Mailing:
 def over_with_some_in_flight(world: World) -> Mailing:
     mailing = world.plan(3)
     world.claim(mailing, limit=2)
-    services.finish_mailing(mailing.pk, now=mailing.stop_time)
+    closing.finish_mailing(mailing.pk, now=mailing.stop_time)
     return mailing
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from clients.models import Client
-from mailings import services
+from mailings import closing, preparing, services
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from mailings.stats import mailing_stats
@@ -39,7 +39,7 @@ def sent(mailing: Mailing) -> object:
 def planned(make_mailing: MakeMailing, make_clients: MakeClients, now: datetime) -> Mailing:
     mailing = make_mailing()
     make_clients(3)
-    services.plan_chunk(mailing.pk, now=now)
+    preparing.plan_chunk(mailing.pk, now=now)
     return mailing
 
 
@@ -101,7 +101,7 @@ def test_what_it_has_left_in_the_queue_is_gone_when_the_mailing_is_closed(
     assert sent
     done = {"status": "success", "next_attempt_at": None}
     Message.objects.filter(pk=sent.pk).update(**done, queued_at=now)
-    services.finish_mailing(planned.pk, now=planned.stop_time)
+    closing.finish_mailing(planned.pk, now=planned.stop_time)
     assert Mailing.objects.get().is_closed
     assert not Message.objects.exclude(queued_at=None).exists()
 
@@ -138,7 +138,7 @@ def test_what_something_else_has_changed_is_corrected_when_the_mailing_is_closed
 ) -> None:
     accept(claim_ids(planned, now, limit=1), at=now)
     Message.objects.filter(status="pending").update(timezone="Asia/Tokyo")
-    services.finish_mailing(planned.pk, now=planned.stop_time)
+    closing.finish_mailing(planned.pk, now=planned.stop_time)
     closed = Mailing.objects.get()
     assert (closed.success_count, closed.fail_count) == (1, 2)
     assert reconciling.difference(planned.pk) == {}
@@ -149,7 +149,7 @@ def test_what_something_else_has_changed_is_corrected_when_the_mailing_is_closed
 def test_a_mailing_that_nobody_else_has_touched_needs_no_correction(
     planned: Mailing, now: datetime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    services.finish_mailing(planned.pk, now=planned.stop_time)
+    closing.finish_mailing(planned.pk, now=planned.stop_time)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -164,6 +164,6 @@ def test_a_deleted_mailing_leaves_the_totals(planned: Mailing, now: datetime) ->
     keep_books(now=now)
     services.delete_mailing(services.cancel_mailing(planned), now=now)
     assert total_balances() == {}
-    services.finish_mailing(planned.pk, now=now)
+    closing.finish_mailing(planned.pk, now=now)
     assert reconciling.difference(planned.pk) == {}
     assert not Mailing.including_deleted.exists()

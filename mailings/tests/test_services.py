@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings import services
+from mailings import closing, preparing, services
 from mailings.audit import audit
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats
@@ -46,12 +46,12 @@ def mailing(make_mailing: MakeMailing) -> Mailing:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "PLAN_CHUNK", 3)
+    monkeypatch.setattr(preparing, "PLAN_CHUNK", 3)
 
 
 def plan(mailing: Mailing, now: datetime) -> int:
     """Plan to the end; count the messages there are then."""
-    while services.plan_chunk(mailing.pk, now=now):
+    while preparing.plan_chunk(mailing.pk, now=now):
         pass
     return count(mailing)
 
@@ -66,7 +66,7 @@ def edit(mailing: Mailing, now: datetime, **fields: Any) -> Mailing:
     for name, value in fields.items():
         setattr(mailing, name, value)
     edited = services.edit_mailing(mailing, now=now)
-    while services.requeue_chunk(mailing.pk, now=now):
+    while preparing.requeue_chunk(mailing.pk, now=now):
         pass
     return edited
 
@@ -143,7 +143,7 @@ class TestPlanning:
         while more:
             mailing.refresh_from_db()
             assert mailing.last_run_time is None
-            more = services.plan_chunk(mailing.pk, now=now)
+            more = preparing.plan_chunk(mailing.pk, now=now)
             seen.append(count(mailing))
         mailing.refresh_from_db()
         assert seen == steps
@@ -154,7 +154,7 @@ class TestPlanning:
         self, make_clients: MakeClients, mailing: Mailing, now: datetime
     ) -> None:
         clients = make_clients(7)
-        services.plan_chunk(mailing.pk, now=now)
+        preparing.plan_chunk(mailing.pk, now=now)
         first = Message.objects.filter(mailing=mailing)
         assert {message.client_id for message in first} == {client.pk for client in clients[:3]}
         first.delete()
@@ -178,7 +178,7 @@ class TestPlanning:
         with monkeypatch.context() as patched:
             patched.setattr(planning, "plan", plan_and_die)
             with pytest.raises(KeyboardInterrupt):
-                services.plan_chunk(mailing.pk, now=now)
+                preparing.plan_chunk(mailing.pk, now=now)
         assert count(mailing) == 0
         assert plan(mailing, now) == 5
 
@@ -191,7 +191,7 @@ class TestPlanning:
         at_once: AtOnce,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(services, "PLAN_CHUNK", 20)
+        monkeypatch.setattr(preparing, "PLAN_CHUNK", 20)
         clients = make_clients(210)
         at_once(*[partial(plan, mailing, now)] * 10)
         planned = Message.objects.filter(mailing=mailing).order_by("client_id")
@@ -235,7 +235,7 @@ class TestPlanning:
         mailing = make_mailing(filters={"tag": "vip"})
         make_clients(2, tag="new")
         make_clients(5, tag="vip")
-        services.plan_chunk(mailing.pk, now=now)
+        preparing.plan_chunk(mailing.pk, now=now)
         edit(mailing, now, filters={})
         assert plan(mailing, now) == 7
 
@@ -266,7 +266,7 @@ class TestPlanning:
 
         with monkeypatch.context() as patched:
             patched.setattr(planning, "plan", plan_and_edit)
-            services.plan_chunk(mailing.pk, now=now)
+            preparing.plan_chunk(mailing.pk, now=now)
         editing.join()
         assert plan(mailing, now) == 5
 
@@ -306,7 +306,7 @@ class TestPlanning:
 
         deleting = Thread(target=delete)
         with transaction.atomic():
-            services.plan_chunk(mailing.pk, now=now)
+            preparing.plan_chunk(mailing.pk, now=now)
             deleting.start()
             deleting.join(0.3)
             assert deleting.is_alive()
@@ -317,7 +317,7 @@ class TestPlanning:
     def test_an_empty_audience_is_planned_and_done_with(
         self, mailing: Mailing, now: datetime
     ) -> None:
-        assert services.plan_chunk(mailing.pk, now=now) is False
+        assert preparing.plan_chunk(mailing.pk, now=now) is False
         mailing.refresh_from_db()
         assert (count(mailing), mailing.last_run_time) == (0, now)
 
@@ -339,7 +339,7 @@ class TestPlanning:
         assert plan(mailing, now + offset) == 0
 
     def test_a_mailing_that_was_deleted_is_not_planned(self, now: datetime) -> None:
-        assert services.plan_chunk(10**9, now=now) is False
+        assert preparing.plan_chunk(10**9, now=now) is False
 
 
 class TestStarting:
@@ -348,10 +348,10 @@ class TestStarting:
     ) -> None:
         mailing = make_mailing(status="scheduled", start_time=now)
         early = now - timedelta(microseconds=1)
-        services.start_waiting(mailing.pk, now=early)
+        preparing.start_waiting(mailing.pk, now=early)
         mailing.refresh_from_db()
         assert mailing.status == "scheduled"
-        services.start_waiting(mailing.pk, now=now)
+        preparing.start_waiting(mailing.pk, now=now)
         mailing.refresh_from_db()
         assert mailing.status == "running"
 
@@ -360,7 +360,7 @@ class TestStarting:
         self, make_mailing: MakeMailing, now: datetime, status: str
     ) -> None:
         mailing = make_mailing(status=status)
-        assert services.start_waiting(mailing.pk, now=now) == {}
+        assert preparing.start_waiting(mailing.pk, now=now) == {}
         mailing.refresh_from_db()
         assert mailing.status == status
 
@@ -368,14 +368,14 @@ class TestStarting:
         self, make_mailing: MakeMailing, now: datetime
     ) -> None:
         mailing = make_mailing(status="scheduled", stop_time=now)
-        assert services.start_waiting(mailing.pk, now=now) == {}
+        assert preparing.start_waiting(mailing.pk, now=now) == {}
 
     @pytest.mark.django_db(transaction=True)
     def test_of_ten_starts_at_once_one_counts(
         self, make_mailing: MakeMailing, now: datetime, at_once: AtOnce
     ) -> None:
         mailing = make_mailing(status="scheduled")
-        started = at_once(*[partial(services.start_waiting, mailing.pk, now=now)] * 10)
+        started = at_once(*[partial(preparing.start_waiting, mailing.pk, now=now)] * 10)
         assert sorted(started, key=len) == [{}] * 9 + [{mailing.pk: 0}]
 
     def test_the_tick_visits_what_has_to_start_to_be_planned_or_to_be_sent(
@@ -393,7 +393,7 @@ class TestStarting:
         make_mailing(status="scheduled", start_time=now + timedelta(seconds=1))
         make_mailing(status="paused")
         make_mailing(stop_time=now)
-        visited = set(services.mailings_to_visit(now).values_list("pk", flat=True))
+        visited = set(preparing.mailings_to_visit(now).values_list("pk", flat=True))
         assert visited == {to_start.pk, to_plan.pk, to_send.pk}
 
 
@@ -470,7 +470,7 @@ class TestSchedule:
 
     def test_it_goes_when_the_mailing_is_closed(self, scheduled: Mailing, now: datetime) -> None:
         services.cancel_mailing(scheduled)
-        services.finish_mailing(scheduled.pk, now=now)
+        closing.finish_mailing(scheduled.pk, now=now)
         assert self.times() == []
 
     def test_the_entries_of_other_mailings_and_of_the_tick_stay(
@@ -479,7 +479,7 @@ class TestSchedule:
         minute = IntervalSchedule.objects.create(every=60, period="seconds")
         PeriodicTask.objects.create(name="tick", task="finish_mailing", interval=minute)
         other = make_mailing(status="scheduled", start_time=now)
-        services.finish_mailing(other.pk, now=now + HOUR)
+        closing.finish_mailing(other.pk, now=now + HOUR)
         assert self.times() == [scheduled.start_time]
         assert PeriodicTask.objects.filter(name="tick").exists()
 
@@ -566,7 +566,7 @@ class TestEditing:
         self, make_mailing: MakeMailing, now: datetime
     ) -> None:
         mailing = make_mailing(status="scheduled")
-        services.start_waiting(mailing.pk, now=now)
+        preparing.start_waiting(mailing.pk, now=now)
         plan(mailing, now)
         mailing.text = "Good morning"
         services.edit_mailing(mailing, now=now)
@@ -704,7 +704,7 @@ class TestResending:
 
     def due(self, mailing: Mailing, now: datetime) -> list[str]:
         """Return the reasons of failed messages that are due now, once all steps are taken."""
-        while services.requeue_chunk(mailing.pk, now=now):
+        while preparing.requeue_chunk(mailing.pk, now=now):
             pass
         due = Message.objects.filter(status="fail").due(now).order_by("error_code")
         return list(due.values_list("error_code", flat=True))
@@ -743,7 +743,7 @@ class TestResending:
     def test_a_cancelled_mailing_grants_none(self, failed: Mailing, now: datetime) -> None:
         services.resend_failed(failed)
         services.cancel_mailing(failed)
-        assert not services.requeue_chunk(failed.pk, now=now)
+        assert not preparing.requeue_chunk(failed.pk, now=now)
 
     def test_while_it_is_granted_the_mailing_is_not_complete(
         self, failed: Mailing, now: datetime
@@ -783,7 +783,7 @@ class TestResendingAsNew:
         ]
         bulk.record([*ended, Outcome(claimed[3], "success", sent_at=now)], token=-7)
         leasing.end([Lease(token=-7)])
-        services.finish_mailing(services.cancel_mailing(mailing).pk, now=now)
+        closing.finish_mailing(services.cancel_mailing(mailing).pk, now=now)
         return Mailing.objects.get()
 
     def resend(self, over: Mailing, now: datetime, *codes: str) -> Mailing:
@@ -791,7 +791,7 @@ class TestResendingAsNew:
         new = services.draft_resending(over, now=now)
         new.stop_time, new.resent_codes = now + HOUR, list(codes) or None
         services.create_mailing(new, now=now)
-        services.start_waiting(new.pk, now=now)
+        preparing.start_waiting(new.pk, now=now)
         return new
 
     def clients(self, **messages: Any) -> set[int | None]:
@@ -845,10 +845,10 @@ class TestResendingAsNew:
         (message,) = claim(mailing, now, limit=1)
         new = self.resend(services.cancel_mailing(mailing), now)
         assert plan(new, now) == 0
-        services.finish_mailing(mailing.pk, now=now)
+        closing.finish_mailing(mailing.pk, now=now)
         bulk.record([Outcome(message, "fail", error_code="rejected")], token=-7)
         assert plan(new, now) == 0
-        services.finish_mailing(mailing.pk, now=now)
+        closing.finish_mailing(mailing.pk, now=now)
         assert plan(new, now) == 2
 
     def test_it_is_planned_once(self, over: Mailing, now: datetime) -> None:
@@ -880,13 +880,13 @@ class TestResendingAsNew:
     ) -> None:
         monkeypatch.setattr(requeueing, "CHUNK", 2)
         new = self.resend(over, now)
-        assert services.plan_chunk(new.pk, now=now)
+        assert preparing.plan_chunk(new.pk, now=now)
         with pytest.raises(ValidationError) as refusal:
             services.delete_mailing(over, now=now)
         assert refusal.value.code == "mailing_resent"
         assert plan(new, now) == 4
         services.delete_mailing(over, now=now)
-        services.finish_mailing(over.pk, now=now)
+        closing.finish_mailing(over.pk, now=now)
         assert not Mailing.including_deleted.filter(pk=over.pk).exists()
         edit(new, now, filters={"operator_code": "999"})
         assert plan(new, now) == 4
@@ -946,7 +946,7 @@ class TestDeleting:
         Mailing.objects.update(status=status)
         services.delete_mailing(mailing, now=now)
         assert not Mailing.objects.exists()
-        services.finish_mailing(mailing.pk, now=now)
+        closing.finish_mailing(mailing.pk, now=now)
         assert not Mailing.including_deleted.exists()
         assert not Message.objects.exists()
         assert Client.objects.count() == 2
@@ -958,7 +958,7 @@ class TestDeleting:
         now: datetime,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(services, "CLEAR_CHUNK", 2)
+        monkeypatch.setattr(closing, "CLEAR_CHUNK", 2)
         mailing, other = make_mailing(status="paused"), make_mailing()
         make_clients(5)
         plan(other, now)
@@ -966,7 +966,7 @@ class TestDeleting:
         plan(mailing, now)
         services.delete_mailing(services.pause_mailing(mailing), now=now)
         left = []
-        while services.finish_mailing(mailing.pk, now=now, ends_at=0.0):
+        while closing.finish_mailing(mailing.pk, now=now, ends_at=0.0):
             left.append(Message.objects.filter(mailing=mailing.pk).count())
         assert left == [3, 1, 0]
         assert not Mailing.including_deleted.filter(pk=mailing.pk).exists()
@@ -977,7 +977,7 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status="scheduled")
         services.delete_mailing(mailing, now=now)
-        assert services.start_waiting(mailing.pk, now=now) == {}
+        assert preparing.start_waiting(mailing.pk, now=now) == {}
         assert Mailing.including_deleted.get().status == "cancelled"
 
     def test_a_running_one_is_kept(self, mailing: Mailing, now: datetime) -> None:
@@ -1004,7 +1004,7 @@ class TestDeleting:
 
 class TestFinishing:
     def finish(self, mailing: Mailing) -> Mailing:
-        services.finish_mailing(mailing.pk, now=mailing.stop_time)
+        closing.finish_mailing(mailing.pk, now=mailing.stop_time)
         return Mailing.objects.get(pk=mailing.pk)
 
     def test_what_was_not_sent_in_time_fails_as_expired(
@@ -1022,7 +1022,7 @@ class TestFinishing:
         make_clients(3)
         plan(mailing, now)
         services.cancel_mailing(mailing)
-        services.finish_mailing(mailing.pk, now=now)
+        closing.finish_mailing(mailing.pk, now=now)
         mailing.refresh_from_db()
         assert outcomes(mailing) == {"fail cancelled": 3}
         assert (mailing.status, mailing.success_count, mailing.fail_count) == ("cancelled", 0, 3)
@@ -1106,7 +1106,7 @@ class TestFinishing:
         claim(mailing, now)
         assert self.finish(mailing).status == "running"
         recovery.reclaim_expired(now=now + 2 * HOUR)
-        services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
+        closing.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         assert Mailing.objects.get(pk=mailing.pk).status == "finished"
         assert outcomes(mailing) == {"fail unconfirmed": 1}
 
@@ -1117,7 +1117,7 @@ class TestFinishing:
         plan(mailing, now)
         claimed = claim(mailing, now)
         recovery.reclaim_expired(now=now + 2 * HOUR)
-        services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
+        closing.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         late = [Outcome(pk, "success", sent_at=now) for pk in claimed]
         assert bulk.record(late, token=-7) == 0
         assert accept(claimed, token=-7, at=now) == 0
@@ -1130,7 +1130,7 @@ class TestFinishing:
         plan(mailing, now)
         arrived, _ = claim(mailing, now)
         recovery.reclaim_expired(now=now + 2 * HOUR)
-        services.finish_mailing(mailing.pk, now=now + 2 * HOUR)
+        closing.finish_mailing(mailing.pk, now=now + 2 * HOUR)
         for _ in range(2):
             recovery.record_accepted_late([arrived], mailing.pk, at=now)
         assert outcomes(mailing) == {"success": 1, "fail unconfirmed": 1}
@@ -1183,7 +1183,7 @@ class TestFinishing:
         for zone, number in (("Europe/Moscow", 2), ("Asia/Tokyo", 1)):
             make_clients(number, timezone=zone)
         plan(mailing, now)
-        services.finish_mailing(mailing.pk, now=mailing.stop_time)
+        closing.finish_mailing(mailing.pk, now=mailing.stop_time)
         mailing.refresh_from_db()
         zones: Any = detailed_stats(mailing)["timezones"]
         counts = {zone: each["fail"] for zone, each in zones.items()}
@@ -1214,7 +1214,7 @@ class TestFinishing:
     ) -> None:
         make_clients(2)
         plan(mailing, now)
-        services.finish_mailing(mailing.pk, now=mailing.stop_time - timedelta(microseconds=1))
+        closing.finish_mailing(mailing.pk, now=mailing.stop_time - timedelta(microseconds=1))
         assert len(claim(mailing, now)) == 2
 
     def test_what_is_closed_stays_closed(self, mailing: Mailing, make_clients: MakeClients) -> None:
@@ -1235,7 +1235,7 @@ class TestFinishing:
     ) -> None:
         mailing = make_mailing(status="cancelled")
         self.meanwhile(monkeypatch, mailing.delete)
-        services.finish_mailing(mailing.pk, now=mailing.stop_time)
+        closing.finish_mailing(mailing.pk, now=mailing.stop_time)
         assert not Mailing.objects.exists()
 
     def meanwhile(self, monkeypatch: pytest.MonkeyPatch, deed: Callable[[], object]) -> None:
@@ -1272,7 +1272,7 @@ class TestFinishing:
         monkeypatch.setattr("messages_app.services.update_returning", count_updates)
 
         def finish() -> tuple[int | None, int | None]:
-            services.finish_mailing(mailing.pk, now=mailing.stop_time)
+            closing.finish_mailing(mailing.pk, now=mailing.stop_time)
             finished = Mailing.objects.get(pk=mailing.pk)
             return finished.success_count, finished.fail_count
 

@@ -25,7 +25,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings import services
+from mailings import closing, preparing, services
 from mailings.api.serializers import DetailedStatsSerializer, MailingStatsSerializer
 from mailings.audit import CHECKS, AuditScope, everything_over_is_closed, leases_end, sent_in_time
 from mailings.models import Mailing
@@ -68,7 +68,7 @@ def stats_of(mailing: Mailing) -> Any:
 
 
 def close(mailing: Mailing) -> None:
-    services.finish_mailing(mailing.pk, now=mailing.stop_time)
+    closing.finish_mailing(mailing.pk, now=mailing.stop_time)
     assert Mailing.objects.get(pk=mailing.pk).status == "finished"
 
 
@@ -200,7 +200,7 @@ def test_a_time_zone_that_the_machine_does_not_know_is_counted_by_its_name(
     make_clients(1)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE clients_client SET timezone = 'Mars/Olympus'")
-    services.plan_chunk(mailing.pk, now=now)
+    preparing.plan_chunk(mailing.pk, now=now)
     assert list(zones_of(mailing)) == ["Mars/Olympus"]
 
 
@@ -342,7 +342,7 @@ class Account(RuleBasedStateMachine):
     @rule()
     def plan(self) -> None:
         before = len(self.messages)
-        services.plan_chunk(self.mailing.pk, now=self.now)
+        preparing.plan_chunk(self.mailing.pk, now=self.now)
         self.planned += len(self.messages) - before
 
     @rule(deed=st.sampled_from(["add", "withdraw", "resend", "confirm"]), pick=picks)
@@ -433,7 +433,7 @@ class Account(RuleBasedStateMachine):
 
     @rule()
     def finish(self) -> None:
-        services.finish_mailing(self.mailing.pk, now=self.now)
+        closing.finish_mailing(self.mailing.pk, now=self.now)
 
     @invariant()
     def the_account_is_straight(self) -> None:

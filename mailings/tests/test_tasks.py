@@ -13,7 +13,7 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from clients.models import Client
-from mailings import services, tasks
+from mailings import preparing, services, tasks
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit, finish_mailing, send_message, start_mailing
 from messages_app.ledger.posting import packed
@@ -161,7 +161,7 @@ def test_sending_begins_before_a_long_plan_ends(
     queued: Queued,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(services, "PLAN_CHUNK", 2)
+    monkeypatch.setattr(preparing, "PLAN_CHUNK", 2)
     monkeypatch.setattr(tasks, "PLAN_TIME_BOX", 0)
     make_clients(5)
     mailing = make_mailing()
@@ -230,7 +230,7 @@ def test_other_mailings_have_their_turn_while_a_large_one_is_closed(
     monkeypatch.setattr(tasks, "FINISH_TIME_BOX", 0)
     make_clients(5)
     mailing = make_mailing()
-    services.plan_chunk(mailing.pk, now=now)
+    preparing.plan_chunk(mailing.pk, now=now)
     services.cancel_mailing(mailing)
     failed = []
     for _ in range(3):

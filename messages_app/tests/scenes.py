@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from mailings.services import read_running
+from mailings.preparing import read_running
 from messages_app.engine import bulk, pump
 from messages_app.engine.claiming import Share
 from messages_app.engine.claiming import claim as claim_shares

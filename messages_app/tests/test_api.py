@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from clients.models import Client
-from mailings import services as mailings
+from mailings import preparing
 from mailings.models import Mailing
 from messages_app import services
 from messages_app.models import Message
@@ -147,7 +147,7 @@ def test_a_withdrawn_message_is_not_planned_again_until_its_client_is_added_by_h
     payload = {"mailing": message.mailing_id, "client": message.client_id}
 
     assert api.delete(f"{MESSAGES}{message.pk}/").status_code == 204
-    mailings.plan_chunk(message.mailing_id, now=now)
+    preparing.plan_chunk(message.mailing_id, now=now)
     assert not Message.objects.exists()
 
     assert api.post(MESSAGES, payload).status_code == 201
@@ -159,7 +159,7 @@ def test_the_client_a_message_was_moved_from_is_not_planned_again(
     message = make_message()
 
     api.patch(f"{MESSAGES}{message.pk}/", {"client": make_clients(1)[0].pk})
-    mailings.plan_chunk(message.mailing_id, now=now)
+    preparing.plan_chunk(message.mailing_id, now=now)
 
     assert message.client_id not in Message.objects.values_list("client", flat=True)
 

@@ -9,7 +9,7 @@ import time_machine
 from django.utils import timezone
 from time_machine import Traveller
 
-from mailings.services import read_running
+from mailings.preparing import read_running
 from messages_app.engine import bulk, claiming
 from messages_app.engine.claim_queue import (
     CLAIM_TIME_BOX,

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from clients.models import Client
-from mailings import services
+from mailings import preparing
 from mailings.stats import balances_of
 from messages_app.engine import claim_queue, doorbells
 from messages_app.engine.claiming import Found, Share, claim
@@ -289,7 +289,7 @@ class TestDelivering:
         scripted(20, ScriptedTransport.answer)
         assert deliver(two[0].pk) == 0
         control.change(is_paused=False)
-        assert set(services.mailings_to_ring_for(timezone.now())) == set(two)
+        assert set(preparing.mailings_to_ring_for(timezone.now())) == set(two)
 
 
 class TestStarting:
@@ -301,7 +301,7 @@ class TestStarting:
         mailings = [
             make_mailing(status="scheduled", filters={"tag": tag}) for tag in ("new", "vip", "none")
         ]
-        planned = services.start_waiting(mailings[0].pk, now=now)
+        planned = preparing.start_waiting(mailings[0].pk, now=now)
         assert planned == dict(zip([each.pk for each in mailings], (3, 2, 0), strict=True))
         for mailing in mailings:
             mailing.refresh_from_db()
@@ -318,9 +318,9 @@ class TestStarting:
     def test_one_alone_is_started_although_many_wait(
         self, make_mailing: MakeMailing, now: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(services, "STARTED_AT_ONCE", 2)
+        monkeypatch.setattr(preparing, "STARTED_AT_ONCE", 2)
         mailings = [make_mailing(status="scheduled") for _ in range(4)]
-        started = services.start_waiting(mailings[-1].pk, now=now)
+        started = preparing.start_waiting(mailings[-1].pk, now=now)
         assert started.keys() == {mailings[-1].pk, mailings[0].pk}
 
     def test_a_large_one_is_left_to_be_planned_in_chunks(
@@ -335,10 +335,10 @@ class TestStarting:
         make_clients(1, tag="vip")
         small = make_mailing(status="scheduled", filters={"tag": "new"})
         large = make_mailing(status="scheduled")
-        assert services.start_waiting(small.pk, now=now) == {small.pk: 3}
+        assert preparing.start_waiting(small.pk, now=now) == {small.pk: 3}
         large.refresh_from_db()
         assert (large.status, large.last_run_time) == ("running", None)
-        assert not services.plan_chunk(large.pk, now=now)
+        assert not preparing.plan_chunk(large.pk, now=now)
         assert large.messages.count() == 4
 
     def test_who_was_withdrawn_or_has_a_message_gets_no_other(
@@ -350,7 +350,7 @@ class TestStarting:
         Message.objects.create(
             mailing=mailing, client=by_hand, is_manual=True, next_attempt_at=now, queued_at=now
         )
-        assert services.start_waiting(mailing.pk, now=now) == {mailing.pk: 1}
+        assert preparing.start_waiting(mailing.pk, now=now) == {mailing.pk: 1}
         messages = Message.objects.filter(mailing=mailing).values_list("client", "is_manual")
         assert sorted(messages) == [(by_hand.pk, True), (third.pk, False)]
 
@@ -359,7 +359,7 @@ class TestStarting:
     ) -> None:
         make_clients(2)
         mailings = [make_mailing(status="scheduled") for _ in range(5)]
-        doorbells.ring_planned(services.start_waiting(mailings[0].pk, now=now), now=now)
+        doorbells.ring_planned(preparing.start_waiting(mailings[0].pk, now=now), now=now)
         assert [task for task, *_ in queued()] == ["send_message"] * 2
         assert Doorbell.objects.filter(is_answered=False).count() == 5
 
@@ -372,7 +372,7 @@ class TestStarting:
     ) -> None:
         make_clients(2)
         mailings = [make_mailing(status="scheduled") for _ in range(5)]
-        doorbells.ring_planned(services.start_waiting(mailings[0].pk, now=now), now=now)
+        doorbells.ring_planned(preparing.start_waiting(mailings[0].pk, now=now), now=now)
         assert not Doorbell.objects.exists()
 
     def test_a_lane_is_rung_for_each_hundred_messages(

@@ -12,7 +12,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from mailings.services import cancel_mailing, finish_mailing
+from mailings.closing import finish_mailing
+from mailings.services import cancel_mailing
 from mailings.stats import detailed_stats
 from messages_app import services
 from messages_app.engine import bulk, claiming, recovery

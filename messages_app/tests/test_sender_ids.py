@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings import services
+from mailings import preparing
 from messages_app.engine import bulk, recovery
 from messages_app.engine.records import Outcome
 from messages_app.models import Lease, Message
@@ -32,7 +32,7 @@ numbers = st.from_regex(r"[1-9][0-9]{6,14}", fullmatch=True)
 
 def replan(mailing: "Mailing", now: datetime) -> None:
     type(mailing).objects.update(last_run_time=None)
-    services.plan_chunk(mailing.pk, now=now)
+    preparing.plan_chunk(mailing.pk, now=now)
 
 
 class TestMaking:

@@ -15,7 +15,8 @@ from pytest_django import Settings
 
 from clients.models import Client
 from clients.services import delete_client
-from mailings.services import edit_mailing, read_running, requeue_chunk
+from mailings.preparing import read_running, requeue_chunk
+from mailings.services import edit_mailing
 from messages_app import requeueing, services
 from messages_app.engine import bulk, planning
 from messages_app.engine.records import Outcome
