@@ -45,6 +45,12 @@ def take(leases: Collection[Lease]) -> bool:
     return True
 
 
+def existing(leases: Collection[Lease]) -> set[int]:
+    """Return the tokens of those leases that nobody has reclaimed."""
+    tokens = [lease.token for lease in leases]
+    return set(Lease.objects.filter(pk__in=tokens).values_list("pk", flat=True))
+
+
 def end(leases: Collection[Lease]) -> bool:
     """Delete leases with their batches. Returns whether all of them still existed."""
     tokens = [lease.token for lease in leases]

@@ -282,15 +282,15 @@ class _Delivery:
     def _record_late(self) -> None:
         """Write those of the answers that came after their lease was reclaimed."""
         self._queue.expire()
-        for turn in self._turns:
-            if turn.sent or turn.outcomes:
-                ids = [message.id for message in turn.sent]
+        with_answers = [turn for turn in self._turns if turn.sent or turn.outcomes]
+        held = leasing.existing([turn.lease for turn in with_answers])
+        for turn in with_answers:
+            if turn.lease.token not in held:
                 logger.warning(
                     "Mailing %s: answers came after their lease had ended.", turn.mailing.id
                 )
-                recovery.record_late(
-                    turn.lease, sent=ids, outcomes=turn.outcomes, at=self._heard_at
-                )
+            ids = [message.id for message in turn.sent]
+            recovery.record_late(turn.lease, sent=ids, outcomes=turn.outcomes, at=self._heard_at)
 
     def _update_breaker(self) -> None:
         """Update the breaker from the recorded answers; claim no more if it is open."""

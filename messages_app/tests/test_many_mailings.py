@@ -11,7 +11,7 @@ from pytest_django import Settings
 from clients.models import Client
 from mailings import preparing
 from mailings.stats import balances_of
-from messages_app.engine import claim_queue, doorbells
+from messages_app.engine import claim_queue, doorbells, recovery
 from messages_app.engine.claiming import Found, Share, claim
 from messages_app.engine.records import Bell
 from messages_app.models import Doorbell, Lease, Line, Message, Withdrawal
@@ -221,6 +221,28 @@ class TestDelivering:
         assert deliver(mailings[0].pk) == 20
         assert not Doorbell.objects.exists()
         assert queued() == []
+
+    def test_only_that_whose_lease_was_reclaimed_is_said_to_have_come_late(
+        self,
+        two: "list[Mailing]",
+        scripted: Scripted,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        one, other = two
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            if len(transport.open) < 10:
+                return []
+            Lease.objects.filter(mailing=one).update(expires_at=timezone.now())
+            recovery.reclaim_expired(now=timezone.now())
+            return transport.answer()
+
+        rung(one, other)
+        scripted(10, script)
+        assert deliver(one.pk) == 10
+        late = [each for each in caplog.messages if "answers came after" in each]
+        assert late == [f"Mailing {one.pk}: answers came after their lease had ended."]
+        assert Message.objects.filter(status="success").count() == 10
 
     @pytest.mark.usefixtures("attentive")
     def test_one_that_is_paused_stops_and_the_others_go_on(
