@@ -9,7 +9,8 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from typing import Any
 
 import django
@@ -179,6 +180,43 @@ def deliver_as_usual(number: int) -> Result:
     return {"per_second": number / (time.perf_counter() - began_at)}
 
 
+def post_many(number: int, url: str, connections: int = 8) -> Result:
+    """POST small mailings, several at once; return the times until the first message of each.
+
+    Each mailing goes to one tag. The time is from sending the request to the sender's answer.
+    """
+    _, token = AuthToken.objects.create(User.objects.get(username="bench"))
+
+    def post_some(first: int) -> dict[int, datetime]:
+        began: dict[int, datetime] = {}
+        with requests.Session() as session:
+            session.headers["Authorization"] = f"Token {token}"
+            for i in range(first, number, connections):
+                now = timezone.now()
+                body = {
+                    "start_time": now.isoformat(),
+                    "stop_time": (now + timedelta(hours=1)).isoformat(),
+                    "text": "One of many",
+                    "filters": {"tag": f"tag{i}"},
+                }
+                answer = session.post(f"{url}/api/v1/mailings/", json=body)
+                answer.raise_for_status()
+                began[answer.json()["id"]] = now
+        return began
+
+    began_at: dict[int, datetime] = {}
+    with ThreadPoolExecutor(connections) as pool:
+        for some in pool.map(post_some, range(connections)):
+            began_at |= some
+    sent = Message.objects.filter(mailing__in=began_at, status="success")
+    give_up_at = time.monotonic() + LIMIT
+    while len(firsts := dict(sent.values_list("mailing").annotate(Min("sent_at")))) < number:
+        if time.monotonic() > give_up_at:
+            raise TimeoutError(f"Not every mailing began in {LIMIT} s.")
+        time.sleep(0.5)
+    return _percentiles([(firsts[pk] - began).total_seconds() for pk, began in began_at.items()])
+
+
 def wait_for_first(number: int, url: str, stats_url: str) -> Result:
     """POST due mailings, one by one; return the times until the sender had their first message."""
     _, token = AuthToken.objects.create(User.objects.get(username="bench"))
@@ -318,11 +356,12 @@ def _read(browser: Browser, path: str, repeats: int) -> Result:
 
 
 def _percentiles(times: list[float]) -> Result:
-    """Return median and 95th percentile of times in seconds, as milliseconds."""
+    """Return median, 95th percentile and maximum of times in seconds, as milliseconds."""
     times = sorted(times)
     return {
         "p50_ms": times[len(times) // 2] * 1000,
         "p95_ms": times[int(len(times) * 0.95)] * 1000,
+        "most_ms": times[-1] * 1000,
     }
 
 
@@ -360,6 +399,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
         count_unfinished,
         deliver_small,
         post,
+        post_many,
         wait_for_first,
         plan,
         manage_large,
