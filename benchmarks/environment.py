@@ -97,8 +97,7 @@ def over_tls(installation: Environment) -> Iterator[Environment]:
                 {
                     **installation.env,
                     "MESSAGE_SENDER_URL": f"{sandbox.url}/v1",
-                    "MESSAGE_SENDER_BACKEND": "benchmarks.trusting.TrustingTransport",
-                    "BENCHMARK_CERTIFICATE": str(certificate.certfile),
+                    "MESSAGE_SENDER_CA_FILE": str(certificate.certfile),
                 },
             )
 

@@ -4,6 +4,7 @@ Shown by `manage.py check` and `manage.py runserver`; main.py logs the warnings 
 with an error. Other commands, such as migrate, are run for something else and say nothing of it.
 """
 
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -131,4 +132,31 @@ def check_requests(**_: Any) -> list[CheckMessage]:
     return []
 
 
-CHECKS = (check_token, check_address, check_database, check_hosts, check_folder, check_requests)
+def check_authorities(**_: Any) -> list[CheckMessage]:
+    """Refuse a file of authorities with which no certificate could be verified."""
+    path = settings.MESSAGE_SENDER_CA_FILE
+    if not path:
+        return []
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError as error:  # which an ssl.SSLError is, too
+        return [
+            Error(
+                f"MESSAGE_SENDER_CA_FILE is {path}, which cannot be used: {error}.",
+                hint="Name a readable PEM file with the certificates of the authorities, or leave "
+                "it empty to trust those of the system.",
+                id="mailing_manager.E003",
+            )
+        ]
+    return []
+
+
+CHECKS = (
+    check_token,
+    check_address,
+    check_database,
+    check_hosts,
+    check_folder,
+    check_requests,
+    check_authorities,
+)

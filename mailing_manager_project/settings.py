@@ -214,6 +214,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
 MESSAGE_SENDER_URL = read_address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
+MESSAGE_SENDER_CA_FILE = env.str("MESSAGE_SENDER_CA_FILE", default="")
 MESSAGE_SENDER_TOKEN = read_header_value("MESSAGE_SENDER_TOKEN")
 MESSAGE_SENDER_BACKEND = env.str(
     "MESSAGE_SENDER_BACKEND", default="messages_app.sender.transports.curl.CurlTransport"

@@ -13,6 +13,7 @@ from pytest_django import Settings
 
 from mailing_manager_project import checks
 from mailing_manager_project.environment import BASE_DIR
+from tests.certificates import make_certificate
 from tests.main_program import PATIENCE, clean_environment
 
 Engine = Callable[[str], None]
@@ -114,6 +115,19 @@ def test_of_a_folder_that_is_not_there_nothing_is_said(
     assert found() == []
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_authorities_that_cannot_be_read_are_refused(
+    settings: Settings, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "authorities.pem"
+    settings.MESSAGE_SENDER_CA_FILE = str(file)
+    if content:
+        file.write_text(content)
+    assert found() == ["E003"]
+    file.write_text(make_certificate(tmp_path).certfile.read_text())
+    assert found() == []
+
+
 @pytest.mark.parametrize("requests", [1_001, 10**9 - 1])
 def test_more_requests_than_libcurl_can_wait_for_are_refused(
     requests: int, settings: Settings
@@ -162,11 +176,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> set[object]:
 @pytest.mark.parametrize(
     ("command_line", "number"),
     [
-        ("manage.py check", 6),
-        ("./manage.py check --deploy", 6),
-        ("manage.py runserver 8080", 6),
-        ("main.py", 6),
-        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 6),
+        ("manage.py check", 7),
+        ("./manage.py check --deploy", 7),
+        ("manage.py runserver 8080", 7),
+        ("main.py", 7),
+        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 7),
         ("manage.py migrate", 0),
         ("manage.py test check", 0),
         ("manage.py", 0),

@@ -23,10 +23,12 @@ from pytest_django import Settings
 from messages_app import sender
 from messages_app.sender import Answer, Failure, Request, Transport, Verdict, classify
 from messages_app.sender.throttle import START
-from messages_app.sender.transports.base import MAX_BODY, is_loopback
+from messages_app.sender.transports import base
+from messages_app.sender.transports.base import MAX_BODY, authorities, is_loopback
 from messages_app.sender.transports.curl import CurlTransport
 from messages_app.sender.transports.requests import RequestsTransport
 from messages_app.sender.transports.throttled import ThrottledTransport
+from tests.certificates import Certificate, make_certificate
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port
 
@@ -847,3 +849,44 @@ class TestChoice:
         settings.MESSAGE_SENDER_TOKEN = ""
         with pytest.raises(ImproperlyConfigured, match=r"MESSAGE_SENDER_TOKEN.*make run"):
             sender.transport()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="module")
+def secure(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with running_sandbox(tmp_path_factory.mktemp("sandbox"), *certificate.options) as sandbox:
+        yield sandbox
+
+
+class TestAuthorities:
+    """Who may vouch for the sender is the same for both transports."""
+
+    def test_a_companys_own_are_trusted_where_they_are_named(
+        self,
+        backend: type[Transport],
+        secure: Sandbox,
+        certificate: Certificate,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        settings.MESSAGE_SENDER_CA_FILE = str(certificate.certfile)
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere")
+        assert classify(send_one(backend, secure.api_url)).is_success
+
+    def test_nobody_else_is(self, backend: type[Transport], secure: Sandbox) -> None:
+        answer = send_one(backend, secure.api_url)
+        assert answer.failure is Failure.NOT_CONNECTED
+        assert "certificate" in answer.detail.lower()
+
+    def test_without_a_word_they_are_those_of_the_system(
+        self, monkeypatch: pytest.MonkeyPatch, certificate: Certificate
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certfile))
+        assert authorities() == str(certificate.certfile)
+        monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
+        monkeypatch.setattr(base, "SYSTEM_AUTHORITIES", ())
+        assert Path(authorities()).read_text().count("BEGIN CERTIFICATE") > 50

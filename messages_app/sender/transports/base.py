@@ -1,11 +1,14 @@
 """The protocol of a transport, and the transport that MESSAGE_SENDER_BACKEND names."""
 
+import ssl
 from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from certifi import where
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -20,6 +23,12 @@ FORMER_NAMES = {
     "messages_app.sender.curl.CurlTransport": f"{__package__}.curl.CurlTransport",
     "messages_app.sender.threads.RequestsTransport": f"{__package__}.requests.RequestsTransport",
 }
+# Where Debian, Fedora and Alpine keep what the system trusts.
+SYSTEM_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 MAX_BODY = 64 * 1024  # bytes of an answer; a longer one counts as a broken connection
 
 
@@ -34,6 +43,18 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def authorities() -> str:
+    """Return the PEM file of the authorities whose certificates are trusted.
+
+    MESSAGE_SENDER_CA_FILE, or those of this machine (SSL_CERT_FILE, as everywhere), or where it has
+    none, those that come with requests.
+    """
+    if settings.MESSAGE_SENDER_CA_FILE:
+        return str(settings.MESSAGE_SENDER_CA_FILE)
+    usual = [ssl.get_default_verify_paths().cafile, *SYSTEM_AUTHORITIES]
+    return next((path for path in usual if path and Path(path).exists()), where())
 
 
 class Transport(Protocol):

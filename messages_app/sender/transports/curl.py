@@ -11,7 +11,12 @@ import pycurl
 
 from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
-from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY, is_loopback
+from messages_app.sender.transports.base import (
+    CONNECT_TIMEOUT,
+    MAX_BODY,
+    authorities,
+    is_loopback,
+)
 
 # Seconds that an unused connection is kept. Servers keep theirs longer, so it is not cut by them.
 MAX_IDLE = 4
@@ -31,7 +36,12 @@ class _Exchange:
     """A reusable handle with the request it carries and the body that comes back."""
 
     def __init__(
-        self, headers: Sequence[str], timeout: float, may_repeat: bool, no_proxy: bool
+        self,
+        headers: Sequence[str],
+        timeout: float,
+        may_repeat: bool,
+        no_proxy: bool,
+        ca_file: str,
     ) -> None:
         self.id = 0
         self.is_repeated = False
@@ -47,6 +57,7 @@ class _Exchange:
         if no_proxy:
             handle.setopt(pycurl.NOPROXY, "*")
         handle.setopt(pycurl.TCP_NODELAY, 1)
+        handle.setopt(pycurl.CAINFO, ca_file)
         handle.setopt(pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT)
         handle.setopt(pycurl.TIMEOUT_MS, int(timeout * 1000))
         handle.setopt(pycurl.MAXFILESIZE, MAX_BODY)
@@ -113,6 +124,7 @@ class CurlTransport:
             "Expect:",  # No round trip to ask whether the body is welcome.
         ]
         self._url = url
+        self._ca_file = authorities()
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, concurrency)
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, concurrency)
@@ -150,7 +162,11 @@ class CurlTransport:
 
     def _new_exchange(self) -> _Exchange:
         return _Exchange(
-            self._headers, self._timeout, self._may_repeat, no_proxy=is_loopback(self._url)
+            self._headers,
+            self._timeout,
+            self._may_repeat,
+            no_proxy=is_loopback(self._url),
+            ca_file=self._ca_file,
         )
 
     def _finished(self) -> list[Answer]:

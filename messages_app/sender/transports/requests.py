@@ -21,7 +21,12 @@ from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
 from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
-from messages_app.sender.transports.base import CONNECT_TIMEOUT, MAX_BODY, is_loopback
+from messages_app.sender.transports.base import (
+    CONNECT_TIMEOUT,
+    MAX_BODY,
+    authorities,
+    is_loopback,
+)
 
 CUT_DELAY = 0.05  # seconds in which a request that was cut off should end
 MAX_DIGITS = 9  # of a Retry-After; int() refuses more than 4300 digits
@@ -35,6 +40,7 @@ class RequestsTransport:
     ) -> None:
         """Prepare `concurrency` threads for the API at `url`. No request is ever repeated."""
         self._url = url
+        self._ca_file = authorities()
         self._timeout = timeout
         self._concurrency = concurrency
         self._pool = ThreadPoolExecutor(concurrency, thread_name_prefix="sender")
@@ -96,6 +102,7 @@ class RequestsTransport:
             with self._session.post(
                 self._url + request.path,
                 data=request.body.encode(),
+                verify=self._ca_file,  # said here, it comes before what the environment says
                 timeout=(CONNECT_TIMEOUT, self._timeout),
                 allow_redirects=False,
                 stream=True,
