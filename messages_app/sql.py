@@ -90,6 +90,8 @@ def run(*statements: Statement) -> list[list[Row]]:
 
     A message takes longer than most statements that a delivery runs.
     """
+    if not statements:
+        return []
     with connection.cursor() as cursor:
         if not is_postgres():
             return [_fetch(cursor.execute(*statement)) for statement in statements]
