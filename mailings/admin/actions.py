@@ -20,7 +20,7 @@ from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
 from mailings.models import Mailing
-from mailings.stats import detailed_stats, mailing_stats
+from mailings.stats import detailed_stats
 from mailings.tasks import apply_on_commit
 from messages_app import waiting
 from toolkit import clock
@@ -133,9 +133,8 @@ class MailingActionsAdmin(ConsoleAdmin):
     def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
         """Return what the panel shows: the mailing's status, its counts, and what comes next."""
         now = clock.now()
-        # Counts by time zone take longer and the panel is polled, so only where there is a window.
-        stats: Any = detailed_stats(mailing) if mailing.window else mailing_stats([mailing])[0]
-        counts, zones = stats["stats"], stats.get("timezones", {})
+        stats: Any = detailed_stats(mailing)
+        counts, zones = stats["stats"], stats["timezones"] if mailing.window else {}
         failed = counts["fail"] - stats["retrying"]
         return {
             "mailing": mailing,
@@ -147,6 +146,7 @@ class MailingActionsAdmin(ConsoleAdmin):
             "last_run": format_minute(mailing.last_run_time),
             "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
             "hours": labels.hours(mailing.window),
+            "outcomes": labels.outcomes(mailing, stats),
             "zones": zone_table(mailing, zones, now) if zones else None,
             "more_zones": max(0, len(zones) - ZONES_SHOWN),
             "is_open": mailing.success_count is None,

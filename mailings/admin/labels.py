@@ -1,7 +1,8 @@
 """Mailings in words, for the pages of the console."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.utils.safestring import SafeString
@@ -42,6 +43,24 @@ def resent(mailing_id: int, codes: Sequence[str] | None = None) -> str:
     """Return in words that a mailing goes to those to whom another one failed."""
     reasons = f" ({join_names(codes)})" if codes else ""
     return f"to whom mailing {mailing_id} failed{reasons}"
+
+
+def outcomes(mailing: Mailing, stats: Mapping[str, Any]) -> list[str]:
+    """Return in words what became of messages: tried again, why failed, with which text sent.
+
+    `stats` are those of `mailings.stats.detailed_stats`.
+    """
+    found = []
+    if retrying := stats["retrying"]:
+        found.append(f"Being tried again: {retrying:,} of the failed.")
+    if reasons := stats["error_codes"]:
+        by_size = sorted(reasons.items(), key=lambda reason: (-reason[1], reason[0]))
+        numbers = [f"{number:,} {code.replace('_', ' ')}" for code, number in by_size]
+        found.append(f"Failed: {', '.join(numbers)}.")
+    if mailing.text_version > 1 and (versions := stats["text_versions"]):
+        numbers = [f"{number:,} with text {version}" for version, number in versions.items()]
+        found.append(f"Sent: {', '.join(numbers)}.")
+    return found
 
 
 def hours(window: Window | None) -> str:

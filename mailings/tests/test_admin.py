@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -582,6 +583,34 @@ class TestPanel:
         assert f"/admin/messages_app/message/?mailing={mailing.pk}&amp;status__exact=fail" in panel
         assert "width: 28.57%" in panel
         assert 'id="panel"' in admin_client.get(page_of(mailing)).content.decode()
+
+    def test_says_what_is_tried_again_why_others_failed_and_which_text_went_out(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing(text_version=2)
+        clients = iter(make_clients(1_007))
+
+        def add(number: int, **values: Any) -> None:
+            Message.objects.bulk_create(
+                Message(mailing=mailing, client=next(clients), attempts=1, **values)
+                for _ in range(number)
+            )
+
+        add(2, status="fail", error_code="out_of_window")
+        add(2, status="fail", error_code="throttled", next_attempt_at=now)
+        add(1_000, status="success", text_version=1)
+        add(3, status="success", text_version=2)
+        open_books()
+        panel = self.panel(admin_client, mailing)
+        assert "Being tried again: 2 of the failed." in panel
+        assert "Failed: 2 out of window, 2 throttled." in panel
+        assert "Sent: 1,000 with text 1, 3 with text 2." in panel
+        other = self.panel(admin_client, make_mailing())
+        assert not re.search("Being tried again|Failed:|Sent:", other)
 
     def test_is_asked_for_again_only_while_something_can_change(
         self, admin_client: Browser, make_mailing: MakeMailing
