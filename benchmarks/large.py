@@ -3,7 +3,9 @@
 Workers run, and send slowly, so that millions of its messages are left.
 """
 
+import sys
 import time
+from collections import UserDict
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -25,6 +27,14 @@ SMALL = "small"  # the tag of a hundred clients, to whom small mailings go
 Result = dict[str, float]
 
 
+class _Diary(UserDict[str, float]):
+    """What was measured, told on standard error at once: all of it takes half an hour and more."""
+
+    def __setitem__(self, name: str, seconds: float) -> None:
+        super().__setitem__(name, seconds)
+        sys.stderr.write(f"  {name}: {seconds:.3f} s\n")
+
+
 def manage_large(number: int) -> Result:
     """Plan a mailing to `number` clients, then read, edit, cancel and delete it; return seconds.
 
@@ -35,7 +45,7 @@ def manage_large(number: int) -> Result:
     browser.force_login(User.objects.get(username="bench"))
     mailing = _planned(number)
     path = f"/api/v1/mailings/{mailing.pk}/"
-    found: Result = {}
+    found = _Diary()
     for name, address in {
         "stats": f"{path}stats/",
         "list": "/api/v1/mailings/stats/",
@@ -60,8 +70,9 @@ def manage_large(number: int) -> Result:
         ("cancel", lambda: _request(browser.post, f"{path}cancel/"), closed.exists),
         ("delete", lambda: _request(browser.delete, path), lambda: not _is_left(mailing)),
     ):
-        found |= {f"{name}_{key}": value for key, value in _watch(act, is_done).items()}
-    return found
+        for key, value in _watch(act, is_done).items():
+            found[f"{name}_{key}"] = value
+    return dict(found)
 
 
 def _planned(number: int) -> Mailing:
