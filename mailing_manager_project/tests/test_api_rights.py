@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.urls import URLPattern, URLResolver, get_resolver
 from knox.models import AuthToken
 from rest_framework.test import APIClient
@@ -182,6 +182,27 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
     }[path.split("/")[1]]
 
     assert ask(holder(f"{app}.view_{model}"), path, "options", ids).status_code == 200
+
+
+# What the groups may not do, of all that there is.
+FORBIDDEN = {
+    "viewers": {deed for deed in DEEDS if deed[1] != "get"},
+    "operators": {("/mailings/<pk>/", "delete")},
+    "administrators": set(),
+}
+
+
+@pytest.mark.parametrize("group", FORBIDDEN)
+@pytest.mark.parametrize("path", TABLE)
+def test_groups_do_what_is_theirs(path: str, group: str, ids: dict[str, int]) -> None:
+    api = holder()
+    User.objects.get(username="holder").groups.add(Group.objects.get(name=group))
+    for method in sorted(TABLE[path], key=lambda name: name == "delete"):
+        may = (path, method) not in FORBIDDEN[group]
+
+        status = ask(api, path, method, ids).status_code
+
+        assert is_let_in(status) if may else status == 403, (method, status)
 
 
 @pytest.mark.parametrize("path", TABLE)
