@@ -243,7 +243,7 @@ REST_FRAMEWORK = {
         "toolkit.rest.authentication.StrictTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["toolkit.rest.permissions.DeedPermissions"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["toolkit.rest.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "toolkit.rest.pagination.CursorPages",

@@ -109,6 +109,7 @@ class Mailing(models.Model):
         """Newest first; the database itself refuses what could never be sent."""
 
         ordering = ("-id",)
+        permissions = (("launch_mailing", "Can launch mailing, or send its messages again"),)
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(stop_time__gt=models.F("start_time")),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from rest_framework.renderers import JSONRenderer
 from rest_framework.test import APIClient
 
@@ -14,6 +14,8 @@ from mailings.models import Mailing
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post
 from messages_app.models import Message
+
+APPS = ("clients", "mailings", "messages_app")
 
 
 class Answer(Protocol):
@@ -39,8 +41,11 @@ class JsonClient(APIClient):
 
 @pytest.fixture
 def operator(db: None) -> User:
-    """Save somebody who may log in."""
-    return User.objects.create(username="operator")
+    """Save somebody who may do everything with what the product is about."""
+    operator = User.objects.create(username="operator")
+    operator.user_permissions.set(Permission.objects.filter(content_type__app_label__in=APPS))
+    operator.get_all_permissions()  # Kept, so that tests count the queries of the views alone.
+    return operator
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from clients.api.filters import ClientFilterSet
 from clients.api.serializers import ClientSerializer, ClientStatsSerializer
 from clients.models import Client
 from clients.stats import client_stats
+from toolkit.rest.permissions import needs
 
 
 @extend_schema_view(
@@ -29,6 +30,7 @@ class ClientViewSet(ModelViewSet[Client]):
     """Who can be reached."""
 
     queryset = Client.objects.all()
+    needs = needs(Client, stats="view")
     serializer_class = ClientSerializer
     filterset_class = ClientFilterSet
     lookup_value_converter = "int"

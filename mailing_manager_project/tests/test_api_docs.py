@@ -16,7 +16,7 @@ from tests.browser import running_chromium
 def token(live_server: LiveServer) -> str:
     """Return a token, and save a client to be listed."""
     Client.objects.create(phone_number="79991234567", operator_code="999")
-    return str(AuthToken.objects.create(User.objects.create(username="operator"))[1])
+    return str(AuthToken.objects.create(User.objects.create_superuser("operator"))[1])
 
 
 @pytest.fixture

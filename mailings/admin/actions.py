@@ -45,6 +45,8 @@ ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "finish": (services.end_mailing, "finished"),
     "resend": (_resend, "told to send what failed again"),
 }
+# Those that have messages go out.
+LAUNCHES = ("resume", "resend")
 
 
 class MailingActionsAdmin(ConsoleAdmin):
@@ -92,19 +94,33 @@ class MailingActionsAdmin(ConsoleAdmin):
         )
 
     def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
-        """Pause, resume or cancel a mailing, and go back to its page."""
+        """Do to a mailing what its button says, and go back to its page."""
         mailing = self._get(request, pk)
         if not self.has_change_permission(request, mailing):
             raise PermissionDenied
+        if action in LAUNCHES and not self.has_launch_permission(request):
+            raise PermissionDenied
         self._do_to_each(request, [mailing], action)
         return redirect(self.page_of(pk))
+
+    def may_launch(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may have messages go out, of mailings that they may save."""
+        return bool(request.user.has_perm("mailings.launch_mailing"))
+
+    def has_launch_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may resume mailings, and send again what failed."""
+        return self.has_change_permission(request) and self.may_launch(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may write mailings, each of which is sent."""
+        return super().has_add_permission(request) and self.may_launch(request)
 
     @admin.action(permissions=["change"], description="Pause selected")
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Pause mailings: nothing more of them is sent until they are resumed."""
         self._do_to_each(request, queryset, "pause")
 
-    @admin.action(permissions=["change"], description="Resume selected")
+    @admin.action(permissions=["launch"], description="Resume selected")
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Resume paused mailings."""
         self._do_to_each(request, queryset, "resume")
@@ -155,5 +171,6 @@ class MailingActionsAdmin(ConsoleAdmin):
             "resend_question": f"{failed:,} messages that failed for good are due again.",
             "may_resend_as_new": mailing.is_over_at(now) and self.has_add_permission(request),
             "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
+            "may_launch": self.may_launch(request),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
         }

@@ -29,6 +29,7 @@ from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
+from toolkit.rest.permissions import needs, require
 
 
 @extend_schema_view(
@@ -56,6 +57,15 @@ class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
+    needs = needs(
+        Mailing,
+        **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
+        **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
+        **dict.fromkeys(("pause", "cancel", "finish"), "change"),
+        # What has messages go out is to be launched, too.
+        **dict.fromkeys(("resume", "resend"), "change launch"),
+        **dict.fromkeys(("create", "resend_as_new"), "add launch"),
+    )
     serializer_class = MailingSerializer
     filterset_class = MailingFilterSet
     lookup_value_converter = "int"
@@ -119,6 +129,7 @@ class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
         """
         mailing, now = self.get_object(), clock.now()
         if mailing.is_over_at(now):
+            require(request, self.needs["resend_as_new"])
             draft = services.draft_resending(mailing, now=now)
             return self._resend_as_new(ResendAsNewSerializer(draft, data=request.data))
         wanted = ResendSerializer(data=request.data)

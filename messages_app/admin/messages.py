@@ -179,8 +179,16 @@ class MessageAdmin(ConsoleAdmin):
         return False
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may resend and confirm messages."""
-        return bool(super().has_change_permission(request))
+        """Tell whether somebody may send failed messages again."""
+        return self._may(request, "resend")
+
+    def has_confirm_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may say that messages arrived."""
+        return self._may(request, "confirm")
+
+    def _may(self, request: HttpRequest, deed: str) -> bool:
+        is_allowed = request.user.has_perm(f"messages_app.{deed}_message")
+        return is_allowed and bool(self.has_view_permission(request))
 
     def formfield_for_foreignkey(
         self, db_field: "ForeignKey[Any, Any]", request: HttpRequest, **kwargs: Any
@@ -214,11 +222,12 @@ class MessageAdmin(ConsoleAdmin):
     def _buttons(self, request: HttpRequest, message: Message) -> dict[str, bool]:
         """Return which buttons this person sees on a message's page."""
         mailing, now = message.mailing, clock.now()
-        has_failed = message.status == Status.FAIL and self.has_resend_permission(request)
-        is_unsent = message.status != Status.SUCCESS
+        has_failed, is_unsent = message.status == Status.FAIL, message.status != Status.SUCCESS
+        can_be_resent = has_failed and mailing.is_running and now < mailing.stop_time
+        is_unconfirmed = has_failed and message.error_code == ErrorCode.UNCONFIRMED
         return {
-            "may_resend": has_failed and mailing.is_running and now < mailing.stop_time,
-            "may_confirm": has_failed and message.error_code == ErrorCode.UNCONFIRMED,
+            "may_resend": can_be_resent and self.has_resend_permission(request),
+            "may_confirm": is_unconfirmed and self.has_confirm_permission(request),
             "may_withdraw": is_unsent and self.has_delete_permission(request),
         }
 
@@ -240,7 +249,7 @@ class MessageAdmin(ConsoleAdmin):
                 path(
                     f"<int:pk>/{verb}/",
                     self.admin_site.admin_view(require_POST(self.do)),
-                    {"action": action},
+                    {"action": action, "verb": verb},
                     name=f"messages_app_message_{verb}",
                 )
                 for verb, action in (
@@ -251,12 +260,12 @@ class MessageAdmin(ConsoleAdmin):
             *super().get_urls(),
         ]
 
-    def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    def do(self, request: HttpRequest, pk: int, action: str, verb: str) -> HttpResponse:
         """Apply an action of the list to one message, and go back to its page."""
         message = self.get_object(request, str(pk))
         if message is None:
             raise Http404
-        if not self.has_resend_permission(request):
+        if not self._may(request, verb):
             raise PermissionDenied
         getattr(self, action)(request, [message])
         return redirect(self.page_of(pk))
@@ -272,7 +281,7 @@ class MessageAdmin(ConsoleAdmin):
 
         self.apply_to_each(request, messages, send_again, "will be sent again")
 
-    @admin.action(permissions=["resend"], description="Mark selected as arrived")
+    @admin.action(permissions=["confirm"], description="Mark selected as arrived")
     def confirm_selected(self, request: HttpRequest, messages: Iterable[Message]) -> None:
         """Make unconfirmed messages a success, because the operator says that they arrived."""
 

@@ -23,6 +23,7 @@ from messages_app.models import SendingControl
 from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.publishing import publish
+from toolkit.rest.permissions import needs
 from toolkit.rest.serializers import StrictSerializer
 
 
@@ -206,6 +207,7 @@ class SenderView(RetrieveUpdateAPIView[SendingControl]):
     """What holds all sending back, of which there is one row."""
 
     serializer_class = SenderSerializer
+    needs = needs(SendingControl)
     http_method_names = ("get", "patch", "head", "options")  # and no PUT
 
     def get_object(self) -> SendingControl:
@@ -223,6 +225,7 @@ class ProbeView(GenericAPIView[SendingControl]):
     """The breaker's next probe."""
 
     serializer_class = SenderSerializer
+    needs = needs(SendingControl, post="change")
 
     @extend_schema(summary="Try the sender now", request=None)
     def post(self, request: Request) -> Response:

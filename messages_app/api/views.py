@@ -25,6 +25,7 @@ from messages_app.models import Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
+from toolkit.rest.permissions import needs
 
 
 @extend_schema_view(
@@ -50,6 +51,12 @@ class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
     """What became of every message."""
 
     queryset = Message.objects.with_sender_id()
+    needs = needs(
+        Message,
+        **dict.fromkeys(("attempts", "changes", "stats"), "view"),
+        resend="view resend",
+        confirm="view confirm",
+    )
     serializer_class = MessageSerializer
     filterset_class = MessageFilterSet
     ordering = "-id"

@@ -128,6 +128,10 @@ class Message(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        permissions = (
+            ("resend_message", "Can resend message"),
+            ("confirm_message", "Can confirm that message arrived"),
+        )
         constraints = (
             models.UniqueConstraint(
                 fields=("mailing", "client"),

@@ -22,7 +22,9 @@ BROKERS: dict[str, Callable[[], AbstractContextManager[Broker]]] = {
     "redis with a file": partial(running_redis, is_durable=True),
     "rabbitmq": running_rabbitmq,
 }
-ADD_OPERATOR = "from django.contrib.auth.models import User; User.objects.create(username='faults')"
+ADD_OPERATOR = (
+    "from django.contrib.auth.models import User; User.objects.create_superuser('faults')"
+)
 REPORT = pytest.StashKey[list[Result]]()
 RESULT = pytest.StashKey[Result]()
 

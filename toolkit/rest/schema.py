@@ -19,6 +19,8 @@ from drf_standardized_errors.openapi_serializers import (
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+from toolkit.rest.permissions import Needs
+
 # One description for all endpoints: to list each field's reasons would make the schema unreadable.
 BadRequestResponse = PolymorphicProxySerializer(
     component_name="ErrorResponse400",
@@ -109,6 +111,16 @@ EXAMPLES = [
 class Schema(AutoSchema):
     """Describes every error, and the query parameters of counts as those of lists."""
 
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        """Return the operation; its description ends with the permissions that it needs."""
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        needs: Needs = getattr(self.view, "needs", {})
+        deed = getattr(self.view, "action", None) or self.method.lower()
+        if operation and deed in needs:
+            names = " and ".join(f"`{permission}`" for permission in needs[deed])
+            operation["description"] += f"\n\nNeeds {names}."
+        return operation
+
     def get_filter_backends(self) -> list[Any]:
         """Return the filters of endpoints that list or count many rows, and of no others."""
         return getattr(self.view, "filter_backends", []) if self._is_about_many() else []
@@ -134,7 +146,9 @@ class Schema(AutoSchema):
                 has_parameters = bool(self.get_override_parameters())
                 is_list = self._is_about_many() or self._is_list_of_one()
                 return self._has_body() or is_list or has_parameters
-            case "403" | "409":  # 403 is a session without its CSRF token.
+            case "403":  # A permission is missing, or a session its CSRF token.
+                return True
+            case "409":
                 return self.method not in SAFE_METHODS
             case "404":
                 return "{" in self.path

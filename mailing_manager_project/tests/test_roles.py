@@ -1,0 +1,128 @@
+"""The groups that every installation begins with."""
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client as Browser
+from knox.models import AuthToken
+
+from mailing_manager_project.roles import GROUPS, seed_groups
+
+pytestmark = pytest.mark.django_db
+SENDER = apps.get_app_config("messages_app")
+
+
+def rights_of(group: str) -> set[str]:
+    held = Group.objects.get(name=group).permissions
+    return {
+        f"{app}.{name}" for app, name in held.values_list("content_type__app_label", "codename")
+    }
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_new_installation_has_the_groups(group: str) -> None:
+    assert rights_of(group) == set(GROUPS[group])
+
+
+def test_what_an_administrator_changed_stays() -> None:
+    Group.objects.get(name="viewers").permissions.clear()
+    Group.objects.get(name="operators").permissions.add(
+        Permission.objects.get(codename="delete_mailing")
+    )
+
+    seed_groups(SENDER)
+
+    assert rights_of("viewers") == set()
+    assert "mailings.delete_mailing" in rights_of("operators")
+
+
+def test_an_installation_of_before_gets_them() -> None:
+    Group.objects.all().delete()
+
+    seed_groups(SENDER)
+
+    assert set(Group.objects.values_list("name", flat=True)) == set(GROUPS)
+
+
+def test_nothing_is_made_by_half_while_permissions_are_missing() -> None:
+    Group.objects.all().delete()
+    Permission.objects.filter(codename="launch_mailing").delete()
+
+    seed_groups(SENDER)
+
+    assert not Group.objects.exists()
+
+
+class TestNobodyGivesMoreThanTheyHave:
+    @pytest.fixture
+    def administrator(self, db: None) -> User:
+        user = User.objects.create_user("boss", password="Long-enough-1", is_staff=True)
+        user.groups.set(Group.objects.filter(name="administrators"))
+        return user
+
+    @pytest.fixture
+    def browser(self, administrator: User, client: Browser) -> Browser:
+        client.force_login(administrator)
+        return client
+
+    def form(self, user: User, **fields: object) -> dict[str, object]:
+        return {
+            "username": user.username,
+            "is_active": "on",
+            "date_joined_0": "2030-01-01",
+            "date_joined_1": "00:00:00",
+            **fields,
+        }
+
+    def save(self, browser: Browser, user: User, **fields: object) -> int:
+        address = f"/admin/auth/user/{user.pk}/change/"
+        return browser.post(address, self.form(user, **fields)).status_code
+
+    def test_not_even_themselves_superusers(self, browser: Browser, administrator: User) -> None:
+        self.save(browser, administrator, is_superuser="on", is_staff="on")
+
+        assert not User.objects.get().is_superuser
+
+    def test_others_what_they_have_themselves(self, browser: Browser) -> None:
+        other = User.objects.create_user("other")
+        group = Group.objects.get(name="operators")
+
+        assert self.save(browser, other, groups=[group.pk]) == 302
+
+        assert list(other.groups.all()) == [group]
+
+    def test_no_permission_and_no_group_beyond_that(self, browser: Browser) -> None:
+        other = User.objects.create_user("other")
+        beyond = Permission.objects.get(codename="add_permission")
+        group = Group.objects.create(name="above")
+        group.permissions.add(beyond)
+
+        assert self.save(browser, other, user_permissions=[beyond.pk]) == 200
+        assert self.save(browser, other, groups=[group.pk]) == 200
+        answer = browser.post("/admin/auth/group/add/", {"name": "new", "permissions": [beyond.pk]})
+
+        assert answer.status_code == 200
+        assert not Group.objects.filter(name="new").exists()
+        assert not other.groups.exists()
+        assert not other.user_permissions.exists()
+
+    @pytest.mark.parametrize("is_active", [True, False])
+    def test_whoever_has_more_is_out_of_reach(self, browser: Browser, is_active: bool) -> None:
+        above = User.objects.create_user("above", is_active=is_active)
+        above.user_permissions.add(Permission.objects.get(codename="add_permission"))
+        root = User.objects.create_superuser("root")
+        for user in (above, root):
+            assert self.save(browser, user) == 403
+            form = {"password1": "Own-enough-1", "password2": "Own-enough-1"}
+            address = f"/admin/auth/user/{user.pk}/"
+            assert browser.post(f"{address}password/", form).status_code == 403
+            assert browser.post(f"{address}delete/", {"post": "yes"}).status_code == 403
+            browser.post("/admin/knox/authtoken/add/", {"user": user.pk})
+        assert not AuthToken.objects.exists()
+
+    def test_tokens_for_those_who_have_no_more(self, browser: Browser) -> None:
+        other = User.objects.create_user("other")
+
+        assert browser.post("/admin/knox/authtoken/add/", {"user": other.pk}).status_code == 302
+
+        assert AuthToken.objects.get().user == other
