@@ -250,6 +250,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["toolkit.rest.filters.StrictFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "toolkit.rest.schema.Schema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter like any other, and there is none.
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DRF_STANDARDIZED_ERRORS = {
@@ -279,6 +280,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
+        "mailing_manager_project.error_codes.name_error_codes",
+        "toolkit.rest.document.suit_generated_clients",
     ],
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",

@@ -16,8 +16,8 @@ class ClientFilterSet(FilterSet):
         validators=[RegexValidator(r"^\+?[0-9]+\Z", "Write digits only, for example 7999.")],
         help_text="Beginning of the phone number, digits.",
     )
-    operator_code = CharFilter()
-    tag = CharFilter()
+    operator_code = CharFilter(help_text="Exactly this operator code.")
+    tag = CharFilter(help_text="Exactly this tag.")
     timezone = CharFilter(
         validators=[time_zones.validate], help_text="IANA name, for example Europe/Moscow."
     )

@@ -3,30 +3,19 @@
 from typing import Any
 
 from django.db import transaction
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from clients import phone_numbers
+from clients.api.examples import CLIENT, COUNTS, NEW_CLIENT
 from clients.api.fields import PhoneNumberField
 from clients.models import Client
 from toolkit.rest.fields import TimeZoneField
 from toolkit.rest.serializers import StrictSerializer
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A client",
-            value={
-                "phone_number": "+7 999 123-45-67",
-                "tag": "vip",
-                "timezone": "Europe/Moscow",
-            },
-            request_only=True,
-        )
-    ]
-)
+@extend_schema_serializer(examples=[NEW_CLIENT, CLIENT])
 class ClientSerializer(StrictSerializer[Client]):
     """Somebody a mailing can reach."""
 
@@ -39,7 +28,9 @@ class ClientSerializer(StrictSerializer[Client]):
             )
         ],
     )
-    timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
+    timezone = TimeZoneField(
+        default="UTC", help_text="IANA name, for example Europe/Moscow. Without it, UTC."
+    )
 
     class Meta:
         model = Client
@@ -82,6 +73,7 @@ class ClientSerializer(StrictSerializer[Client]):
         return "" if client.operator_code == derived else client.operator_code
 
 
+@extend_schema_serializer(examples=[COUNTS])
 class ClientStatsSerializer(serializers.Serializer[Any]):
     """How many clients there are, and of what kind; the most frequent values first."""
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mailings.api.examples import TIMELINE
 from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS
 from messages_app.ledger.timeline import (
     STEPS,
@@ -72,6 +73,7 @@ class PointSerializer(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(examples=[TIMELINE])
 class TimelineSerializer(serializers.Serializer[Any]):
     """What happened to messages, step by step."""
 

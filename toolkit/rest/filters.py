@@ -80,11 +80,15 @@ class IdFormField(forms.IntegerField):
         super().__init__(**kwargs, min_value=1, max_value=BigIntegerField.MAX_BIGINT)
 
 
-@extend_schema_field({"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT})
 class IdFilter(NumberFilter):
     """Keeps rows that refer to the row with an id."""
 
     field_class = IdFormField
+
+    def __init__(self, *, help_text: str, **kwargs: Any) -> None:
+        super().__init__(help_text=help_text, **kwargs)
+        limits = {"minimum": 1, "maximum": BigIntegerField.MAX_BIGINT}
+        extend_schema_field({"type": "integer", **limits, "description": help_text})(self)
 
     def get_max_validator(self) -> None:
         """Return None: the limits are validated by IdFormField."""
