@@ -28,7 +28,10 @@ OF_REQUESTS = {
     "does_not_exist": "There is none with this id.",
     "unique": "There is one like it already.",
     "unknown_field": "There is no such field.",
+    "read_only": "It cannot be written, and is not what is stored.",
     "unknown_parameter": "There is no such query parameter.",
+    "empty_parameter": "The query parameter has no value.",
+    "repeated_parameter": "The query parameter is there more than once.",
     "invalid_cursor": "It was never handed out as the beginning of a page.",
     "invalid_phone_number": "It is no international number.",
     "invalid_tag": "It is too long, or has characters in it that cannot be read.",
@@ -46,6 +49,7 @@ OF_REQUESTS = {
 # 409: the state of things forbids it now.
 OF_STATES = {
     "conflict": "Somebody else changed the same thing at the same moment. Try again.",
+    "phone_number_taken": "There is a client with this number; `id` says which.",
     "mailing_finished": "The mailing is finished.",
     "mailing_cancelled": "The mailing is cancelled.",
     "mailing_over": "The mailing is over, or its stop time has passed.",

@@ -255,6 +255,7 @@ REST_FRAMEWORK = {
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "toolkit.rest.errors.ErrorHandler",
+    "EXCEPTION_FORMATTER_CLASS": "toolkit.rest.errors.ErrorFormatter",
     "ERROR_SCHEMAS": {
         "400": "toolkit.rest.schema.BadRequestResponse",
         "409": "toolkit.rest.schema.ConflictResponse",

@@ -33,6 +33,7 @@ class TextChangeSerializer(serializers.Serializer[Any]):
 class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
+    changing = ("last_run_time", "text_change")
     start_time = MomentField(help_text="Sending begins; in the past means at once.")
     stop_time = MomentField(help_text="Nothing is sent from this moment on.")
     window_start = LocalTimeField(
@@ -48,10 +49,9 @@ class MailingSerializer(StrictSerializer[Mailing]):
         "the next morning.",
     )
     filters = FiltersField(
-        default=dict,
         validators=[validate_filters],
         help_text="Keys operator_code, tag, timezone; a value or a list of values each. Values "
-        "are alternatives, keys add up, {} is everyone.",
+        "are alternatives, keys add up, {} is everyone, and must be said.",
     )
 
     text_change = serializers.SerializerMethodField(

@@ -23,6 +23,7 @@ from messages_app.ledger.timeline import (
 from messages_app.models.ledger import ALL_MAILINGS
 from toolkit import clock
 from toolkit.rest.fields import MomentField
+from toolkit.rest.filters import check_parameters
 
 MAX_STEPS = 1_500  # in one answer
 DAY = timedelta(days=1)
@@ -48,15 +49,6 @@ class TimelineQuerySerializer(serializers.Serializer[Any]):
         required=False,
         help_text="Without it, of one mailing the last change of a message, of all mailings now.",
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the values; refuse unknown parameters, which would be ignored."""
-        if unknown := sorted(set(data) - set(self.fields)):
-            raise serializers.ValidationError(
-                {unknown[0][:64]: "There is no such parameter; there are since, step, until."},
-                code="unknown_parameter",
-            )
-        return super().to_internal_value(data)
 
 
 class PointSerializer(serializers.Serializer[Any]):
@@ -126,6 +118,7 @@ class TimelineMixin:
 
 def _parsed(request: Request) -> dict[str, Any]:
     query = TimelineQuerySerializer(data=request.query_params)
+    check_parameters(request.query_params, known=query.fields)
     query.is_valid(raise_exception=True)
     parsed: dict[str, Any] = query.validated_data
     return parsed

@@ -14,6 +14,7 @@ from messages_app.api.serializers import STATUS, ErrorCodeField
 from messages_app.ledger import changes
 from messages_app.ledger.changes import Change
 from messages_app.models import Message
+from toolkit.rest.filters import check_parameters
 from toolkit.rest.pagination import MAX_PAGE_SIZE, CursorPages
 from toolkit.rest.schema import GoneResponse
 
@@ -93,11 +94,7 @@ class ChangesMixin:
         follows the cursor is no longer kept (LEDGER_DAYS), or after a backup was restored that is
         older than the cursor: read the list of messages anew, then go on from the cursor named.
         """
-        if unknown := set(request.query_params) - {"after", "page_size"}:
-            raise ValidationError(
-                {unknown.pop()[:64]: "There is no such parameter; there are after, page_size."},
-                code="unknown_parameter",
-            )
+        check_parameters(request.query_params, known={"after", "page_size"})
         limit = CursorPages().get_page_size(request)
         page = _read(request.query_params.get("after"), limit)
         return Response(

@@ -5,6 +5,8 @@ Frontends generate their clients from it, and a generated client does what it sa
 
 from typing import Any
 
+# The only property of an answer that is not always there.
+SOMETIMES = {"ConflictReason": {"id"}}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 Json = dict[str, Any]
@@ -19,7 +21,7 @@ def suit_generated_clients(result: Json, **_: Any) -> Json:
             _leave_defaults_out(properties)
         elif properties:
             _leave_defaults_out(properties)
-            schema["required"] = sorted(properties)
+            schema["required"] = sorted(set(properties) - SOMETIMES.get(name, set()))
     _share_errors(result)
     return result
 

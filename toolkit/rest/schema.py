@@ -41,6 +41,13 @@ class Reason(serializers.Serializer[Any]):
 class ConflictReason(Reason):
     """What it is that forbids it."""
 
+    attr = serializers.CharField(
+        allow_null=True, help_text="The field whose value is taken; otherwise null."
+    )
+    id = serializers.IntegerField(
+        required=False, help_text="Who has that value; there only where a value is taken."
+    )
+
 
 class ConflictResponse(serializers.Serializer[Any]):
     """The state of things forbids it."""
