@@ -206,7 +206,8 @@ def test_a_deleted_client_leaves_its_messages_with_the_number(
     answer = api.delete(f"{CLIENTS}{message.client_id}/")
 
     assert answer.status_code == 204
-    assert api.get(f"/api/v1/messages/{message.pk}/").json()["client"] is None
+    shown = api.get(f"/api/v1/messages/{message.pk}/").json()
+    assert (shown["client"], shown["phone_number"]) == (None, NUMBER)
     assert Message.objects.get().phone_number == NUMBER
 
 

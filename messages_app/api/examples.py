@@ -24,6 +24,8 @@ MESSAGE = _answer(
         "error_code": "rejected",
         "error": "HTTP 400: Bad Request",
         "text_version": 1,
+        "phone_number": "79991234567",
+        "is_manual": False,
     },
 )
 NEW_MESSAGE = OpenApiExample(

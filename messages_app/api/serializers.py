@@ -58,6 +58,8 @@ class MessageSerializer(StrictSerializer[Message]):
             "error_code",
             "error",
             "text_version",
+            "phone_number",
+            "is_manual",
         )
         read_only_fields = ("sender_id", *fields[4:])
         extra_kwargs: ClassVar = {

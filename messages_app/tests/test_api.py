@@ -46,6 +46,8 @@ def test_a_message_has_exactly_the_documented_fields(
         "error_code": "",
         "error": "",
         "text_version": None,
+        "phone_number": Client.objects.get().phone_number,
+        "is_manual": True,
     }
     assert api.get(f"{MESSAGES}{message.pk}/").json() == answer.json()
 
