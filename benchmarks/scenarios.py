@@ -233,6 +233,7 @@ def wait_for_first(number: int, url: str, stats_url: str) -> Result:
                     "start_time": now.isoformat(),
                     "stop_time": (now + timedelta(hours=1)).isoformat(),
                     "text": "Now",
+                    "filters": {},
                 },
             )
             answer.raise_for_status()

@@ -60,6 +60,21 @@ def normalise_with_code(raw: str) -> tuple[str, str]:
     return digits, digits[_code_of(number)]
 
 
+def digits_of_part(raw: str) -> str:
+    """Return the digits of a number or of a part of one, however it was written.
+
+    Raises:
+        ValidationError: it has something else in it than what people write in numbers.
+    """
+    try:
+        return normalise(raw)
+    except ValidationError:
+        digits = _digits(raw)
+    if not digits.isascii() or not digits:
+        raise _invalid(raw)
+    return digits
+
+
 def deciding(digits: str) -> str:
     """Return the beginning of a number that, with its length, decides what kind of number it is."""
     beginnings = (_DECIDING.get(digits[:size]) for size in (1, 2, 3))

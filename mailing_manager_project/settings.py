@@ -250,10 +250,12 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["toolkit.rest.filters.StrictFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "toolkit.rest.schema.Schema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter like any other, and there is none.
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "toolkit.rest.errors.ErrorHandler",
+    "EXCEPTION_FORMATTER_CLASS": "toolkit.rest.errors.ErrorFormatter",
     "ERROR_SCHEMAS": {
         "400": "toolkit.rest.schema.BadRequestResponse",
         "409": "toolkit.rest.schema.ConflictResponse",
@@ -279,6 +281,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
+        "mailing_manager_project.error_codes.name_error_codes",
+        "toolkit.rest.document.suit_generated_clients",
     ],
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",

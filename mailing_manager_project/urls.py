@@ -1,9 +1,11 @@
 """Addresses."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
@@ -12,6 +14,7 @@ from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
+from toolkit.rest.schema_view import SchemaView
 
 router = DefaultRouter(use_regex_path=False)
 router.include_root_view = False
@@ -20,11 +23,9 @@ router.register("clients", ClientViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
 
-open_to_all = {
-    "permission_classes": [AllowAny],
-    "authentication_classes": [],
-    "metadata_class": None,  # A page has no answer to OPTIONS.
-}
+open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication_classes": []}
+# A page has no answer to OPTIONS.
+page: dict[str, Any] = {**open_to_all, "metadata_class": None}
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -32,8 +33,8 @@ urlpatterns = [
     path("api/v1/", include(router.urls)),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
-    path("api/v1/schema/", SpectacularAPIView.as_view(**open_to_all), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(**open_to_all), name="docs"),
+    path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerView.as_view(**page), name="docs"),
     re_path("^api/", NoSuchAddress.as_view()),
     path("health/", Health.as_view(checks=["health_check.checks.Database"]), name="health"),
 ]

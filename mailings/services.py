@@ -49,10 +49,7 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         ValidationError: its stop time has passed, or it resends a mailing that is not over.
     """
     if mailing.stop_time <= now:
-        passed = ValidationError(
-            "The stop time has passed; nothing could be sent.", code="stop_in_the_past"
-        )
-        raise ValidationError({"stop_time": passed})
+        raise _stop_in_the_past("The stop time has passed; nothing could be sent.")
     if is_former_at_work(now):
         # Its workers know messages by their own ids only, and may be the only ones yet.
         mailing.sender_key = None
@@ -92,7 +89,8 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
     Raises:
         ValidationError: it is over or past its stop time, was edited by somebody else since it was
-            read, or has started and its start time was edited.
+            read, has started and its start time was edited, or its stop time was moved into the
+            past.
     """
     with transaction.atomic():
         before = _lock(mailing)
@@ -141,6 +139,14 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
             "The mailing has started; its start time cannot change.", code="mailing_started"
         )
         raise ValidationError({"start_time": started})
+    if mailing.stop_time != before.stop_time and mailing.stop_time <= now:
+        raise _stop_in_the_past(
+            "This has passed, and would end the mailing for good. To end it, cancel it."
+        )
+
+
+def _stop_in_the_past(sentence: str) -> ValidationError:
+    return ValidationError({"stop_time": ValidationError(sentence, code="stop_in_the_past")})
 
 
 def _keep_text(mailing: Mailing, now: datetime) -> None:

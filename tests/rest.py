@@ -91,7 +91,8 @@ def refusal(answer: Answer) -> tuple[int, dict[str | None, str]]:
     assert set(body) == {"type", "errors"}
     assert body["errors"]
     for error in body["errors"]:
-        assert set(error) == {"code", "detail", "attr"}
+        owner = {"id"} if error["code"].endswith("_taken") else set()
+        assert set(error) == {"code", "detail", "attr"} | owner
         assert error["code"]
         assert error["detail"]
     return answer.status_code, {error["attr"]: error["code"] for error in body["errors"]}

@@ -22,8 +22,8 @@ from messages_app.api.serializers import MessageSerializer
 from messages_app.models import Message
 
 API = "/api/v1/"
-# The document does not say which texts are phone numbers and time zones, and numbers are taken
-# for texts.
+# The document does not say which texts are phone numbers and time zones, and a query parameter
+# that is a number can be no other type than a text.
 UNDOCUMENTED: list[Any] = [positive_data_acceptance, negative_data_rejection]
 SERIALIZERS = {
     "clients": ClientSerializer,

@@ -6,14 +6,15 @@ from django.core.exceptions import ValidationError
 from rest_framework import serializers
 
 from clients import phone_numbers
+from toolkit.rest.fields import StrictCharField
 
 
-class PhoneNumberField(serializers.CharField):
+class PhoneNumberField(StrictCharField):
     """An international phone number, normalised to digits before it is compared or stored."""
 
     def to_internal_value(self, data: Any) -> str:
         """Return the digits of a number written as people write it."""
-        number: str = super().to_internal_value(data)
+        number = super().to_internal_value(data)
         try:
             return phone_numbers.normalise(number)
         except ValidationError as error:

@@ -1,45 +1,34 @@
 """Clients as JSON: their fields, and what is refused."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from django.db import IntegrityError, transaction
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.validators import UniqueValidator
 
 from clients import phone_numbers
+from clients.api.examples import CLIENT, COUNTS, NEW_CLIENT
 from clients.api.fields import PhoneNumberField
 from clients.models import Client
+from toolkit.rest.errors import Taken
 from toolkit.rest.fields import TimeZoneField
 from toolkit.rest.serializers import StrictSerializer
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A client",
-            value={
-                "phone_number": "+7 999 123-45-67",
-                "tag": "vip",
-                "timezone": "Europe/Moscow",
-            },
-            request_only=True,
-        )
-    ]
-)
+@extend_schema_serializer(examples=[NEW_CLIENT, CLIENT])
 class ClientSerializer(StrictSerializer[Client]):
     """Somebody a mailing can reach."""
 
+    # Whether it is taken, the database says when it is saved: nobody else can tell for sure.
     phone_number = PhoneNumberField(
         max_length=32,
         help_text="Digits of an international number; written any usual way, answered as digits.",
-        validators=[
-            UniqueValidator(
-                Client.objects.all(), "There is already a client with this phone number."
-            )
-        ],
     )
-    timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
+    timezone = TimeZoneField(
+        default="UTC", help_text="IANA name, for example Europe/Moscow. Without it, UTC."
+    )
 
     class Meta:
         model = Client
@@ -64,9 +53,14 @@ class ClientSerializer(StrictSerializer[Client]):
         attrs["operator_code"] = code or phone_numbers.operator_code_of(number)
         return attrs
 
+    def create(self, validated_data: dict[str, Any]) -> Client:
+        """Save a new client."""
+        with _taken_number(validated_data.get("phone_number")):
+            return super().create(validated_data)
+
     def update(self, instance: Client, validated_data: dict[str, Any]) -> Client:
         """Save only the changed fields, over the client as it is in the database now."""
-        with transaction.atomic():
+        with _taken_number(validated_data.get("phone_number")):
             client = Client.objects.select_for_update().get(pk=instance.pk)
             return super().update(client, validated_data)
 
@@ -82,6 +76,29 @@ class ClientSerializer(StrictSerializer[Client]):
         return "" if client.operator_code == derived else client.operator_code
 
 
+@contextmanager
+def _taken_number(number: str | None) -> Iterator[None]:
+    """Say who has a number, if the client that is saved meanwhile cannot have it.
+
+    Raises:
+        Taken: another client has it.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        owner = Client.objects.filter(phone_number=number).first()
+        if owner is None:
+            raise
+        raise Taken(
+            "There is already a client with this phone number.",
+            code="phone_number_taken",
+            attr="phone_number",
+            pk=owner.pk,
+        ) from None
+
+
+@extend_schema_serializer(examples=[COUNTS])
 class ClientStatsSerializer(serializers.Serializer[Any]):
     """How many clients there are, and of what kind; the most frequent values first."""
 

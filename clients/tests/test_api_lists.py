@@ -24,7 +24,7 @@ def three_clients(db: None, make_clients: Callable[..., list[Client]]) -> None:
     )
 
 
-def found(api: APIClient, **query: str) -> list[str]:
+def found(api: APIClient, **query: str | list[str]) -> list[str]:
     answer = api.get(CLIENTS, query)
     assert answer.status_code == 200, answer.json()
     return [client["tag"] for client in answer.json()["results"]]
@@ -37,11 +37,20 @@ def found(api: APIClient, **query: str) -> list[str]:
         ({}, ["Cid", "Bob", "Ann"]),
         ({"operator_code": "999"}, ["Bob", "Ann"]),
         ({"tag": "Ann"}, ["Ann"]),
+        ({"tag": ["Ann", "Bob"]}, ["Bob", "Ann"]),
+        ({"operator_code": ["926", "999"], "timezone": "Europe/Samara"}, ["Bob"]),
+        ({"timezone": ["Europe/Samara", "UTC"]}, ["Bob"]),
         ({"tag": "An"}, []),
         ({"timezone": "Europe/Moscow"}, ["Cid", "Ann"]),
         ({"phone_number": "7999"}, ["Bob", "Ann"]),
         ({"phone_number": "+7999"}, ["Bob", "Ann"]),
+        ({"phone_number": "+7 (999) 0"}, ["Bob", "Ann"]),
+        ({"phone_number": "+7 999 000-00-12"}, ["Bob"]),
+        ({"phone_number": "+7 8 999 000-00-12"}, ["Bob"]),
         ({"phone_number": "999"}, []),
+        ({"search": "+79990000012"}, ["Bob"]),
+        ({"search": "+7 999 000-00-12"}, ["Bob"]),
+        ({"search": "000-00-12"}, ["Bob"]),
         ({"search": "1000"}, ["Cid"]),
         ({"search": "bO"}, ["Bob"]),
         ({"search": "%"}, []),
@@ -49,7 +58,7 @@ def found(api: APIClient, **query: str) -> list[str]:
     ],
 )
 def test_a_list_has_the_clients_asked_for_newest_first(
-    api: APIClient, query: dict[str, str], tags: list[str]
+    api: APIClient, query: dict[str, str | list[str]], tags: list[str]
 ) -> None:
     assert found(api, **query) == tags
 
@@ -69,6 +78,10 @@ def test_a_list_has_the_clients_asked_for_newest_first(
         ("timezone=../etc", "timezone"),
         ("timezone=America", "timezone"),
         ("timezone=localtime", "timezone"),
+        ("timezone=UTC&timezone=America", "timezone"),
+        *((f"{name}=", name) for name in ("phone_number", "operator_code", "tag", "timezone")),
+        *((f"{name}=1&{name}=%20", name) for name in ("operator_code", "tag", "search")),
+        *((f"{name}=1&{name}=2", name) for name in ("phone_number", "search")),
     ],
 )
 def test_a_parameter_that_means_nothing_is_refused(

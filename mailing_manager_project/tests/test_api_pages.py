@@ -104,21 +104,24 @@ def test_a_page_has_at_most_a_thousand_rows_and_a_hundred_unless_asked(
 
     assert rows() == 100
     assert rows(page_size="00000000000000000000000000000007") == 7
-    for size in ("1000", "1001", "9" * 30, "9" * 5000):
-        assert rows(page_size=size) == 1000
+    assert rows(page_size="1000") == 1000
 
 
 @pytest.mark.parametrize(
-    "size", ["0", "00", "-1", "", " ", "1e3", "1.5", "ten", "%D9%A0", "%D9%A5", "%C2%B2", "%00"]
+    "size",
+    [
+        *("0", "00", "-1", "1e3", "1.5", "ten", "%D9%A0", "%D9%A5", "%C2%B2", "%00"),
+        *("1001", "9" * 30, "9" * 5000),
+    ],
 )
-def test_a_page_size_is_a_number_from_one(api: APIClient, size: str) -> None:
+def test_a_page_size_is_a_number_from_one_to_a_thousand(api: APIClient, size: str) -> None:
     assert refusal(api.get(f"{API}clients/?page_size={size}")) == (400, {"page_size": "invalid"})
 
 
 @pytest.mark.parametrize(
     "junk",
     [
-        *({"cursor": text} for text in ("", "x", "abc", "\x00", "ж", "=" * 1000, "A" * 10_000)),
+        *({"cursor": text} for text in ("x", "abc", "\x00", "ж", "=" * 1000, "A" * 10_000)),
         *(cursor(f"p={position}") for position in ("", "x", "-5", "1.5", "%00", "%D9%A3", "1e3")),
         *(cursor(f"p={'9' * digits}") for digits in (19, 30, 5000)),
         *(cursor(text) for text in ("o=5", "r=1", "r=0", "x=1", "r=x&p=1", "p=1&o=x", "p=1&o=-1")),

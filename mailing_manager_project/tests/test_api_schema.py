@@ -1,12 +1,18 @@
-"""The OpenAPI document: valid, complete, and about this API only."""
+"""The OpenAPI document: valid, complete, about this API only, and fit to generate clients from."""
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]  # it has no types
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
+
+from mailing_manager_project.error_codes import OF_REQUESTS, OF_STATES
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
@@ -87,12 +93,98 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         assert {status for status in operation["responses"] if status >= "400"} == errors, name
 
 
-def test_every_error_has_an_example(operations: dict[str, dict[str, Any]]) -> None:
+def test_every_error_is_described_once_for_all_operations(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
     for name, operation in operations.items():
         for status, response in operation["responses"].items():
             if status >= "400":
-                content = response["content"]["application/json"]
-                assert content["examples"], f"{name} {status}"
+                assert response == {"$ref": f"#/components/responses/Error{status}"}, name
+                assert f"Error{status}" in document["components"]["responses"]
+
+
+def test_every_answer_has_an_example_that_is_one(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    responses = {
+        f"{name} {status}": response
+        for name, operation in operations.items()
+        for status, response in operation["responses"].items()
+        if "$ref" not in response and status != "204"
+    }
+    components = for_json_schema(document["components"])
+    for name, response in {**responses, **document["components"]["responses"]}.items():
+        content = response["content"]["application/json"]
+        assert content["examples"], name
+        schema = {**for_json_schema(content["schema"]), "components": components}
+        for example in content["examples"].values():
+            jsonschema.Draft202012Validator(schema).validate(example["value"])
+
+
+def for_json_schema(described: Any) -> Any:
+    """Return a description without what only OpenAPI 3.0 knows: null where it is allowed."""
+    if isinstance(described, list):
+        return [for_json_schema(item) for item in described]
+    if not isinstance(described, dict):
+        return described
+    schema = {name: for_json_schema(value) for name, value in described.items()}
+    if schema.pop("nullable", None) is True:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema
+
+
+def test_a_generated_client_sends_no_defaults(document: dict[str, Any]) -> None:
+    """In a PATCH of the tag it would reset the time zone."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, description in schema.get("properties", {}).items():
+            assert "default" not in description, f"{name}.{field}"
+
+
+def test_what_always_comes_in_an_answer_is_required(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if not name.endswith("Request"):
+            sometimes = {"id"} if name == "ConflictReason" else set()
+            always = set(schema.get("properties", ())) - sometimes
+            assert set(schema.get("required", ())) == always, name
+    assert "filters" in document["components"]["schemas"]["Mailing"]["required"]
+
+
+def codes_in_the_code() -> Iterator[str]:
+    """Yield the codes that the rooms give to their refusals."""
+    for room in ("clients", "mailings", "messages_app", "toolkit/rest"):
+        for path in (settings.BASE_DIR / room).rglob("*.py"):
+            if not {"tests", "admin", "imports", "migrations"} & set(path.parts):
+                yield from codes_of(ast.parse(path.read_text()))
+
+
+def codes_of(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.keyword(arg="code", value=ast.Constant(value=str(code))):
+                yield code
+
+
+def test_the_codes_of_refusals_are_listed(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    listed = [
+        schemas[name]["properties"]["code"]["x-extensible-enum"]
+        for name in ("ValidationError", "ConflictReason")
+    ]
+
+    assert listed == [list(OF_REQUESTS), list(OF_STATES)]
+    found = set(codes_in_the_code())
+    assert {"mailing_over", "unknown_field"} <= found
+    assert found - {*OF_REQUESTS, *OF_STATES} == set()
+
+
+def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] == "page_size":
+                limits = (parameter["schema"]["minimum"], parameter["schema"]["maximum"])
+                assert limits == (1, 1000), name
+            if parameter["in"] == "query":
+                assert parameter.get("description"), f"{name} {parameter['name']}"
 
 
 @pytest.mark.parametrize(

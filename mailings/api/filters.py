@@ -3,7 +3,7 @@
 from django_filters import CharFilter, FilterSet
 
 from mailings.models import Mailing
-from toolkit.rest.filters import MomentFilter
+from toolkit.rest.filters import MomentFilter, choices
 
 ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
 
@@ -11,6 +11,7 @@ ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
 class MailingFilterSet(FilterSet):
     """By status, by time, and by words of the text."""
 
+    status = choices(Mailing.Status, help_text="What has become of it.")
     start_time_after = MomentFilter("start_time", "gte", help_text=ISO)
     start_time_before = MomentFilter("start_time", "lt", help_text=ISO)
     stop_time_after = MomentFilter("stop_time", "gte", help_text=ISO)

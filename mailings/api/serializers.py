@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from clients.audience import validate_filters
 from mailings import services
+from mailings.api import examples
 from mailings.api.fields import FiltersField
 from mailings.models import Mailing
 from mailings.stats import text_change
@@ -19,22 +20,6 @@ from toolkit.rest.fields import IdField, LocalTimeField, MomentField
 from toolkit.rest.serializers import StrictSerializer
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A mailing to two operators' new clients",
-            value={
-                "start_time": "2030-01-31T09:00:00+03:00",
-                "stop_time": "2030-01-31T18:00:00+03:00",
-                "window_start": "09:00",
-                "window_end": "21:00",
-                "text": "Your delivery arrives between 14:00 and 16:00.",
-                "filters": {"operator_code": ["999", "926"], "tag": "new"},
-            },
-            request_only=True,
-        )
-    ]
-)
 class TextChangeSerializer(serializers.Serializer[Any]):
     """Whom a change of the text concerns."""
 
@@ -44,9 +29,11 @@ class TextChangeSerializer(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(examples=[examples.NEW_MAILING, examples.MAILING])
 class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
+    changing = ("last_run_time", "text_change")
     start_time = MomentField(help_text="Sending begins; in the past means at once.")
     stop_time = MomentField(help_text="Nothing is sent from this moment on.")
     window_start = LocalTimeField(
@@ -62,10 +49,9 @@ class MailingSerializer(StrictSerializer[Mailing]):
         "the next morning.",
     )
     filters = FiltersField(
-        default=dict,
         validators=[validate_filters],
         help_text="Keys operator_code, tag, timezone; a value or a list of values each. Values "
-        "are alternatives, keys add up, {} is everyone.",
+        "are alternatives, keys add up, {} is everyone, and must be said.",
     )
 
     text_change = serializers.SerializerMethodField(
@@ -143,6 +129,7 @@ def _by_the_rules(attrs: dict[str, Any], mailing: Mailing | None) -> dict[str, A
     return attrs
 
 
+@extend_schema_serializer(examples=[examples.TEXT])
 class TextVersionSerializer(serializers.Serializer[Any]):
     """A text that a mailing has or had."""
 
@@ -169,6 +156,7 @@ class MailingStatsSerializer(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(examples=[examples.STATS])
 class DetailedStatsSerializer(MailingStatsSerializer):
     """What a mailing's messages have come to, also by reason, text and time zone."""
 
@@ -188,6 +176,7 @@ class DetailedStatsSerializer(MailingStatsSerializer):
     )
 
 
+@extend_schema_serializer(examples=[examples.STATS_PAGE])
 class MailingStatsPageSerializer(serializers.Serializer[Any]):
     """A page of mailings' stats, and the totals of all mailings."""
 
@@ -261,6 +250,7 @@ class ResendAsNewSerializer(StrictSerializer[Mailing]):
         return services.create_mailing(instance, now=clock.now())
 
 
+@extend_schema_serializer(examples=[examples.RESENT])
 class ResentSerializer(serializers.Serializer[Any]):
     """How many messages are sent again."""
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mailings.api.examples import TIMELINE
 from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS
 from messages_app.ledger.timeline import (
     STEPS,
@@ -22,6 +23,7 @@ from messages_app.ledger.timeline import (
 from messages_app.models.ledger import ALL_MAILINGS
 from toolkit import clock
 from toolkit.rest.fields import MomentField
+from toolkit.rest.filters import check_parameters
 
 MAX_STEPS = 1_500  # in one answer
 DAY = timedelta(days=1)
@@ -48,15 +50,6 @@ class TimelineQuerySerializer(serializers.Serializer[Any]):
         help_text="Without it, of one mailing the last change of a message, of all mailings now.",
     )
 
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the values; refuse unknown parameters, which would be ignored."""
-        if unknown := sorted(set(data) - set(self.fields)):
-            raise serializers.ValidationError(
-                {unknown[0][:64]: "There is no such parameter; there are since, step, until."},
-                code="unknown_parameter",
-            )
-        return super().to_internal_value(data)
-
 
 class PointSerializer(serializers.Serializer[Any]):
     """The messages that came to each status within one step; one counts each time that it does."""
@@ -72,6 +65,7 @@ class PointSerializer(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(examples=[TIMELINE])
 class TimelineSerializer(serializers.Serializer[Any]):
     """What happened to messages, step by step."""
 
@@ -124,6 +118,7 @@ class TimelineMixin:
 
 def _parsed(request: Request) -> dict[str, Any]:
     query = TimelineQuerySerializer(data=request.query_params)
+    check_parameters(request.query_params, known=query.fields)
     query.is_valid(raise_exception=True)
     parsed: dict[str, Any] = query.validated_data
     return parsed

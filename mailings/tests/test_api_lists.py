@@ -38,6 +38,7 @@ def three_mailings(db: None, make_mailing: Callable[..., Mailing], now: datetime
     [
         ({}, ["Will be", "Is", "Was"]),
         ({"status": "running"}, ["Is"]),
+        ({"status": ["running", "scheduled"]}, ["Will be", "Is"]),
         ({"search": "BE"}, ["Will be"]),
         ({"search": "%"}, []),
         ({"start_time_after": -0.5}, ["Will be", "Is"]),
@@ -67,6 +68,9 @@ def test_a_list_has_the_mailings_asked_for_newest_first(
         ("state=running", "state"),
         ("status=over", "status"),
         ("status=%00", "status"),
+        *((f"{name}=", name) for name in ("status", "search", "stop_time_before", "cursor")),
+        ("search=a&search=b", "search"),
+        *((f"{name}=1&{name}=2", name) for name in ("stop_time_before", "page_size", "cursor")),
         ("search=%00", "search"),
         ("start_time=2030-01-01T00:00:00Z", "start_time"),
         ("start_time_after=soon", "start_time_after"),

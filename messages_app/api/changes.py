@@ -2,18 +2,20 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from messages_app.api.examples import CHANGES
 from messages_app.api.serializers import STATUS, ErrorCodeField
 from messages_app.ledger import changes
 from messages_app.ledger.changes import Change
 from messages_app.models import Message
-from toolkit.rest.pagination import CursorPages
+from toolkit.rest.filters import check_parameters
+from toolkit.rest.pagination import MAX_PAGE_SIZE, CursorPages
 from toolkit.rest.schema import GoneResponse
 
 
@@ -51,6 +53,7 @@ class ChangeSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField(help_text="When it was written down, by the database's clock.")
 
 
+@extend_schema_serializer(examples=[CHANGES])
 class ChangePageSerializer(serializers.Serializer[Any]):
     """Some changes, and where to go on."""
 
@@ -76,7 +79,11 @@ class ChangesMixin:
                 description="`next` of the page before; without it, the oldest change that is "
                 "kept comes first. `latest` is where nothing is old: only what comes from now on.",
             ),
-            OpenApiParameter("page_size", int, description="Changes a page, 1 to 1000."),
+            OpenApiParameter(
+                "page_size",
+                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": 100},
+                description="Changes a page.",
+            ),
         ],
     )
     @action(detail=False, pagination_class=None, filter_backends=[])
@@ -87,8 +94,7 @@ class ChangesMixin:
         follows the cursor is no longer kept (LEDGER_DAYS), or after a backup was restored that is
         older than the cursor: read the list of messages anew, then go on from the cursor named.
         """
-        if unknown := set(request.query_params) - {"after", "page_size"}:
-            raise ValidationError({unknown.pop(): "There is no such parameter."}, code="unknown")
+        check_parameters(request.query_params, known={"after", "page_size"})
         limit = CursorPages().get_page_size(request)
         page = _read(request.query_params.get("after"), limit)
         return Response(

@@ -23,6 +23,7 @@ from messages_app.models import SendingControl
 from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.publishing import publish
+from toolkit.rest.fields import StrictBooleanField
 from toolkit.rest.permissions import needs
 from toolkit.rest.serializers import StrictSerializer
 
@@ -123,7 +124,8 @@ class SignsOfLifeSerializer(serializers.Serializer[Any]):
 class SenderSerializer(StrictSerializer[SendingControl]):
     """What holds sending back, over all mailings and workers; messages stay pending meanwhile."""
 
-    is_paused = serializers.BooleanField(
+    changing = ("breaker", "heartbeats")
+    is_paused = StrictBooleanField(
         help_text="The operator's pause: nothing is sent until it is taken back."
     )
     rate = RateField(

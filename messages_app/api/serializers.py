@@ -2,11 +2,12 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from clients.models import Client
 from messages_app import services
+from messages_app.api import examples
 from messages_app.models import Attempt, ErrorCode, Message
 from toolkit import clock
 from toolkit.rest.fields import IdField
@@ -27,6 +28,7 @@ STATUS = (
 )
 
 
+@extend_schema_serializer(examples=[examples.NEW_MESSAGE, examples.MESSAGE])
 class MessageSerializer(StrictSerializer[Message]):
     """One mailing's text on its way to one client. Its status is never set from outside."""
 
@@ -56,6 +58,8 @@ class MessageSerializer(StrictSerializer[Message]):
             "error_code",
             "error",
             "text_version",
+            "phone_number",
+            "is_manual",
         )
         read_only_fields = ("sender_id", *fields[4:])
         extra_kwargs: ClassVar = {
@@ -80,22 +84,7 @@ class MessageSerializer(StrictSerializer[Message]):
         return services.move_message(instance, mailing=mailing, client=client, now=clock.now())
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "The sender was busy",
-            value={
-                "number": 1,
-                "began_at": "2030-01-31T06:00:00.120000Z",
-                "seconds": 0.048,
-                "error_code": "throttled",
-                "http_status": 429,
-                "error": "HTTP 429: Too Many Requests",
-            },
-            response_only=True,
-        )
-    ]
-)
+@extend_schema_serializer(examples=[examples.ATTEMPT])
 class AttemptSerializer(serializers.ModelSerializer[Attempt]):
     """One attempt at handing a message to the sender."""
 
@@ -124,6 +113,7 @@ class CountsSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
 
 
+@extend_schema_serializer(examples=[examples.STATS])
 class MessageStatsSerializer(CountsSerializer):
     """Messages by status, and the failed ones by reason."""
 

@@ -20,7 +20,7 @@ from messages_app.api.serializers import (
     MessageStatsSerializer,
 )
 from messages_app.engine.doorbells import ring
-from messages_app.ledger.balances import Balances, balances, total_balances
+from messages_app.ledger.balances import Balances, balances, sum_of, total_balances
 from messages_app.models import Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
@@ -128,16 +128,16 @@ class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
 
 
 def _balances(request: Request) -> Balances | None:
-    """Return what the ledger says of all messages or of a mailing's; None if it cannot tell."""
-    selected = {name: str(value) for name, value in request.query_params.items() if value}
-    if not selected:
+    """Return what the ledger says of all messages or of some mailings'; None if it cannot tell."""
+    if not request.query_params:
         return total_balances()
-    if set(selected) != {"mailing"}:
+    if set(request.query_params) != {"mailing"}:
         return None
-    mailing_id = int(selected["mailing"])
-    if Message.objects.filter(mailing=mailing_id, mailing__ledger_at=None).exists():
-        return None  # An earlier version has made or changed it; see mailings.bookkeeping.
-    return balances([mailing_id]).get(mailing_id, {})
+    mailing_ids = {int(text) for text in request.query_params.getlist("mailing")}
+    if Message.objects.filter(mailing__in=mailing_ids, mailing__ledger_at=None).exists():
+        return None  # An earlier version has made or changed one; see mailings.bookkeeping.
+    found = balances(mailing_ids).values()
+    return sum_of(item for of_mailing in found for item in of_mailing.items())
 
 
 def _ring_on_commit(message: Message) -> None:

@@ -46,6 +46,8 @@ def test_a_message_has_exactly_the_documented_fields(
         "error_code": "",
         "error": "",
         "text_version": None,
+        "phone_number": Client.objects.get().phone_number,
+        "is_manual": True,
     }
     assert api.get(f"{MESSAGES}{message.pk}/").json() == answer.json()
 
@@ -69,14 +71,15 @@ def test_a_status_is_never_set_from_outside(
     api: APIClient, make_mailing: MakeMailing, make_clients: MakeClients, make_message: Make
 ) -> None:
     payload = {"status": "success", "attempts": 5, "error": "x", "sent_at": "2030-01-01T00:00:00Z"}
-    created = api.post(
-        MESSAGES, {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk, **payload}
-    ).json()
-    patched = api.patch(f"{MESSAGES}{make_message().pk}/", payload).json()
+    addressed = {"mailing": make_mailing().pk, "client": make_clients(1)[0].pk}
+    message = make_message()
 
-    for message in (created, patched):
-        assert message["status"] == "pending"
-        assert (message["attempts"], message["error"], message["sent_at"]) == (0, "", None)
+    created = api.post(MESSAGES, {**addressed, **payload})
+    patched = api.patch(f"{MESSAGES}{message.pk}/", payload)
+
+    for answer in (created, patched):
+        assert refusal(answer) == (400, dict.fromkeys(payload, "read_only"))
+    assert Message.objects.get() == message
 
 
 def test_a_client_has_one_message_of_a_mailing(api: APIClient, make_message: Make) -> None:

@@ -194,7 +194,7 @@ class TestReasons:
         parameters = document["paths"][f"{MESSAGES}{path}"]["get"]["parameters"]
         [filter_] = [each for each in parameters if each["name"] == "error_code"]
 
-        assert set(filter_["schema"]["enum"]) == set(ErrorCode.values)
+        assert set(filter_["schema"]["items"]["enum"]) == set(ErrorCode.values)
 
     def test_reasons_that_are_none_are_refused_by_naming_those_that_there_are(
         self, api: APIClient

@@ -38,7 +38,13 @@ def four_messages(db: None, make_message: Make) -> list[Message]:
         ({"status": "success"}, [1]),
         ({"status": "fail"}, [3, 2]),
         ({"error_code": "rejected"}, [2]),
+        ({"status": ["pending", "success"]}, [1, 0]),
+        ({"status": ["pending", "fail"]}, [3, 2, 0]),
+        ({"error_code": ["rejected", "unconfirmed"]}, [3, 2]),
         ({"error_code": "expired"}, []),
+        ({"search": "+7 926 100-00-00"}, [2]),
+        ({"mailing": [0, 3]}, [3, 2, 1, 0]),
+        ({"client": [0, 2]}, [2, 0]),
         ({"search": "1000"}, [2]),
         ({"search": "ANSWER"}, [3]),
         ({"mailing": 0}, [2, 1, 0]),
@@ -50,10 +56,13 @@ def test_a_list_has_the_messages_asked_for_newest_first(
     api: APIClient, four_messages: list[Message], query: dict[str, Any], numbers: list[int]
 ) -> None:
     """Mailing and client are those of the message of a number."""
-    named: dict[str, Any] = {
-        name: getattr(four_messages[value], f"{name}_id") if isinstance(value, int) else value
-        for name, value in query.items()
-    }
+    named: dict[str, Any] = {}
+    for name, value in query.items():
+        values = value if isinstance(value, list) else [value]
+        named[name] = [
+            getattr(four_messages[each], f"{name}_id") if isinstance(each, int) else each
+            for each in values
+        ]
 
     answer = api.get(MESSAGES, named)
 
@@ -81,6 +90,10 @@ def test_messages_of_nobody_are_none(api: APIClient, four_messages: list[Message
         ("error_code=REJECTED", "error_code"),
         ("search=%00", "search"),
         ("state=fail", "state"),
+        *((f"{name}=", name) for name in ("mailing", "client", "status", "error_code", "search")),
+        ("mailing=1&mailing=", "mailing"),
+        ("status=fail&status=sent", "status"),
+        ("search=1&search=2", "search"),
     ],
 )
 def test_a_parameter_that_means_nothing_is_refused(
@@ -114,6 +127,19 @@ def test_only_the_selected_messages_are_counted(
         "total": 1,
         "error_codes": {"rejected": 1},
     }
+
+
+def test_messages_of_several_mailings_are_counted_by_the_ledger(
+    api: APIClient, four_messages: list[Message], make_message: Make
+) -> None:
+    make_message()
+    mailings = [four_messages[0].mailing_id, four_messages[3].mailing_id]
+
+    with CaptureQueriesContext(connection) as context:
+        counts = api.get(STATS, {"mailing": [*mailings, mailings[0]]}).json()
+
+    assert (counts["total"], counts["fail"]) == (4, 2)
+    assert not any("GROUP BY" in query["sql"] for query in context.captured_queries)
 
 
 def test_a_reason_of_a_message_that_may_still_succeed_is_no_failure(

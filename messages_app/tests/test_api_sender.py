@@ -179,7 +179,7 @@ class TestSetting:
         assert refusal(answer) == (400, {None: "parse_error"})
         assert row().rate is None
 
-    @pytest.mark.parametrize("junk", [None, "perhaps", [], {}, 2])
+    @pytest.mark.parametrize("junk", [None, "perhaps", [], {}, 2, 0, 1, 1.0, "no", "on", "true"])
     def test_refuses_a_pause_that_is_neither_true_nor_false(
         self, api: APIClient, junk: Any
     ) -> None:

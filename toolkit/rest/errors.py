@@ -19,7 +19,9 @@ from django.core.exceptions import (
 )
 from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
 from django.http.request import UnreadablePostError
+from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
+from drf_standardized_errors.types import ErrorResponse
 from rest_framework import exceptions, status
 from rest_framework.serializers import as_serializer_error
 
@@ -44,6 +46,15 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
+class Taken(Conflict):
+    """409: another row has this value, which may be there once only."""
+
+    def __init__(self, detail: str, *, code: str, attr: str, pk: int) -> None:
+        super().__init__(detail, code=code)
+        self.attr = attr
+        self.pk = pk
+
+
 class TooLarge(exceptions.APIException):
     """413: more than anything that could be accepted."""
 
@@ -65,6 +76,19 @@ class Busy(Unavailable):
 
     default_detail = "The database was busy with something else. Try again in a moment."
     default_code = "database_busy"
+
+
+class ErrorFormatter(ExceptionFormatter):
+    """Write of what is taken by which field, and by whom."""
+
+    def format_error_response(self, error_response: ErrorResponse) -> Any:
+        """Return an error as it is answered."""
+        body = super().format_error_response(error_response)
+        if isinstance(self.exc, Taken):
+            body["errors"] = [
+                {**error, "attr": self.exc.attr, "id": self.exc.pk} for error in body["errors"]
+            ]
+        return body
 
 
 class ErrorHandler(ExceptionHandler):

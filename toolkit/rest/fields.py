@@ -13,6 +13,38 @@ from rest_framework.fields import empty
 from toolkit import time_zones
 
 
+class StrictCharField(serializers.CharField):
+    """A text. A number would be sent to clients as its digits."""
+
+    default_error_messages: ClassVar = {"invalid": "Write a text, in quotation marks."}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text without blanks around it.
+
+        Raises:
+            ValidationError: it is no text.
+        """
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """True or false, and neither a number nor a word that might mean one of them."""
+
+    default_error_messages: ClassVar = {"invalid": "Write true or false, without quotation marks."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return it.
+
+        Raises:
+            ValidationError: it is something else.
+        """
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
 class IdField(serializers.PrimaryKeyRelatedField[Any]):
     """The id of another row: a whole number. A fraction or true might find the wrong row.
 
@@ -81,7 +113,7 @@ class LocalTimeField(serializers.TimeField):
         return time.fromisoformat(value)
 
 
-class TimeZoneField(serializers.CharField):
+class TimeZoneField(StrictCharField):
     """The IANA name of a time zone."""
 
     default_validators = (time_zones.validate,)

@@ -1,12 +1,14 @@
 """Query parameters of lists: unknown ones are refused; filters that several apps use."""
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError as FormError
-from django.db.models import BigIntegerField, QuerySet
-from django_filters import IsoDateTimeFilter, NumberFilter
+from django.db.models import BigIntegerField, QuerySet, TextChoices
+from django.http import QueryDict
+from django_filters import Filter, IsoDateTimeFilter
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
@@ -18,7 +20,7 @@ from toolkit.rest.fields import MomentField
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Refuses unknown query parameters: a misspelt one would be ignored, and select all rows."""
+    """Refuses query parameters that would not select what was meant; see `check_parameters`."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> Any:
         """Return the rows that the query parameters select.
@@ -27,25 +29,100 @@ class StrictFilterBackend(DjangoFilterBackend):
         unknown parameters are not refused.
 
         Raises:
-            ValidationError: a parameter is unknown or its value malformed.
+            ValidationError: a parameter is unknown, empty, repeated in vain, or malformed.
         """
         if getattr(view, "detail", False):
             return queryset
         filterset_class = self.get_filterset_class(view, queryset)
-        known = set(filterset_class.base_filters) if filterset_class else set()
-        if getattr(view, "paginator", None):
-            known |= {"cursor", "page_size"}
-        unknown = sorted(set(request.query_params) - known)
-        if unknown:
-            _refuse(unknown[0], known)
+        filters = filterset_class.base_filters if filterset_class else {}
+        pages = {"cursor", "page_size"} if getattr(view, "paginator", None) else set()
+        check_parameters(
+            request.query_params,
+            known={*filters, *pages},
+            several={name for name, each in filters.items() if isinstance(each, SeveralFilter)},
+        )
         return super().filter_queryset(request, queryset, view)
 
 
-def _refuse(name: str, known: set[str]) -> NoReturn:
-    raise ValidationError(
-        {name[:64]: f"There is no such parameter; there are {', '.join(sorted(known))}."},
-        code="unknown_parameter",
+def check_parameters(
+    parameters: QueryDict, *, known: Collection[str], several: Collection[str] = ()
+) -> None:
+    """Refuse parameters that would be ignored, in part or as a whole, and so select all rows.
+
+    Args:
+        parameters: those of a request.
+        known: the names that there are.
+        several: the names of those that may be repeated: their values are alternatives.
+
+    Raises:
+        ValidationError: one is unknown, has no value, or more than one that cannot all hold.
+    """
+    if unknown := sorted(set(parameters) - set(known)):
+        sentence = f"There is no such parameter; there are {', '.join(sorted(known))}."
+        raise ValidationError({unknown[0][:64]: sentence}, code="unknown_parameter")
+    for name, values in parameters.lists():
+        if not all(value.strip() for value in values):
+            sentence = "Write a value, or leave the parameter out."
+            raise ValidationError({name: sentence}, code="empty_parameter")
+        if len(values) > 1 and name not in several:
+            sentence = "This parameter can have one value only."
+            raise ValidationError({name: sentence}, code="repeated_parameter")
+
+
+class SeveralFormField(forms.Field):
+    """A query parameter that may be repeated: a list of what one field makes of each value."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, *, one: forms.Field, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.one = one
+
+    def clean(self, value: Any) -> list[Any]:
+        """Return the values.
+
+        Raises:
+            FormError: one of them is malformed.
+        """
+        return [self.one.clean(each) for each in value or []]
+
+
+class SeveralFilter(Filter):
+    """Keeps rows that have one of the values of a parameter, which may be repeated.
+
+    `one` parses a value, and `schema` describes one for OpenAPI.
+    """
+
+    field_class = SeveralFormField
+
+    def __init__(
+        self, *, one: forms.Field, schema: dict[str, Any], help_text: str, **kwargs: Any
+    ) -> None:
+        sentence = f"{help_text} May be repeated: any of the values."
+        super().__init__(lookup_expr="in", one=one, help_text=sentence, **kwargs)
+        described = {"type": "array", "items": schema, "description": sentence}
+        extend_schema_field(described)(self)
+
+
+def texts(*, help_text: str, validators: Collection[Any] = ()) -> SeveralFilter:
+    """Return a filter by texts."""
+    one = forms.CharField(validators=list(validators))
+    return SeveralFilter(one=one, schema={"type": "string", "minLength": 1}, help_text=help_text)
+
+
+def choices(values: type[TextChoices], *, help_text: str) -> SeveralFilter:
+    """Return a filter by values of an enumeration."""
+    known = f"There is no such value; there are {', '.join(values.values)}."
+    one = forms.ChoiceField(choices=values.choices, error_messages={"invalid_choice": known})
+    return SeveralFilter(
+        one=one, schema={"type": "string", "enum": values.values}, help_text=help_text
     )
+
+
+def ids(*, help_text: str, **kwargs: Any) -> SeveralFilter:
+    """Return a filter by ids of rows that are referred to."""
+    schema = {"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT}
+    return SeveralFilter(one=IdFormField(), schema=schema, help_text=help_text, **kwargs)
 
 
 class MomentFormField(IsoDateTimeField):
@@ -78,13 +155,3 @@ class IdFormField(forms.IntegerField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs, min_value=1, max_value=BigIntegerField.MAX_BIGINT)
-
-
-@extend_schema_field({"type": "integer", "minimum": 1, "maximum": BigIntegerField.MAX_BIGINT})
-class IdFilter(NumberFilter):
-    """Keeps rows that refer to the row with an id."""
-
-    field_class = IdFormField
-
-    def get_max_validator(self) -> None:
-        """Return None: the limits are validated by IdFormField."""

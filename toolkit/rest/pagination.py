@@ -25,17 +25,17 @@ class CursorPages(CursorPagination):
     max_page_size = MAX_PAGE_SIZE
 
     def get_page_size(self, request: Request) -> int:
-        """Return the size asked for, at most 1000.
+        """Return the size asked for.
 
         Raises:
-            ValidationError: it is not a positive number.
+            ValidationError: it is not a number from 1 to 1000.
         """
         raw = request.query_params.get("page_size", str(self.page_size))
-        if not re.fullmatch(r"0*[1-9][0-9]*", raw):
-            raise ValidationError(
-                {"page_size": f"Write a number from 1; a page has at most {MAX_PAGE_SIZE}."}
-            )
-        return min(int(raw.lstrip("0")[:20]), MAX_PAGE_SIZE)
+        # Not all of its digits are parsed: there may be thousands.
+        size = int(raw.lstrip("0")[:20] or 0) if re.fullmatch("[0-9]+", raw) else 0
+        if not 1 <= size <= MAX_PAGE_SIZE:
+            raise ValidationError({"page_size": f"Write a number from 1 to {MAX_PAGE_SIZE}."})
+        return size
 
     def get_ordering(
         self, request: Request, queryset: QuerySet[Any], view: APIView
@@ -68,8 +68,13 @@ class CursorPages(CursorPagination):
         size = {
             "name": "page_size",
             "in": "query",
-            "description": f"How many to a page, at most {MAX_PAGE_SIZE}.",
-            "schema": {"type": "integer", "minimum": 1, "default": self.page_size},
+            "description": "How many to a page.",
+            "schema": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_PAGE_SIZE,
+                "default": self.page_size,
+            },
         }
         return [cursor, size]
 

@@ -35,23 +35,37 @@ BadRequestResponse = PolymorphicProxySerializer(
 class Reason(serializers.Serializer[Any]):
     """The reason for a refusal that is about no field."""
 
-    code = serializers.CharField(help_text="Stable name of the reason, such as mailing_finished.")
+    code = serializers.CharField(help_text="Stable name of the reason.")
     detail = serializers.CharField(help_text="What forbids it and what can be done.")
     attr = serializers.CharField(allow_null=True, help_text="Always null.")
+
+
+class ConflictReason(Reason):
+    """What it is that forbids it."""
+
+    attr = serializers.CharField(
+        allow_null=True, help_text="The field whose value is taken; otherwise null."
+    )
+    id = serializers.IntegerField(
+        required=False, help_text="Who has that value; there only where a value is taken."
+    )
 
 
 class ConflictResponse(serializers.Serializer[Any]):
     """The state of things forbids it."""
 
     type = serializers.ChoiceField(choices=ClientErrorEnum.choices)
+    errors = ConflictReason(many=True)  # type: ignore[assignment]  # the metaclass takes it away
+
+
+class TooLargeResponse(serializers.Serializer[Any]):
+    """The body is too large."""
+
+    type = serializers.ChoiceField(choices=ClientErrorEnum.choices)
     errors = Reason(many=True)  # type: ignore[assignment]  # the metaclass takes it away
 
 
-class TooLargeResponse(ConflictResponse):
-    """The body is too large."""
-
-
-class GoneResponse(ConflictResponse):
+class GoneResponse(TooLargeResponse):
     """What was asked for is not kept any more."""
 
 

@@ -1,0 +1,90 @@
+"""Mailings in the examples of the OpenAPI document."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+_TEXT = "Your delivery arrives between 14:00 and 16:00."
+_COUNTS = {"pending": 120, "success": 875, "fail": 5, "total": 1000}
+_STATS = {
+    "id": 17,
+    "status": "running",
+    "start_time": "2030-01-31T06:00:00Z",
+    "stop_time": "2030-01-31T15:00:00Z",
+    "last_run_time": "2030-01-31T06:00:04.500000Z",
+    "stats": _COUNTS,
+    "retrying": 3,
+    "is_complete": False,
+}
+_PAGE = "https://mailing.example.com/api/v1/mailings/stats/?cursor=cD0xNw%3D%3D"
+
+
+def _answer(name: str, value: dict[str, Any]) -> OpenApiExample:
+    return OpenApiExample(name, value=value, response_only=True)
+
+
+NEW_MAILING = OpenApiExample(
+    "A mailing to two operators' new clients",
+    value={
+        "start_time": "2030-01-31T09:00:00+03:00",
+        "stop_time": "2030-01-31T18:00:00+03:00",
+        "window_start": "09:00",
+        "window_end": "21:00",
+        "text": _TEXT,
+        "filters": {"operator_code": ["999", "926"], "tag": "new"},
+    },
+    request_only=True,
+)
+MAILING = _answer(
+    "A mailing that runs",
+    {
+        "id": 17,
+        "start_time": "2030-01-31T06:00:00Z",
+        "stop_time": "2030-01-31T15:00:00Z",
+        "window_start": "09:00:00",
+        "window_end": "21:00:00",
+        "text": _TEXT,
+        "filters": {"operator_code": ["999", "926"], "tag": "new"},
+        "status": "running",
+        "last_run_time": "2030-01-31T06:00:04.500000Z",
+        "created_at": "2030-01-30T12:00:00.120000Z",
+        "updated_at": "2030-01-31T06:00:00.070000Z",
+        "text_version": 1,
+        "text_change": None,
+        "resends": None,
+        "resent_codes": None,
+    },
+)
+TEXT = _answer(
+    "The present text", {"version": 1, "text": _TEXT, "replaced_at": None, "accepted": 875}
+)
+STATS = _answer(
+    "A mailing that runs",
+    {
+        **_STATS,
+        "error_codes": {"rejected": 2, "unavailable": 3},
+        "text_versions": {"1": 875},
+        "timezones": {"Europe/Moscow": _COUNTS},
+    },
+)
+STATS_PAGE = _answer(
+    "One of many pages", {"next": _PAGE, "previous": None, "totals": _COUNTS, "results": [_STATS]}
+)
+RESENT = OpenApiExample(
+    "Two are sent again", value={"messages": 2}, response_only=True, status_codes=["202"]
+)
+TIMELINE = _answer(
+    "A minute",
+    {
+        "step": "minute",
+        "results": [
+            {
+                "at": "2030-01-31T06:00:00Z",
+                "pending": 1000,
+                "success": 875,
+                "fail": 2,
+                "retrying": 3,
+            }
+        ],
+    },
+)

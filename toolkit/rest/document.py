@@ -1,0 +1,46 @@
+"""The OpenAPI document as a whole: what is put right in it once drf-spectacular has made it.
+
+Frontends generate their clients from it, and a generated client does what it says to the letter.
+"""
+
+from typing import Any
+
+# The only property of an answer that is not always there.
+SOMETIMES = {"ConflictReason": {"id"}}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+Json = dict[str, Any]
+
+
+def suit_generated_clients(result: Json, **_: Any) -> Json:
+    """Return the document without what misleads generated clients; a hook of drf-spectacular."""
+    schemas = result["components"]["schemas"]
+    for name, schema in schemas.items():
+        properties = schema.get("properties", {})
+        if name.endswith("Request"):
+            _leave_defaults_out(properties)
+        elif properties:
+            _leave_defaults_out(properties)
+            schema["required"] = sorted(set(properties) - SOMETIMES.get(name, set()))
+    _share_errors(result)
+    return result
+
+
+def _leave_defaults_out(properties: Json) -> None:
+    """Remove defaults of fields: a generated client sends them, also in a PATCH of other fields."""
+    for schema in properties.values():
+        schema.pop("default", None)
+
+
+def _share_errors(document: Json) -> None:
+    """Describe each error once, as a component that operations refer to."""
+    shared: Json = {}
+    for path in document["paths"].values():
+        for method in METHODS:
+            responses = path.get(method, {}).get("responses", {})
+            for status, response in responses.items():
+                if status >= "400":
+                    known = shared.setdefault(f"Error{status}", response)
+                    if known == response:
+                        responses[status] = {"$ref": f"#/components/responses/Error{status}"}
+    document["components"]["responses"] = dict(sorted(shared.items()))
