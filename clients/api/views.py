@@ -11,6 +11,7 @@ from clients.api.filters import ClientFilterSet
 from clients.api.serializers import ClientSerializer, ClientStatsSerializer
 from clients.models import Client
 from clients.stats import client_stats
+from toolkit.rest.views import SafeWrites
 
 
 @extend_schema_view(
@@ -25,7 +26,7 @@ from clients.stats import client_stats
     ),
 )
 @extend_schema(tags=["clients"])
-class ClientViewSet(ModelViewSet[Client]):
+class ClientViewSet(SafeWrites[Client], ModelViewSet[Client]):
     """Who can be reached."""
 
     queryset = Client.objects.all()

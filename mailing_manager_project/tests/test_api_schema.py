@@ -78,13 +78,27 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         )
         errors = {
             *("401", "405", "406", "503"),
-            *(("400",) if has_body or about_many else ()),
+            *(("400",) if has_body or about_many or method == "post" else ()),
             *(("403", "409") if method in UNSAFE else ()),
             *(("404",) if "{id}" in path else ()),
             *(("413", "415") if has_body else ()),
+            *(("422",) if method == "post" else ()),
             *(("410",) if path.endswith("/changes/") else ()),
         }
         assert {status for status in operation["responses"] if status >= "400"} == errors, name
+
+
+def test_every_post_takes_an_idempotency_key(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        headers = {
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "header"
+        }
+        assert ("Idempotency-Key" in headers) == name.startswith("post "), name
+        for status, response in operation["responses"].items():
+            is_repeatable = name.startswith("post ") and status < "300"
+            assert ("Idempotent-Replayed" in response.get("headers", {})) == is_repeatable, name
 
 
 def test_every_error_has_an_example(operations: dict[str, dict[str, Any]]) -> None:

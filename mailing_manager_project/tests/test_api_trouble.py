@@ -39,14 +39,15 @@ API = "/api/v1/"
 PAYLOAD = {"phone_number": "79991234567"}
 
 
+@pytest.mark.postgres  # SQLite has one writer, and this request is it.
 @pytest.mark.django_db(transaction=True)
 def test_whoever_is_second_with_a_number_is_told_to_try_again(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
+    api: APIClient, monkeypatch: pytest.MonkeyPatch, at_once: Callable[..., list[Any]]
 ) -> None:
     create = ClientSerializer.create
 
     def create_late(serializer: ClientSerializer, validated_data: dict[str, Any]) -> Client:
-        Client.objects.create(**PAYLOAD)
+        at_once(lambda: Client.objects.create(**PAYLOAD))
         return create(serializer, validated_data)
 
     monkeypatch.setattr(ClientSerializer, "create", create_late)
@@ -78,15 +79,19 @@ def test_of_many_who_save_one_number_at_once_one_succeeds(operator: User) -> Non
     assert statuses.count(201) == Client.objects.count() == 1
 
 
+@pytest.mark.postgres  # as above
 @pytest.mark.django_db(transaction=True)
 def test_a_client_deleted_by_somebody_else_meanwhile_does_not_come_back(
-    api: APIClient, make_clients: Callable[..., list[Client]], monkeypatch: pytest.MonkeyPatch
+    api: APIClient,
+    make_clients: Callable[..., list[Client]],
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: Callable[..., list[Any]],
 ) -> None:
     (client,) = make_clients(1)
     update = ClientSerializer.update
 
     def update_late(serializer: ClientSerializer, stale: Client, data: dict[str, Any]) -> Client:
-        Client.objects.all().delete()
+        at_once(Client.objects.all().delete)
         return update(serializer, stale, data)
 
     monkeypatch.setattr(ClientSerializer, "update", update_late)
@@ -223,12 +228,14 @@ def saving(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ans
     """Return a function that adds a client while something else happens in the service."""
 
     def save(event: Callable[[], Any], to: str = "clients/") -> Answer:
-        def do(*arguments: Any, **named: Any) -> Any:
+        client, mailing = Client.objects.create(phone_number="79990000001"), a_mailing()
+
+        def do(*arguments: Any, **named: Any) -> Client:
             event()
+            return client  # A foreign key is looked at when all is committed.
 
         monkeypatch.setattr(ClientSerializer, "create", do)
         monkeypatch.setattr(MessageSerializer, "create", do)
-        client, mailing = Client.objects.create(phone_number="79990000001"), a_mailing()
         body = {"client": client.pk, "mailing": mailing.pk} if to == "messages/" else PAYLOAD
         answer: Answer = api.post(f"{API}{to}", body)
         return answer

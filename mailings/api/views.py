@@ -29,6 +29,7 @@ from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
+from toolkit.rest.views import SafeWrites
 
 
 @extend_schema_view(
@@ -52,7 +53,7 @@ from toolkit import clock
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
+class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()

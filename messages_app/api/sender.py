@@ -14,7 +14,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView, RetrieveUpdateAPIView
+from rest_framework.generics import RetrieveUpdateAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -24,6 +24,7 @@ from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.publishing import publish
 from toolkit.rest.serializers import StrictSerializer
+from toolkit.rest.views import SafeWrites
 
 
 class RateField(serializers.FloatField):
@@ -202,7 +203,7 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     ),
 )
 @extend_schema(tags=["sender"])
-class SenderView(RetrieveUpdateAPIView[SendingControl]):
+class SenderView(SafeWrites[SendingControl], RetrieveUpdateAPIView[SendingControl]):
     """What holds all sending back, of which there is one row."""
 
     serializer_class = SenderSerializer
@@ -219,7 +220,7 @@ class SenderView(RetrieveUpdateAPIView[SendingControl]):
 
 
 @extend_schema(tags=["sender"])
-class ProbeView(GenericAPIView[SendingControl]):
+class ProbeView(SafeWrites[SendingControl]):
     """The breaker's next probe."""
 
     serializer_class = SenderSerializer

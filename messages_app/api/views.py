@@ -25,6 +25,7 @@ from messages_app.models import Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
+from toolkit.rest.views import SafeWrites
 
 
 @extend_schema_view(
@@ -46,7 +47,7 @@ from toolkit import clock
     ),
 )
 @extend_schema(tags=["messages"])
-class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
+class MessageViewSet(ChangesMixin, SafeWrites[Message], ModelViewSet[Message]):
     """What became of every message."""
 
     queryset = Message.objects.with_sender_id()

@@ -8,7 +8,12 @@ from drf_spectacular.extensions import (
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.openapi import AutoSchema as BaseSchema
-from drf_spectacular.utils import Direction, OpenApiExample, PolymorphicProxySerializer
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+)
 from drf_standardized_errors.openapi import AutoSchema
 from drf_standardized_errors.openapi_serializers import (
     ClientErrorEnum,
@@ -18,6 +23,8 @@ from drf_standardized_errors.openapi_serializers import (
 )
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
+
+from toolkit.rest.idempotency.header import MAX_LENGTH
 
 # One description for all endpoints: to list each field's reasons would make the schema unreadable.
 BadRequestResponse = PolymorphicProxySerializer(
@@ -51,6 +58,10 @@ class TooLargeResponse(ConflictResponse):
 
 class GoneResponse(ConflictResponse):
     """What was asked for is not kept any more."""
+
+
+class KeyReusedResponse(ConflictResponse):
+    """The Idempotency-Key belongs to another request."""
 
 
 class UnavailableResponse(serializers.Serializer[Any]):
@@ -95,6 +106,16 @@ EXAMPLES = [
         "TooLarge", 413, "client_error", {"code": "too_large", "detail": "The body is too large."}
     ),
     _example(
+        "KeyReused",
+        422,
+        "client_error",
+        {
+            "code": "idempotency_key_reused",
+            "detail": "This Idempotency-Key was used for another body. Repeat a request exactly as "
+            "it was, and take a new key for a new one. Nothing was done.",
+        },
+    ),
+    _example(
         "Unavailable",
         503,
         "server_error",
@@ -106,8 +127,34 @@ EXAMPLES = [
 ]
 
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!#-~][!-~]*$"},
+    OpenApiParameter.HEADER,
+    description="Any text of your own for this request, such as a UUID; quotes around it do not "
+    "count. Repeated within 24 hours with the same key and body, the request is not done again: "
+    "the first answer comes once more. A new body needs a new key (422); 409 "
+    "`idempotency_in_progress` while the first request is still being worked on.",
+)
+REPLAYED = OpenApiParameter(
+    "Idempotent-Replayed",
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=[200, 201, 202],
+    description="This is the first answer to this Idempotency-Key once more; nothing was done now.",
+)
+
+
 class Schema(AutoSchema):
-    """Describes every error, and the query parameters of counts as those of lists."""
+    """Describes every error and header, and the query parameters of counts as those of lists."""
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the parameters that the view names, and the headers that all such have."""
+        named: list[Any] = super().get_override_parameters()
+        return [*named, *self._headers()]
+
+    def _headers(self) -> list[OpenApiParameter]:
+        return [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
 
     def get_filter_backends(self) -> list[Any]:
         """Return the filters of endpoints that list or count many rows, and of no others."""
@@ -131,13 +178,15 @@ class Schema(AutoSchema):
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
         match status_code:
             case "400":
-                has_parameters = bool(self.get_override_parameters())
+                has_parameters = bool(self.get_override_parameters())  # a header is one, too
                 is_list = self._is_about_many() or self._is_list_of_one()
                 return self._has_body() or is_list or has_parameters
             case "403" | "409":  # 403 is a session without its CSRF token.
                 return self.method not in SAFE_METHODS
             case "404":
                 return "{" in self.path
+            case "422":
+                return self.method == "POST"
             case "413" | "415":
                 return self._has_body()
         return bool(super()._should_add_error_response(responses, status_code))
