@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ from clients.api.views import ClientViewSet
 from clients.models import Client
 from mailings.models import Mailing
 from mailings.tasks import finish_mailing
-from tests.rest import JsonClient, iso, refusal
+from tests.rest import JsonClient, iso, refusal, wait_until_somebody_waits
 from toolkit.rest.idempotency import header, models
 from toolkit.rest.idempotency.models import GivenAnswer
 from toolkit.rest.views import SafeWrites
@@ -393,20 +392,6 @@ class TestAtTheSameTime:
         api.post(CLIENTS, {"phone_number": "79991234568"})
 
         assert seen[0] == seen[1]
-
-
-def wait_until_somebody_waits() -> None:
-    """Return once another connection waits for a lock."""
-    deadline = monotonic() + 30
-    with connection.cursor() as cursor:
-        while monotonic() < deadline:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-                "AND datname = current_database()"
-            )
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError("Nobody waits.")
 
 
 class TestADayLater:

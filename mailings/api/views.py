@@ -60,6 +60,8 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     serializer_class = MailingSerializer
     filterset_class = MailingFilterSet
     lookup_value_converter = "int"
+    is_lock_shared_with_references = True
+    untagged = ("text_change",)
 
     def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
         """Save a mailing, and queue the task that starts it."""

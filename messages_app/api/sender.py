@@ -1,5 +1,6 @@
 """Sending control over REST: the operator's pause and rate, the breaker, and health."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -189,6 +190,27 @@ class SenderSerializer(StrictSerializer[SendingControl]):
         return control.change(**validated_data)
 
 
+class OneSender(SafeWrites[SendingControl]):
+    """What holds all sending back, of which there is one row."""
+
+    serializer_class = SenderSerializer
+    is_single = True
+
+    def get_object(self) -> SendingControl:
+        """Return the one row, locked if it is to be changed."""
+        rows: Any = self.locked(SendingControl.objects.all())
+        row: SendingControl = rows.current()
+        self.check_precondition(row)
+        return row
+
+    def shown(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out how old a heartbeat is, but not whether it is missing."""
+        ages = {name: sign["age"] for name, sign in data["heartbeats"].items()}
+        limit = health.MISSING_AFTER.total_seconds()
+        missing = {name: age is None or age >= limit for name, age in ages.items()}
+        return {**super().shown(data), "heartbeats": missing}
+
+
 @extend_schema_view(
     get=extend_schema(
         summary="Show what holds sending back",
@@ -203,15 +225,10 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     ),
 )
 @extend_schema(tags=["sender"])
-class SenderView(SafeWrites[SendingControl], RetrieveUpdateAPIView[SendingControl]):
-    """What holds all sending back, of which there is one row."""
+class SenderView(OneSender, RetrieveUpdateAPIView[SendingControl]):
+    """What holds all sending back, to be shown and changed."""
 
-    serializer_class = SenderSerializer
     http_method_names = ("get", "patch", "head", "options")  # and no PUT
-
-    def get_object(self) -> SendingControl:
-        """Return the one row."""
-        return SendingControl.objects.current()
 
     def perform_update(self, serializer: BaseSerializer[SendingControl]) -> None:
         """Set the pause, the rate or both, and start sending at once where it is allowed."""
@@ -220,10 +237,8 @@ class SenderView(SafeWrites[SendingControl], RetrieveUpdateAPIView[SendingContro
 
 
 @extend_schema(tags=["sender"])
-class ProbeView(SafeWrites[SendingControl]):
+class ProbeView(OneSender):
     """The breaker's next probe."""
-
-    serializer_class = SenderSerializer
 
     @extend_schema(summary="Try the sender now", request=None)
     def post(self, request: Request) -> Response:
@@ -232,6 +247,7 @@ class ProbeView(SafeWrites[SendingControl]):
         If the sender takes it, sending goes on; if not, the breaker waits again. 409 if the
         breaker is closed or sending is paused.
         """
+        self.get_object()
         row = control.probe_now(now=clock.now())
         transaction.on_commit(partial(publish, "send_message"))
         return Response(self.get_serializer(row).data)

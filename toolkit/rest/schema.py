@@ -60,6 +60,10 @@ class GoneResponse(ConflictResponse):
     """What was asked for is not kept any more."""
 
 
+class ChangedResponse(ConflictResponse):
+    """It is not what If-Match names any more."""
+
+
 class KeyReusedResponse(ConflictResponse):
     """The Idempotency-Key belongs to another request."""
 
@@ -100,6 +104,16 @@ EXAMPLES = [
             "code": "cursor_too_old",
             "detail": "What follows this cursor is not kept any more. Read the list of messages "
             "anew, and go on from 17.4.0.52.",
+        },
+    ),
+    _example(
+        "Changed",
+        412,
+        "client_error",
+        {
+            "code": "precondition_failed",
+            "detail": "This was changed since you read it (If-Match). Read it again, then change "
+            "what is there now. Nothing was done.",
         },
     ),
     _example(
@@ -144,6 +158,28 @@ REPLAYED = OpenApiParameter(
     description="This is the first answer to this Idempotency-Key once more; nothing was done now.",
 )
 
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of what you have seen, or several: nothing is done (412) unless it is "
+    "still so. `*` is whatever it is.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of what you have: 304 without a body while it is still so.",
+)
+ETAG = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 201, 304],
+    description="Names what is shown, and is another one after every change of it. For If-Match "
+    "and If-None-Match.",
+)
+
 
 class Schema(AutoSchema):
     """Describes every error and header, and the query parameters of counts as those of lists."""
@@ -154,7 +190,35 @@ class Schema(AutoSchema):
         return [*named, *self._headers()]
 
     def _headers(self) -> list[OpenApiParameter]:
-        return [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
+        repeating = [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
+        conditional = [IF_NONE_MATCH] if self._is_shown_alone() else []
+        changing = [IF_MATCH] if self._is_change_of_one() else []
+        return [*repeating, *conditional, *changing, *([ETAG] if self._is_tagged() else [])]
+
+    def _is_shown_alone(self) -> bool:
+        """Tell whether it shows one object and nothing else."""
+        is_one = getattr(self.view, "action", "") == "retrieve" or self._is_single()
+        return self.method == "GET" and is_one
+
+    def _is_change_of_one(self) -> bool:
+        is_one = "{" in self.path or self._is_single()
+        return self.method not in SAFE_METHODS and is_one
+
+    def _is_single(self) -> bool:
+        return bool(getattr(self.view, "is_single", False))
+
+    def _is_tagged(self) -> bool:
+        """Tell whether the answer shows one object, whatever was done with it."""
+        is_write = self.method in ("POST", "PUT", "PATCH")
+        return self._is_shown_alone() or is_write
+
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        if direction == "response" and self._is_shown_alone():
+            headers = self._get_response_headers_for_code("304", direction)
+            unchanged = {"description": "It is what If-None-Match names.", "headers": headers}
+            responses["304"] = unchanged
+        return responses
 
     def get_filter_backends(self) -> list[Any]:
         """Return the filters of endpoints that list or count many rows, and of no others."""
@@ -178,13 +242,18 @@ class Schema(AutoSchema):
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
         match status_code:
             case "400":
-                has_parameters = bool(self.get_override_parameters())  # a header is one, too
+                has_parameters = any(
+                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH)
+                    for parameter in self.get_override_parameters()
+                )
                 is_list = self._is_about_many() or self._is_list_of_one()
                 return self._has_body() or is_list or has_parameters
             case "403" | "409":  # 403 is a session without its CSRF token.
                 return self.method not in SAFE_METHODS
             case "404":
                 return "{" in self.path
+            case "412":
+                return self._is_change_of_one()
             case "422":
                 return self.method == "POST"
             case "413" | "415":
