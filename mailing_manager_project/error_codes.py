@@ -44,11 +44,13 @@ OF_REQUESTS = {
     "window_never_open": "The window ends where it starts.",
     "since_after_until": "The time ends before it begins.",
     "span_too_long": "There are too many steps in it.",
+    "invalid_idempotency_key": "The header is empty, too long, or not written as it should be.",
     "parse_error": "The body or the query is unreadable; `type` is client_error then.",
 }
 # 409: the state of things forbids it now.
 OF_STATES = {
     "conflict": "Somebody else changed the same thing at the same moment. Try again.",
+    "idempotency_in_progress": "The first request with this Idempotency-Key is still at work.",
     "phone_number_taken": "There is a client with this number; `id` says which.",
     "mailing_finished": "The mailing is finished.",
     "mailing_cancelled": "The mailing is cancelled.",

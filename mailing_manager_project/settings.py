@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "timezone_field",
     "toolkit.console",
+    "toolkit.rest.idempotency",
     "clients",
     "mailings",
     "messages_app",
@@ -259,11 +260,13 @@ DRF_STANDARDIZED_ERRORS = {
     "ERROR_SCHEMAS": {
         "400": "toolkit.rest.schema.BadRequestResponse",
         "409": "toolkit.rest.schema.ConflictResponse",
+        "412": "toolkit.rest.schema.ChangedResponse",
         "413": "toolkit.rest.schema.TooLargeResponse",
+        "422": "toolkit.rest.schema.KeyReusedResponse",
         "503": "toolkit.rest.schema.UnavailableResponse",
     },
     "ALLOWED_ERROR_STATUS_CODES": [
-        *("400", "401", "403", "404", "405", "406", "409", "413", "415", "503")
+        *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "503")
     ],
 }
 # Machines keep their tokens until an operator revokes them in the admin.

@@ -26,6 +26,7 @@ from toolkit import clock, shutdown
 from toolkit.clock import monotonic
 from toolkit.outages import is_outage
 from toolkit.publishing import publish
+from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
@@ -74,6 +75,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             for pk in Mailing.including_deleted.deleted().values_list("pk", flat=True):
                 publish("finish_mailing", pk)
             keep_books(now=now)
+            GivenAnswer.objects.drop_old(now=now)
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from time import monotonic
 from typing import Any, Protocol
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from rest_framework.renderers import JSONRenderer
 from rest_framework.test import APIClient
 
@@ -96,3 +98,17 @@ def refusal(answer: Answer) -> tuple[int, dict[str | None, str]]:
         assert error["code"]
         assert error["detail"]
     return answer.status_code, {error["attr"]: error["code"] for error in body["errors"]}
+
+
+def wait_until_somebody_waits() -> None:
+    """Return once another connection waits for a lock."""
+    deadline = monotonic() + 30
+    with connection.cursor() as cursor:
+        while monotonic() < deadline:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                "AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError("Nobody waits.")

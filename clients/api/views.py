@@ -12,6 +12,7 @@ from clients.api.serializers import ClientSerializer, ClientStatsSerializer
 from clients.models import Client
 from clients.stats import client_stats
 from toolkit.rest.permissions import needs
+from toolkit.rest.views import SafeWrites
 
 
 @extend_schema_view(
@@ -26,7 +27,7 @@ from toolkit.rest.permissions import needs
     ),
 )
 @extend_schema(tags=["clients"])
-class ClientViewSet(ModelViewSet[Client]):
+class ClientViewSet(SafeWrites[Client], ModelViewSet[Client]):
     """Who can be reached."""
 
     queryset = Client.objects.all()

@@ -84,13 +84,50 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         )
         errors = {
             *("401", "403", "405", "406", "503"),
-            *(("400",) if has_body or about_many else ()),
+            *(("400",) if has_body or about_many or method == "post" else ()),
             *(("409",) if method in UNSAFE else ()),
             *(("404",) if "{id}" in path else ()),
             *(("413", "415") if has_body else ()),
+            *(("422",) if method == "post" else ()),
+            *(("412",) if method in UNSAFE and is_about_one(path) else ()),
             *(("410",) if path.endswith("/changes/") else ()),
         }
         assert {status for status in operation["responses"] if status >= "400"} == errors, name
+
+
+def is_about_one(path: str) -> bool:
+    return "{id}" in path or path.startswith("/sender/")
+
+
+def test_what_is_shown_alone_has_an_etag_and_its_changes_take_one(
+    operations: dict[str, dict[str, Any]],
+) -> None:
+    for name, operation in operations.items():
+        method, path = name.split()
+        headers = {
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "header"
+        }
+        is_shown = method == "get" and (path.endswith("/{id}/") or path == "/sender/")
+        assert ("If-None-Match" in headers) == is_shown == ("304" in operation["responses"]), name
+        assert ("If-Match" in headers) == (method in UNSAFE and is_about_one(path)), name
+        if is_shown or method in ("put", "patch") or name == "post /clients/":
+            (success,) = (status for status in operation["responses"] if status < "300")
+            assert "ETag" in operation["responses"][success]["headers"], name
+
+
+def test_every_post_takes_an_idempotency_key(operations: dict[str, dict[str, Any]]) -> None:
+    for name, operation in operations.items():
+        headers = {
+            parameter["name"]
+            for parameter in operation.get("parameters", ())
+            if parameter["in"] == "header"
+        }
+        assert ("Idempotency-Key" in headers) == name.startswith("post "), name
+        for status, response in operation["responses"].items():
+            is_repeatable = name.startswith("post ") and status < "300"
+            assert ("Idempotent-Replayed" in response.get("headers", {})) == is_repeatable, name
 
 
 def test_every_error_is_described_once_for_all_operations(
@@ -110,7 +147,7 @@ def test_every_answer_has_an_example_that_is_one(
         f"{name} {status}": response
         for name, operation in operations.items()
         for status, response in operation["responses"].items()
-        if "$ref" not in response and status != "204"
+        if "$ref" not in response and status not in ("204", "304")
     }
     components = for_json_schema(document["components"])
     for name, response in {**responses, **document["components"]["responses"]}.items():

@@ -4,6 +4,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -30,7 +31,7 @@ from mailings.models import Mailing
 from messages_app.api.serializers import MessageSerializer
 from messages_app.models import Message, SendingControl, Withdrawal
 from messages_app.tests.scripted import idle_in_transaction
-from tests.rest import Answer, JsonClient, iso, refusal
+from tests.rest import Answer, JsonClient, iso, refusal, wait_until_somebody_waits
 from tests.servers import free_port
 from toolkit import publishing
 
@@ -38,6 +39,7 @@ API = "/api/v1/"
 PAYLOAD = {"phone_number": "79991234567"}
 
 
+@pytest.mark.postgres  # SQLite has one writer, and this request is it.
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_save_one_number_at_once_the_others_are_told_who_has_it(
     operator: User, at_once: Callable[..., list[Any]]
@@ -58,22 +60,34 @@ def test_of_many_who_save_one_number_at_once_the_others_are_told_who_has_it(
         client.delete()
 
 
+@pytest.mark.postgres  # as above
 @pytest.mark.django_db(transaction=True)
-def test_a_client_deleted_by_somebody_else_meanwhile_does_not_come_back(
-    api: APIClient, make_clients: Callable[..., list[Client]], monkeypatch: pytest.MonkeyPatch
+def test_a_client_who_is_being_deleted_by_somebody_else_does_not_come_back(
+    api: APIClient,
+    make_clients: Callable[..., list[Client]],
+    at_once: Callable[..., list[Any]],
 ) -> None:
     (client,) = make_clients(1)
-    update = ClientSerializer.update
+    is_deleted, may_commit = Event(), Event()
 
-    def update_late(serializer: ClientSerializer, stale: Client, data: dict[str, Any]) -> Client:
-        Client.objects.all().delete()
-        return update(serializer, stale, data)
+    def delete() -> None:
+        with transaction.atomic():
+            Client.objects.all().delete()
+            is_deleted.set()
+            assert may_commit.wait(30)
 
-    monkeypatch.setattr(ClientSerializer, "update", update_late)
+    def edit() -> Any:
+        assert is_deleted.wait(30)
+        return api.patch(f"{API}clients/{client.pk}/", {"tag": "vip"})
 
-    answer = api.patch(f"{API}clients/{client.pk}/", {"tag": "vip"})
+    def watch() -> None:
+        assert is_deleted.wait(30)
+        wait_until_somebody_waits()
+        may_commit.set()
 
-    assert refusal(answer) == (409, {None: "conflict"})
+    answer = at_once(edit, delete, watch)[0]
+
+    assert refusal(answer) == (404, {None: "not_found"})
     assert not Client.objects.exists()
 
 
@@ -203,12 +217,14 @@ def saving(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ans
     """Return a function that adds a client while something else happens in the service."""
 
     def save(event: Callable[[], Any], to: str = "clients/") -> Answer:
-        def do(*arguments: Any, **named: Any) -> Any:
+        client, mailing = Client.objects.create(phone_number="79990000001"), a_mailing()
+
+        def do(*arguments: Any, **named: Any) -> Client:
             event()
+            return client  # A foreign key is looked at when all is committed.
 
         monkeypatch.setattr(ClientSerializer, "create", do)
         monkeypatch.setattr(MessageSerializer, "create", do)
-        client, mailing = Client.objects.create(phone_number="79990000001"), a_mailing()
         body = {"client": client.pk, "mailing": mailing.pk} if to == "messages/" else PAYLOAD
         answer: Answer = api.post(f"{API}{to}", body)
         return answer

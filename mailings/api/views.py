@@ -30,6 +30,7 @@ from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
 from toolkit.rest.permissions import needs, require
+from toolkit.rest.views import SafeWrites
 
 
 @extend_schema_view(
@@ -53,7 +54,7 @@ from toolkit.rest.permissions import needs, require
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
+class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -69,6 +70,8 @@ class MailingViewSet(TimelineMixin, ModelViewSet[Mailing]):
     serializer_class = MailingSerializer
     filterset_class = MailingFilterSet
     lookup_value_converter = "int"
+    is_lock_shared_with_references = True
+    untagged = ("text_change",)
 
     def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
         """Save a mailing, and queue the task that starts it."""

@@ -1,5 +1,6 @@
 """Sending control over REST: the operator's pause and rate, the breaker, and health."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import serializers
-from rest_framework.generics import GenericAPIView, RetrieveUpdateAPIView
+from rest_framework.generics import RetrieveUpdateAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -26,6 +27,7 @@ from toolkit.publishing import publish
 from toolkit.rest.fields import StrictBooleanField
 from toolkit.rest.permissions import needs
 from toolkit.rest.serializers import StrictSerializer
+from toolkit.rest.views import SafeWrites
 
 
 class RateField(serializers.FloatField):
@@ -191,6 +193,27 @@ class SenderSerializer(StrictSerializer[SendingControl]):
         return control.change(**validated_data)
 
 
+class OneSender(SafeWrites[SendingControl]):
+    """What holds all sending back, of which there is one row."""
+
+    serializer_class = SenderSerializer
+    is_single = True
+
+    def get_object(self) -> SendingControl:
+        """Return the one row, locked if it is to be changed."""
+        rows: Any = self.locked(SendingControl.objects.all())
+        row: SendingControl = rows.current()
+        self.check_precondition(row)
+        return row
+
+    def shown(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out how old a heartbeat is, but not whether it is missing."""
+        ages = {name: sign["age"] for name, sign in data["heartbeats"].items()}
+        limit = health.MISSING_AFTER.total_seconds()
+        missing = {name: age is None or age >= limit for name, age in ages.items()}
+        return {**super().shown(data), "heartbeats": missing}
+
+
 @extend_schema_view(
     get=extend_schema(
         summary="Show what holds sending back",
@@ -205,16 +228,11 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     ),
 )
 @extend_schema(tags=["sender"])
-class SenderView(RetrieveUpdateAPIView[SendingControl]):
-    """What holds all sending back, of which there is one row."""
+class SenderView(OneSender, RetrieveUpdateAPIView[SendingControl]):
+    """What holds all sending back, to be shown and changed."""
 
-    serializer_class = SenderSerializer
     needs = needs(SendingControl)
     http_method_names = ("get", "patch", "head", "options")  # and no PUT
-
-    def get_object(self) -> SendingControl:
-        """Return the one row."""
-        return SendingControl.objects.current()
 
     def perform_update(self, serializer: BaseSerializer[SendingControl]) -> None:
         """Set the pause, the rate or both, and start sending at once where it is allowed."""
@@ -223,10 +241,9 @@ class SenderView(RetrieveUpdateAPIView[SendingControl]):
 
 
 @extend_schema(tags=["sender"])
-class ProbeView(GenericAPIView[SendingControl]):
+class ProbeView(OneSender):
     """The breaker's next probe."""
 
-    serializer_class = SenderSerializer
     needs = needs(SendingControl, post="change")
 
     @extend_schema(summary="Try the sender now", request=None)
@@ -236,6 +253,7 @@ class ProbeView(GenericAPIView[SendingControl]):
         If the sender takes it, sending goes on; if not, the breaker waits again. 409 if the
         breaker is closed or sending is paused.
         """
+        self.get_object()
         row = control.probe_now(now=clock.now())
         transaction.on_commit(partial(publish, "send_message"))
         return Response(self.get_serializer(row).data)

@@ -1,11 +1,16 @@
 """The endpoints of messages."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import transaction
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -26,6 +31,10 @@ from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
 from toolkit.rest.permissions import needs
+from toolkit.rest.views import SafeWrites
+
+if TYPE_CHECKING:
+    from mailings.models import Mailing
 
 
 @extend_schema_view(
@@ -47,7 +56,7 @@ from toolkit.rest.permissions import needs
     ),
 )
 @extend_schema(tags=["messages"])
-class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
+class MessageViewSet(ChangesMixin, SafeWrites[Message], ModelViewSet[Message]):
     """What became of every message."""
 
     queryset = Message.objects.with_sender_id()
@@ -70,6 +79,26 @@ class MessageViewSet(ChangesMixin, ModelViewSet[Message]):
         """
         messages = cast(MessageQuerySet, super().get_queryset())
         return messages if self.action == "list" else messages.of_present_mailings()
+
+    def get_object(self) -> Message:
+        """Return the message; one that is to be changed is locked after its mailing.
+
+        The services lock in this order, too, and of two mailings the lower id first.
+        """
+        if self.is_writing:
+            message = get_object_or_404(self.get_queryset(), pk=self.kwargs["pk"])
+            for mailing in sorted({message.mailing, *self._named_mailing()}, key=attrgetter("pk")):
+                mailing.lock()
+        return super().get_object()
+
+    def _named_mailing(self) -> Iterator["Mailing"]:
+        """Yield the mailing that a message is to be moved to."""
+        if self.request.method not in ("PUT", "PATCH"):
+            return
+        serializer: Any = self.get_serializer()
+        data: Any = self.request.data
+        with suppress(ValidationError, AttributeError):  # refused later, with a reason
+            yield serializer.fields["mailing"].run_validation(data.get("mailing"))
 
     def perform_create(self, serializer: BaseSerializer[Message]) -> None:
         """Add a message, and queue the task that sends it."""

@@ -33,7 +33,8 @@ UNIQUE_OR_FOREIGN_KEY = {
     "SQLITE_CONSTRAINT_FOREIGNKEY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE",
 }  # fmt: skip
 # Deadlocked, cancelled, not to be put in order with others, not locked in time.
-BUSY = {"40P01", "57014", "40001", "55P03", "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
+LOCKED = "55P03"
+BUSY = {"40P01", "57014", "40001", LOCKED, "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,11 @@ def is_race(error: IntegrityError) -> bool:
     have made it wrong since. A NULL or a value that a CHECK forbids was ours from the beginning.
     """
     return _reason(error) in UNIQUE_OR_FOREIGN_KEY
+
+
+def is_locked(error: OperationalError) -> bool:
+    """Tell whether Postgres gave up waiting for a lock."""
+    return _reason(error) == LOCKED
 
 
 def is_vanished(error: ObjectDoesNotExist, view: Any) -> bool:

@@ -8,7 +8,12 @@ from drf_spectacular.extensions import (
     OpenApiSerializerFieldExtension,
 )
 from drf_spectacular.openapi import AutoSchema as BaseSchema
-from drf_spectacular.utils import Direction, OpenApiExample, PolymorphicProxySerializer
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+)
 from drf_standardized_errors.openapi import AutoSchema
 from drf_standardized_errors.openapi_serializers import (
     ClientErrorEnum,
@@ -19,6 +24,7 @@ from drf_standardized_errors.openapi_serializers import (
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+from toolkit.rest.idempotency.header import MAX_LENGTH
 from toolkit.rest.permissions import Needs
 
 # One description for all endpoints: to list each field's reasons would make the schema unreadable.
@@ -69,6 +75,14 @@ class GoneResponse(TooLargeResponse):
     """What was asked for is not kept any more."""
 
 
+class ChangedResponse(ConflictResponse):
+    """It is not what If-Match names any more."""
+
+
+class KeyReusedResponse(ConflictResponse):
+    """The Idempotency-Key belongs to another request."""
+
+
 class UnavailableResponse(serializers.Serializer[Any]):
     """Nothing is wrong with the request; the same one may succeed in a moment."""
 
@@ -108,7 +122,27 @@ EXAMPLES = [
         },
     ),
     _example(
+        "Changed",
+        412,
+        "client_error",
+        {
+            "code": "precondition_failed",
+            "detail": "This was changed since you read it (If-Match). Read it again, then change "
+            "what is there now. Nothing was done.",
+        },
+    ),
+    _example(
         "TooLarge", 413, "client_error", {"code": "too_large", "detail": "The body is too large."}
+    ),
+    _example(
+        "KeyReused",
+        422,
+        "client_error",
+        {
+            "code": "idempotency_key_reused",
+            "detail": "This Idempotency-Key was used for another body. Repeat a request exactly as "
+            "it was, and take a new key for a new one. Nothing was done.",
+        },
     ),
     _example(
         "Unavailable",
@@ -122,8 +156,84 @@ EXAMPLES = [
 ]
 
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": MAX_LENGTH, "pattern": "^[!#-~][!-~]*$"},
+    OpenApiParameter.HEADER,
+    description="Any text of your own for this request, such as a UUID; quotes around it do not "
+    "count. Repeated within 24 hours with the same key and body, the request is not done again: "
+    "the first answer comes once more. A new body needs a new key (422); 409 "
+    "`idempotency_in_progress` while the first request is still being worked on.",
+)
+REPLAYED = OpenApiParameter(
+    "Idempotent-Replayed",
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=[200, 201, 202],
+    description="This is the first answer to this Idempotency-Key once more; nothing was done now.",
+)
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of what you have seen, or several: nothing is done (412) unless it is "
+    "still so. `*` is whatever it is.",
+)
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The `ETag` of what you have: 304 without a body while it is still so.",
+)
+ETAG = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 201, 304],
+    description="Names what is shown, and is another one after every change of it. For If-Match "
+    "and If-None-Match.",
+)
+
+
 class Schema(AutoSchema):
-    """Describes every error, and the query parameters of counts as those of lists."""
+    """Describes every error and header, and the query parameters of counts as those of lists."""
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return the parameters that the view names, and the headers that all such have."""
+        named: list[Any] = super().get_override_parameters()
+        return [*named, *self._headers()]
+
+    def _headers(self) -> list[OpenApiParameter]:
+        repeating = [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
+        conditional = [IF_NONE_MATCH] if self._is_shown_alone() else []
+        changing = [IF_MATCH] if self._is_change_of_one() else []
+        return [*repeating, *conditional, *changing, *([ETAG] if self._is_tagged() else [])]
+
+    def _is_shown_alone(self) -> bool:
+        """Tell whether it shows one object and nothing else."""
+        is_one = getattr(self.view, "action", "") == "retrieve" or self._is_single()
+        return self.method == "GET" and is_one
+
+    def _is_change_of_one(self) -> bool:
+        is_one = "{" in self.path or self._is_single()
+        return self.method not in SAFE_METHODS and is_one
+
+    def _is_single(self) -> bool:
+        return bool(getattr(self.view, "is_single", False))
+
+    def _is_tagged(self) -> bool:
+        """Tell whether the answer shows one object, whatever was done with it."""
+        is_write = self.method in ("POST", "PUT", "PATCH")
+        return self._is_shown_alone() or is_write
+
+    def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
+        responses: dict[str, Any] = super()._get_response_bodies(direction)
+        if direction == "response" and self._is_shown_alone():
+            headers = self._get_response_headers_for_code("304", direction)
+            unchanged = {"description": "It is what If-None-Match names.", "headers": headers}
+            responses["304"] = unchanged
+        return responses
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the operation; its description ends with the permissions that it needs."""
@@ -157,7 +267,10 @@ class Schema(AutoSchema):
     def _should_add_error_response(self, responses: dict[str, Any], status_code: str) -> bool:
         match status_code:
             case "400":
-                has_parameters = bool(self.get_override_parameters())
+                has_parameters = any(
+                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH)
+                    for parameter in self.get_override_parameters()
+                )
                 is_list = self._is_about_many() or self._is_list_of_one()
                 return self._has_body() or is_list or has_parameters
             case "403":  # A permission is missing, or a session its CSRF token.
@@ -166,6 +279,10 @@ class Schema(AutoSchema):
                 return self.method not in SAFE_METHODS
             case "404":
                 return "{" in self.path
+            case "412":
+                return self._is_change_of_one()
+            case "422":
+                return self.method == "POST"
             case "413" | "415":
                 return self._has_body()
         return bool(super()._should_add_error_response(responses, status_code))
