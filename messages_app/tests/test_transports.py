@@ -675,7 +675,8 @@ class TestRetryAfter:
             **{fault: 1, "retry_after": 90, "unavailable_retry_after": 90},
             retry_after_date=as_date,
         )
-        assert 85 <= send_one(backend, sandbox.api_url).retry_after <= 91  # a date has whole seconds
+        # A date has whole seconds.
+        assert 85 <= send_one(backend, sandbox.api_url).retry_after <= 91
 
     @pytest.mark.parametrize(
         ("value", "low", "high"),
