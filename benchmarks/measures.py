@@ -349,13 +349,14 @@ def reaction(repeats: int, mailings: int = 500) -> Iterator[Row]:
         url = f"http://{programs.LOCALHOST}:{port}"
         with installation.running([web.command, *workers()]):
             _warm_up(installation, 20 * mailings)
-            many = [installation.run("post_many", number=mailings, url=url) for _ in range(repeats)]
             found = installation.run(
                 "wait_for_first",
                 number=10 * repeats,
                 url=url,
                 stats_url=f"{installation.sandbox.control_url}/stats",
             )
+            # Afterwards: the tasks that they leave behind would hold up the others.
+            many = [installation.run("post_many", number=mailings, url=url) for _ in range(repeats)]
     yield Row("POST of a due mailing to its first message: p50", found["p50_ms"], "ms", "≤ 1,000")
     yield Row("POST of a due mailing to its first message: p95", found["p95_ms"], "ms", "≤ 1,000")
     what = f"{mailings:,} POSTs of small mailings, 8 at once, to the first message of each"
