@@ -2,11 +2,14 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models import Case, CharField, Count, F, Max, Q, When
 from django.db.models.functions import Cast
+
+from messages_app.sql import Statement, moment_value, run, table_of
 
 if TYPE_CHECKING:
     from messages_app.models import (  # noqa: F401  # named in strings below
@@ -115,16 +118,11 @@ class DoorbellQuerySet(models.QuerySet["Doorbell"]):
 
         Written by hand: each delivery asks ten times a second.
         """
-        moment = connections[self.db].ops.adapt_datetimefield_value(now)
-        table = connections[self.db].ops.quote_name(self.model._meta.db_table)
         others = "".join(f" AND mailing_id != {pk:d}" for pk in besides)
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*) FROM {table} WHERE expires_at > %s AND NOT is_answered{others}",
-                [moment],
-            )
-            number: int = cursor.fetchone()[0]
-        return number
+        waiting = "expires_at > %s AND NOT is_answered"
+        sql = f"SELECT count(*) FROM {table_of(self.model)} WHERE {waiting}{others}"
+        ((row,),) = run(Statement(sql, [moment_value(now)]))
+        return int(row[0])
 
     def answer(self, most: int) -> list[tuple[int, int]]:
         """Mark some of these as answered, one of a mailing; return (mailing's id, lane) of each.
@@ -145,19 +143,17 @@ class DoorbellQuerySet(models.QuerySet["Doorbell"]):
 
         A lane is (mailing's id, its number).
         """
-        moment = connections[self.db].ops.adapt_datetimefield_value
-        table = connections[self.db].ops.quote_name(self.model._meta.db_table)
+        table = table_of(self.model)
         values = ", ".join(["(%s, %s, %s, false)"] * len(lanes))
-        params = [x for lane in sorted(lanes) for x in (*lane, moment(expires_at))]
-        with connections[self.db].cursor() as cursor:
-            cursor.execute(
-                f"INSERT INTO {table} (mailing_id, lane, expires_at, is_answered) VALUES {values}"
-                " ON CONFLICT (mailing_id, lane) DO UPDATE"
-                " SET expires_at = excluded.expires_at, is_answered = false"
-                f" WHERE {table}.expires_at <= %s RETURNING mailing_id, lane",
-                [*params, moment(now)],
-            )
-            return list(cursor.fetchall())
+        params = [x for lane in sorted(lanes) for x in (*lane, moment_value(expires_at))]
+        insert = Statement(
+            f"INSERT INTO {table} (mailing_id, lane, expires_at, is_answered) VALUES {values}"
+            " ON CONFLICT (mailing_id, lane) DO UPDATE"
+            " SET expires_at = excluded.expires_at, is_answered = false"
+            f" WHERE {table}.expires_at <= %s RETURNING mailing_id, lane",
+            [*params, moment_value(now)],
+        )
+        return [(mailing_id, lane) for mailing_id, lane in chain(*run(insert))]
 
 
 class LineQuerySet(models.QuerySet["Line"]):
@@ -207,8 +203,7 @@ class SendingControlQuerySet(models.QuerySet["SendingControl"]):
 
     def read(self) -> "SendingControl":
         """Return the same as `current`, in half of its time: a delivery looks so often."""
-        table = connections[self.db].ops.quote_name(self.model._meta.db_table)
-        rows = self.raw(f"SELECT * FROM {table} WHERE id = 1")
+        rows = self.raw(f"SELECT * FROM {table_of(self.model)} WHERE id = 1")
         return next(iter(rows), None) or self.current()
 
     def take_probe(self, now: datetime, *, until: datetime) -> bool:
