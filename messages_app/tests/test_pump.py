@@ -1,6 +1,7 @@
 """The pump takes due messages through the sender, and writes down what came of each."""
 
 import json
+import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +25,6 @@ from messages_app.sending import control
 from messages_app.tests.scenes import claim, deliver, untouched
 from messages_app.tests.scripted import Scripted, ScriptedTransport, terminate_backend
 from tests.sandbox import Sandbox
-from tests.servers import free_port
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -634,8 +634,10 @@ class TestInterruption:
 def test_a_sender_that_is_not_there_leaves_messages_to_be_tried_again(
     mailing: "Mailing", add: Add, sender: Sandbox, settings: Settings
 ) -> None:
-    settings.MESSAGE_SENDER_URL = f"http://127.0.0.1:{free_port()}/v1"
-    add(3)
-    assert deliver(mailing.pk) == 3
+    with socket.socket() as bound:  # Nobody listens there, and nobody else can.
+        bound.bind(("127.0.0.1", 0))
+        settings.MESSAGE_SENDER_URL = f"http://127.0.0.1:{bound.getsockname()[1]}/v1"
+        add(3)
+        assert deliver(mailing.pk) == 3
     later = Message.objects.filter(error_code="unavailable", next_attempt_at__gt=timezone.now())
     assert later.count() == 3
