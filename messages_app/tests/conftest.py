@@ -1,5 +1,6 @@
 """What tests of the engine share: a mailing, its due messages, a sender that does as it is told."""
 
+import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,10 +52,20 @@ def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def longest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have chance choose the longest pause that it may: no retry is due at once."""
+    monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
+
+
+@pytest.fixture
 def scripted(
     monkeypatch: pytest.MonkeyPatch, settings: Settings
 ) -> Callable[[int, Script], ScriptedTransport]:
-    """Return a function that puts a scripted transport of so many open requests in place."""
+    """Return a function that puts a scripted transport of so many open requests in place.
+
+    Chance then chooses the longest pauses: a delivery is not to send a message a second time.
+    """
+    monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
 
     def install(concurrency: int, script: Script) -> ScriptedTransport:
         transport = ScriptedTransport(concurrency, script)

@@ -1,6 +1,5 @@
 """What is written about an attempt: what it came to, and when the next one is due."""
 
-import random
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -42,12 +41,6 @@ CERTAIN: list[dict[str, Any]] = [
     {"status": 503},
     {"status": 200, "body": b'{"code": 7}'},
 ]
-
-
-@pytest.fixture
-def longest_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have chance choose the longest pause that it may."""
-    monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
 
 
 def written(now: datetime, *, attempt: int = 1, **answer: Any) -> Outcome:
