@@ -29,15 +29,23 @@ Status = Mailing.Status
 logger = logging.getLogger(__name__)
 
 
-def mailings_to_visit(now: datetime) -> "QuerySet[Mailing]":
-    """Return the mailings that start_mailing has work for: to start, to plan, or to ring for."""
+def mailings_to_visit(now: datetime) -> list[int]:
+    """Return the ids of mailings that start_mailing is to be queued for, in any order.
+
+    They are those to plan and to ring for, and of those to start so many that each takes others
+    along until all are started.
+    """
     mailings = Mailing.objects
-    to_prepare = mailings.to_start(now) | mailings.to_plan(now) | mailings.to_requeue()
-    return to_prepare | mailings_to_ring_for(now)
+    visited = mailings.to_plan(now) | mailings.to_requeue() | mailings_to_ring_for(now)
+    to_start = mailings.to_start(now).order_by("start_time", "pk").values_list("pk", flat=True)
+    return [
+        *visited.order_by("?").values_list("pk", flat=True),
+        *to_start[::STARTED_AT_ONCE],
+    ]
 
 
 def is_to_visit(mailing_id: int, now: datetime) -> bool:
-    """Tell whether a mailing is one of `mailings_to_visit`, but for those that are to start.
+    """Tell whether a mailing is to be planned or to be rung for.
 
     It asks for one thing after the other: of a thousand mailings that start at once nearly all have
     been planned along with others when their own task runs.
@@ -106,13 +114,27 @@ def is_any_to_start() -> bool:
     return Mailing.objects.is_any_to_start(clock.now())
 
 
-def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
+def is_taken_along(mailing: Mailing, now: datetime) -> bool:
+    """Tell whether a start task that is queued already starts this mailing, too.
+
+    It was committed when another one, of a smaller id, still waited after its own commit just now.
+    Whoever starts that one looks again afterwards (`start_waiting`, until none is left). Only a
+    smaller id counts, lest two rely on each other.
+    """
+    if mailing.status != Status.SCHEDULED or not mailing.start_time <= now < mailing.stop_time:
+        return False
+    earlier = Mailing.objects.to_start(now).filter(pk__lt=mailing.pk)
+    return earlier.filter(updated_at__gt=now - JUST_NOW).exists()
+
+
+def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int | None]:
     """Set a mailing running, and others along with it whose time has come; plan the small ones.
 
     Of several calls at once, each takes others.
 
     Returns:
-        {mailing's id: number of messages planned}, of those that are planned to the end.
+        {id of a mailing that was started: number of messages planned, or None where it is left to
+        be planned in chunks}. Empty when none waits, or when another call has taken those left.
     """
     if not Mailing.objects.is_any_to_start(now):
         return {}
@@ -129,7 +151,7 @@ def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
         ]
         planned = planning.plan_small(new, now=now)
         of_these.filter(pk__in=planned).update(last_run_time=now)
-    return planned
+    return {mailing.pk: planned.get(mailing.pk) for mailing in started}
 
 
 def plan_chunk(mailing_id: int, *, now: datetime) -> bool:

@@ -99,9 +99,18 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
 
 
 def apply_on_commit(mailing: Mailing) -> None:
-    """Queue the task that applies a saved mailing once it is committed, not at the next tick."""
-    task = "finish_mailing" if mailing.is_ended else "start_mailing"
-    transaction.on_commit(partial(publish, task, mailing.pk))
+    """Queue the task that applies a saved mailing once it is committed, not at the next tick.
+
+    Of many mailings that start at once, one task starts all.
+    """
+    transaction.on_commit(partial(_apply, mailing))
+
+
+def _apply(mailing: Mailing) -> None:
+    if mailing.is_ended:
+        publish("finish_mailing", mailing.pk)
+    elif not preparing.is_taken_along(mailing, clock.now()):
+        publish("start_mailing", mailing.pk)
 
 
 def _report(task: str) -> None:
@@ -112,12 +121,13 @@ def _report(task: str) -> None:
 
 
 def _start(mailing_id: int) -> None:
-    time = clock.Clock()
-    planned = preparing.start_waiting(mailing_id, now=time.now())
-    doorbells.ring_planned(planned, now=time.now())
-    if mailing_id in planned or not preparing.is_to_visit(mailing_id, time.now()):
+    time, ends_at = clock.Clock(), monotonic() + PLAN_TIME_BOX
+    while _start_waiting(mailing_id, time.now()):
+        if monotonic() > ends_at:
+            publish("start_mailing", mailing_id)
+            return
+    if not preparing.is_to_visit(mailing_id, time.now()):
         return
-    ends_at = monotonic() + PLAN_TIME_BOX
     while _plan_chunk(mailing_id, time.now()):
         doorbells.ring(mailing_id, now=time.now())
         if monotonic() > ends_at:
@@ -125,6 +135,16 @@ def _start(mailing_id: int) -> None:
             return
     if preparing.read_running([mailing_id], time.now()):
         doorbells.ring(mailing_id, now=time.now())
+
+
+def _start_waiting(mailing_id: int, now: datetime) -> bool:
+    """Start mailings that wait, this one first, and ring for them. Returns whether any waited."""
+    started = preparing.start_waiting(mailing_id, now=now)
+    doorbells.ring_planned(started, now=clock.now())
+    for pk, planned in started.items():
+        if planned is None and pk != mailing_id:
+            publish("start_mailing", pk)
+    return bool(started)
 
 
 def _plan_chunk(mailing_id: int, now: datetime) -> bool:
@@ -136,7 +156,7 @@ def _plan_chunk(mailing_id: int, now: datetime) -> bool:
 def _start_all() -> None:
     now = clock.now()
     recovery.reclaim_expired(now=now)
-    for pk in preparing.mailings_to_visit(now).values_list("pk", flat=True).order_by("?"):
+    for pk in preparing.mailings_to_visit(now):
         publish("start_mailing", pk)
 
 

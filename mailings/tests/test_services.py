@@ -393,8 +393,45 @@ class TestStarting:
         make_mailing(status="scheduled", start_time=now + timedelta(seconds=1))
         make_mailing(status="paused")
         make_mailing(stop_time=now)
-        visited = set(preparing.mailings_to_visit(now).values_list("pk", flat=True))
-        assert visited == {to_start.pk, to_plan.pk, to_send.pk}
+        visited = preparing.mailings_to_visit(now)
+        assert sorted(visited) == [to_start.pk, to_plan.pk, to_send.pk]
+
+    def test_the_tick_visits_one_of_as_many_as_are_started_at_once(
+        self, make_mailing: MakeMailing, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(preparing, "STARTED_AT_ONCE", 2)
+        mailings = [make_mailing(status="scheduled") for _ in range(5)]
+        assert preparing.mailings_to_visit(now) == [each.pk for each in mailings[::2]]
+
+    def test_one_is_taken_along_by_the_task_of_an_earlier_one_that_waits(
+        self, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        first, second = (make_mailing(status="scheduled") for _ in range(2))
+        assert not preparing.is_taken_along(first, now)
+        assert preparing.is_taken_along(second, now)
+        assert not preparing.is_taken_along(make_mailing(), now)
+        preparing.start_waiting(first.pk, now=now)
+        assert not preparing.is_taken_along(second, now)
+
+    @pytest.mark.parametrize(
+        "earlier",
+        [
+            {"status": "paused"},
+            {"stop_time": timedelta()},
+            {"start_time": HOUR / 2},
+            {"updated_at": -timedelta(seconds=6)},  # Its task was lost perhaps.
+        ],
+    )
+    def test_none_is_taken_along_by_one_that_no_task_is_queued_for(
+        self, make_mailing: MakeMailing, now: datetime, earlier: dict[str, Any]
+    ) -> None:
+        other, mailing = (make_mailing(status="scheduled") for _ in range(2))
+        values = {
+            name: now + value if isinstance(value, timedelta) else value
+            for name, value in earlier.items()
+        }
+        Mailing.objects.filter(pk=other.pk).update(**values)
+        assert not preparing.is_taken_along(mailing, now)
 
 
 class TestCreating:

@@ -106,6 +106,49 @@ def test_the_tick_sees_to_the_messages_of_dead_workers(
     assert queued() == [("start_mailing", dead.pk)]
 
 
+def test_one_task_starts_all_that_wait_and_has_the_large_ones_planned_by_tasks_of_their_own(
+    make_clients: MakeClients,
+    make_mailing: MakeMailing,
+    queued: Queued,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preparing, "STARTED_AT_ONCE", 1)
+    monkeypatch.setattr("messages_app.engine.planning.SMALL", 2)
+    make_clients(3)
+    first, _, large = mailings = [
+        make_mailing(status="scheduled", filters=filters)
+        for filters in ({"tag": "nobody"}, {"tag": "nobody"}, {})
+    ]
+    start_mailing(first.pk)
+    for mailing in mailings:
+        mailing.refresh_from_db()
+        assert (mailing.status, bool(mailing.last_run_time)) == ("running", mailing != large)
+    assert queued() == [("start_mailing", large.pk)]
+
+
+def test_a_task_whose_time_is_up_leaves_the_others_to_the_next(
+    make_mailing: MakeMailing, queued: Queued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "STARTED_AT_ONCE", 1)
+    monkeypatch.setattr(tasks, "PLAN_TIME_BOX", 0)
+    first, _ = (make_mailing(status="scheduled") for _ in range(2))
+    start_mailing(first.pk)
+    assert Mailing.objects.filter(status="scheduled").count() == 1
+    assert queued() == [("start_mailing", first.pk)]
+
+
+def test_of_many_that_are_saved_together_one_task_is_queued(
+    make_mailing: MakeMailing,
+    queued: Queued,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    first, *_ = mailings = [make_mailing(status="scheduled") for _ in range(3)]
+    with django_capture_on_commit_callbacks(execute=True):
+        for mailing in mailings:
+            apply_on_commit(mailing)
+    assert queued() == [("start_mailing", first.pk)]
+
+
 def test_a_mailing_whose_time_has_come_is_started_planned_and_rung_for(
     make_clients: MakeClients, make_mailing: MakeMailing, queued: Queued
 ) -> None:

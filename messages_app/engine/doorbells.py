@@ -40,8 +40,8 @@ def ring(mailing_id: int, *, now: datetime | None = None) -> None:
     _ring({Bell(mailing_id, lane) for lane in range(ceil(number / few))}, now)
 
 
-def ring_planned(planned: Mapping[int, int], *, now: datetime) -> None:
-    """Ring for mailings of which so many messages were just planned, as `ring` does.
+def ring_planned(planned: Mapping[int, int | None], *, now: datetime) -> None:
+    """Ring for mailings of which so many messages (or none) were just planned, as `ring` does.
 
     No more tasks are queued than there are sending processes: whichever runs answers the doorbells
     of the other mailings, too.
@@ -50,7 +50,7 @@ def ring_planned(planned: Mapping[int, int], *, now: datetime) -> None:
     lanes = {
         Bell(mailing_id, lane)
         for mailing_id, number in planned.items()
-        for lane in range(min(ceil(number / few), settings.MESSAGE_SENDER_PROCESSES))
+        for lane in range(min(ceil((number or 0) / few), settings.MESSAGE_SENDER_PROCESSES))
     }
     _ring(lanes, now)
 

@@ -357,7 +357,7 @@ class TestStarting:
         make_clients(1, tag="vip")
         small = make_mailing(status="scheduled", filters={"tag": "new"})
         large = make_mailing(status="scheduled")
-        assert preparing.start_waiting(small.pk, now=now) == {small.pk: 3}
+        assert preparing.start_waiting(small.pk, now=now) == {small.pk: 3, large.pk: None}
         large.refresh_from_db()
         assert (large.status, large.last_run_time) == ("running", None)
         assert not preparing.plan_chunk(large.pk, now=now)
