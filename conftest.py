@@ -70,6 +70,15 @@ def _own_spool(settings: Settings, tmp_path: Path) -> None:
     settings.SPOOL_DIR = tmp_path / "spool"
 
 
+@pytest.fixture(autouse=True)
+def _static_files_when_asked_for(settings: Settings) -> None:
+    """Have a test's browser not look through all static files before its first request.
+
+    Each makes the middleware anew, and that took longer than most of the tests.
+    """
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
 @pytest.fixture
 def now() -> datetime:
     """Return the moment the test is about."""
