@@ -244,6 +244,8 @@ MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # REST
 
+# Seconds after which Postgres gives up a statement of a web request, which then is a 503.
+WEB_STATEMENT_TIMEOUT = int(read_positive("WEB_STATEMENT_TIMEOUT", 5))
 # The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {

@@ -16,9 +16,14 @@ _current: ContextVar[str] = ContextVar("request_id", default="")
 
 def begin(sent: str) -> str:
     """Return the id of a request that begins: the one that was sent if it is sane, or a new one."""
-    request_id = sent if ACCEPTED.fullmatch(sent) else str(uuid4())
+    request_id = sent if ACCEPTED.fullmatch(sent) else new()
     _current.set(request_id)
     return request_id
+
+
+def new() -> str:
+    """Return an id that no other request has."""
+    return str(uuid4())
 
 
 def current() -> str:
