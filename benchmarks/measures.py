@@ -209,7 +209,7 @@ def history(repeats: int, number: int = 100_000) -> Iterator[Row]:
 def memory(repeats: int, number: int = 100_000) -> Iterator[Row]:
     """Measure the memory of each program after some mailings were delivered."""
     commands = {
-        "web (gunicorn, 2 workers of 4 threads)": programs.web(programs.LOCALHOST, free_port()),
+        "web (gunicorn, 2 workers of 24 threads)": programs.web(programs.LOCALHOST, free_port()),
         "beat": programs.beat(),
         "planning worker": programs.worker("mailings", processes=1),
         f"sending worker, {SENDING_PROCESSES} processes": programs.worker(

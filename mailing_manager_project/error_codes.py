@@ -45,6 +45,7 @@ OF_REQUESTS = {
     "since_after_until": "The time ends before it begins.",
     "span_too_long": "There are too many steps in it.",
     "invalid_idempotency_key": "The header is empty, too long, or not written as it should be.",
+    "unknown_host": "The Host header names no host of ours; `type` is client_error then.",
     "parse_error": "The body or the query is unreadable; `type` is client_error then.",
 }
 # 409: the state of things forbids it now.

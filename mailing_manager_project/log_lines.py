@@ -11,6 +11,8 @@ from django.db import InterfaceError, InternalError, OperationalError
 from django.db.backends.signals import connection_created
 from kombu.exceptions import OperationalError as BrokerError
 
+from toolkit import request_ids
+
 # How the SQLSTATE begins where there is no connection (08), or none any more: the server shuts down
 # or starts (57P), was left idle in a transaction for too long (25P03), has too many (53300).
 AWAY = ("08", "57P", "25P03", "53300")
@@ -25,10 +27,15 @@ class ServerAwayFormatter(logging.Formatter):
     """
 
     def __init__(self) -> None:
-        super().__init__("{asctime} {levelname} {name}: {message}", style="{")
+        super().__init__("{asctime} {levelname} {name}{request}: {message}", style="{")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line of a record, with the traceback unless a server is away."""
+        """Return the line of a record, with the traceback unless a server is away.
+
+        Of a web server's line it says during which request it was written: its X-Request-Id.
+        """
+        request_id = request_ids.current()
+        record.request = f" [{request_id}]" if request_id else ""
         error = record.exc_info[1] if record.exc_info else None
         error = getattr(error, "exc", error)  # Celery's pool wraps errors of its processes.
         if error is None or not is_server_away(error):

@@ -36,12 +36,19 @@ class Limits:
     idle_in_transaction: int
 
 
-# Nobody waits for a page any longer. It holds up seven others, so it waits for locks less.
-WEB = Limits(statement=30, lock=10, idle_in_transaction=15)
 BEAT = Limits(statement=15, lock=15, idle_in_transaction=15)
 # A worker's statements are made for seconds; the longest counts the messages of a whole mailing.
 # Longer ones must end before the watchdog takes the worker for dead.
 WORKER = Limits(statement=120, lock=30, idle_in_transaction=30)
+
+
+def web(statement: int) -> Limits:
+    """Return the limits of the web server, of which a statement's is a setting.
+
+    Nobody waits for a page any longer, and what it waits for keeps a thread from others. An export
+    reads by a cursor, of which each piece is a statement.
+    """
+    return Limits(statement=statement, lock=min(10, statement), idle_in_transaction=15)
 
 
 def limit_statements(limits: Limits) -> None:

@@ -67,6 +67,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "corsheaders",
     "django_celery_beat",
     "django_filters",
     "drf_spectacular",
@@ -85,8 +86,14 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "mailing_manager_project.http.request_id.name_requests",
+    "mailing_manager_project.http.answers.leave_out_bodies",
+    "corsheaders.middleware.CorsMiddleware",
+    "mailing_manager_project.http.answers.keep_private",
+    "mailing_manager_project.http.refusals.refuse_other_hosts",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mailing_manager_project.http.answers.CompressAnswers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -237,6 +244,8 @@ MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # REST
 
+# Seconds after which Postgres gives up a statement of a web request, which then is a 503.
+WEB_STATEMENT_TIMEOUT = int(read_positive("WEB_STATEMENT_TIMEOUT", 5))
 # The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
@@ -245,6 +254,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["toolkit.rest.permissions.DeedPermissions"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "toolkit.rest.problems.Negotiation",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["toolkit.rest.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "toolkit.rest.pagination.CursorPages",
@@ -254,6 +264,18 @@ REST_FRAMEWORK = {
     "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter like any other, and there is none.
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+# Frontends of other hosts: their origins, such as https://shop.example.com. They log in by token;
+# cookies are not taken from other sites.
+CORS_ALLOWED_ORIGINS = env.list("API_CORS_ORIGINS", default=[])
+CORS_URLS_REGEX = "^/api/"
+CORS_ALLOW_HEADERS = (
+    *("accept", "accept-language", "authorization", "content-type", "idempotency-key"),
+    *("if-match", "if-none-match", "x-request-id"),
+)
+CORS_EXPOSE_HEADERS = (
+    *("Content-Disposition", "ETag", "Idempotent-Replayed", "Link", "Location"),
+    *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
+)
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "toolkit.rest.errors.ErrorHandler",
     "EXCEPTION_FORMATTER_CLASS": "toolkit.rest.errors.ErrorFormatter",
@@ -274,7 +296,13 @@ REST_KNOX = {"TOKEN_TTL": None}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Mailing Manager",
-    "DESCRIPTION": "Clients, the mailings sent to them, and what became of every message.",
+    "DESCRIPTION": "Clients, the mailings sent to them, and what became of every message.\n\n"
+    "Every answer has an `X-Request-Id`: yours, if you sent one of up to 128 letters, digits, "
+    "dots, dashes and underscores, else a new one. Our log has it, too; name it when you ask "
+    "us about a request.\n\n"
+    "Errors come as `application/problem+json` (RFC 9457) if you name that in `Accept`, beside or "
+    "in place of `application/json`. `Retry-After` says when to repeat a request that may succeed "
+    "later. An address of more than 4,000 characters is refused with 414.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",

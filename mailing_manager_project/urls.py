@@ -25,7 +25,10 @@ router.register("messages", MessageViewSet)
 
 open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication_classes": []}
 # A page has no answer to OPTIONS.
-page: dict[str, Any] = {**open_to_all, "metadata_class": None}
+page: dict[str, Any] = {**open_to_all, "http_method_names": ["get", "head"]}
+
+handler400 = "mailing_manager_project.http.refusals.bad_request"
+handler500 = "mailing_manager_project.http.refusals.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

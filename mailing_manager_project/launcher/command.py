@@ -32,6 +32,10 @@ from mailing_manager_project.launcher.watchdog import Watchdog, stall_timeout
 
 JOURNAL = VAR_DIR / "sandbox_journal"  # what the sandbox sender accepted
 SANDBOX_NOTICE = "No MESSAGE_SENDER_TOKEN: all goes to the sandbox, NOTHING LEAVES THIS MACHINE."
+PROXY_NOTICE = (
+    "The web server can be reached from other machines. Put a proxy in front of it that ends TLS "
+    "and takes in requests whole (docs/operations.md): it has threads for few slow clients only."
+)
 RULE = "=" * 78
 
 logger = logging.getLogger("main")
@@ -128,6 +132,8 @@ def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
         logger.info("This Redis is for a first run; set CELERY_BROKER_URL in production.")
     if sandbox_port:
         logger.warning(SANDBOX_NOTICE)
+    if not programs.is_local(options.host):
+        logger.warning(PROXY_NOTICE)
     # A delivery waits for the answers that are open at the stop, and writes them.
     limits = Limits(stop=settings.MESSAGE_SENDER_TIMEOUT + 10)
     supervisor = Supervisor(stages, on_line=stream.show, limits=limits)

@@ -10,6 +10,7 @@ from django.conf import settings
 
 from mailing_manager_project.launcher.broker import Broker
 from mailing_manager_project.launcher.process import Program
+from messages_app.sender.transports.base import is_loopback
 
 LOCALHOST = "127.0.0.1"
 PYTHON = (sys.executable, "-m")
@@ -46,8 +47,8 @@ def sandbox(port: int, journal: Path) -> Program:
 
 def web(host: str, port: int) -> Program:
     """Return the web server."""
-    command = ["gunicorn", f"--bind={address(host, port)}", "--workers=2", "--threads=4"]
-    command += ["--preload", "--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
+    command = ["gunicorn", "--config=gunicorn.conf.py", f"--bind={address(host, port)}"]
+    command += ["--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
     application = "mailing_manager_project.wsgi:application"
     serves = _serves(host, port, "/health/")
     return Program("web", [*PYTHON, *command, application], serves, environment=NO_TOKEN)
@@ -74,6 +75,11 @@ def address(host: str, port: int) -> str:
 def reachable(host: str) -> str:
     """Return how to reach a server from this machine, also one that listens everywhere."""
     return "localhost" if host in ("0.0.0.0", "::") else host  # nosec B104
+
+
+def is_local(host: str) -> bool:
+    """Tell whether only this machine can reach a server on this address."""
+    return host == "localhost" or is_loopback(f"http://{address(host, 80)}")
 
 
 def _serves(host: str, port: int, path: str) -> Callable[[], bool]:

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from mailing_manager_project.environment import BASE_DIR
-from mailing_manager_project.postgres_limits import WEB, add_limits
+from mailing_manager_project.postgres_limits import add_limits, web
 from tests.main_program import PATIENCE
 
 POSTGRES = "postgres://me@db.example/mailings"
@@ -72,7 +72,7 @@ def url_of_the_test() -> str:
 @pytest.mark.parametrize(
     ("program", "limits"),
     [
-        (WEB_SERVER, ["30s", "10s", "15s"]),
+        (WEB_SERVER, ["5s", "5s", "15s"]),
         (WORKER, ["2min", "30s", "30s"]),
         (BEAT, ["15s", "15s", "15s"]),
         (COMMAND, ["0", "0", "0"]),
@@ -87,7 +87,7 @@ def test_each_kind_of_program_has_limits_of_its_own(program: str, limits: list[s
 @pytest.mark.django_db(transaction=True)
 def test_what_the_address_says_counts_more() -> None:
     url = f"{url_of_the_test()}?options=-c%20lock_timeout%3D7s"
-    assert run(WEB_SERVER + SHOW, DATABASE_URL=url) == ["30s", "7s", "15s"]
+    assert run(WEB_SERVER + SHOW, DATABASE_URL=url) == ["5s", "7s", "15s"]
 
 
 def test_a_dead_link_is_given_up_after_ten_seconds() -> None:
@@ -110,5 +110,5 @@ def test_a_pooler_and_sqlite_are_asked_for_nothing(engine: str, is_behind_pooler
         "DISABLE_SERVER_SIDE_CURSORS": is_behind_pooler,
         "OPTIONS": {},
     }
-    add_limits(database, WEB)
+    add_limits(database, web(5))
     assert database["OPTIONS"] == {}

@@ -5,11 +5,38 @@ Frontends generate their clients from it, and a generated client does what it sa
 
 from typing import Any
 
+from toolkit.rest.problems import MEDIA_TYPE
+
 # The only property of an answer that is not always there.
 SOMETIMES = {"ConflictReason": {"id"}}
+# Errors that may pass by themselves.
+WAITING = ("409", "429", "503")
 METHODS = ("get", "post", "put", "patch", "delete")
 
 Json = dict[str, Any]
+
+RETRY_AFTER: Json = {
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "After how many seconds the same request may succeed; not there where it "
+    "takes more than waiting.",
+}
+PROBLEM: Json = {
+    "type": "object",
+    "description": "An error as RFC 9457 has it, for who names its media type in Accept.",
+    "required": ["detail", "errors", "kind", "status", "title", "type"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "example": "about:blank"},
+        "title": {"type": "string", "description": "What the status means.", "example": "Conflict"},
+        "status": {"type": "integer", "example": 409},
+        "detail": {"type": "string", "description": "All that is wrong, in words."},
+        "kind": {"type": "string", "description": "`type` of our own format."},
+        "errors": {
+            "type": "array",
+            "description": "As in our own format.",
+            "items": {"type": "object", "additionalProperties": True},
+        },
+    },
+}
 
 
 def suit_generated_clients(result: Json, **_: Any) -> Json:
@@ -43,4 +70,9 @@ def _share_errors(document: Json) -> None:
                     known = shared.setdefault(f"Error{status}", response)
                     if known == response:
                         responses[status] = {"$ref": f"#/components/responses/Error{status}"}
+    for name, response in shared.items():
+        response["content"][MEDIA_TYPE] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+        if name.endswith(WAITING):
+            response.setdefault("headers", {})["Retry-After"] = RETRY_AFTER
+    document["components"]["schemas"]["Problem"] = PROBLEM
     document["components"]["responses"] = dict(sorted(shared.items()))

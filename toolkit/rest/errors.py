@@ -23,9 +23,11 @@ from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ErrorResponse
 from rest_framework import exceptions, status
+from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
 from toolkit.outages import is_outage
+from toolkit.rest.problems import MEDIA_TYPE, as_problem, is_wanted
 
 # How Postgres (sqlstate) and SQLite (sqlite_errorname) name what is looked for here.
 UNIQUE_OR_FOREIGN_KEY = {
@@ -36,6 +38,10 @@ UNIQUE_OR_FOREIGN_KEY = {
 LOCKED = "55P03"
 BUSY = {"40P01", "57014", "40001", LOCKED, "SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT"}
 
+# How the codes end of what passes by itself, and when to look again: a lease lasts a minute.
+PASSING = ("_in_flight", "_in_progress", "_under_way")
+WAIT_FOR_LEASE = 60  # seconds
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +51,11 @@ class Conflict(exceptions.APIException):
     status_code = status.HTTP_409_CONFLICT
     default_detail = "Somebody else changed the same thing at the same moment. Try again."
     default_code = "conflict"
+
+    def __init__(self, detail: str | None = None, code: str | None = None) -> None:
+        super().__init__(detail, code)
+        if code and code.endswith(PASSING):
+            self.wait = WAIT_FOR_LEASE  # told as Retry-After
 
 
 class Taken(Conflict):
@@ -70,6 +81,7 @@ class Unavailable(exceptions.APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_detail = "The database cannot be reached. Try again in a moment."
     default_code = "database_unavailable"
+    wait = 5  # seconds, told as Retry-After
 
 
 class Busy(Unavailable):
@@ -77,6 +89,7 @@ class Busy(Unavailable):
 
     default_detail = "The database was busy with something else. Try again in a moment."
     default_code = "database_busy"
+    wait = 1
 
 
 class ErrorFormatter(ExceptionFormatter):
@@ -93,7 +106,16 @@ class ErrorFormatter(ExceptionFormatter):
 
 
 class ErrorHandler(ExceptionHandler):
-    """Turn what the rooms raise into the one error format."""
+    """Turn what the rooms raise into the one error format, or a problem for who asks."""
+
+    def run(self) -> Response | None:
+        """Return the answer."""
+        response = super().run()
+        request = self.context["request"]
+        if response is not None and request is not None and is_wanted(request):
+            response.data = as_problem(response.data, response.status_code)
+            response.content_type = MEDIA_TYPE
+        return response
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         """Return the API's own exception for one of Django's, or the exception itself."""

@@ -194,6 +194,13 @@ ETAG = OpenApiParameter(
     description="Names what is shown, and is another one after every change of it. For If-Match "
     "and If-None-Match.",
 )
+LOCATION = OpenApiParameter(
+    "Location",
+    {"type": "string", "format": "uri-reference"},
+    OpenApiParameter.HEADER,
+    response=[201],
+    description="The path of what was made.",
+)
 
 
 class Schema(AutoSchema):
@@ -205,7 +212,7 @@ class Schema(AutoSchema):
         return [*named, *self._headers()]
 
     def _headers(self) -> list[OpenApiParameter]:
-        repeating = [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
+        repeating = [IDEMPOTENCY_KEY, REPLAYED, LOCATION] if self.method == "POST" else []
         conditional = [IF_NONE_MATCH] if self._is_shown_alone() else []
         changing = [IF_MATCH] if self._is_change_of_one() else []
         return [*repeating, *conditional, *changing, *([ETAG] if self._is_tagged() else [])]

@@ -7,6 +7,8 @@ from typing import Any, ClassVar, TypeVar
 from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
+from django.urls import reverse
+from rest_framework import status
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -87,12 +89,24 @@ class SafeWrites(GenericAPIView[Row]):
         """Put its entity tag on an answer that shows an object; 304 if the caller has that."""
         response = super().finalize_response(request, response, *args, **kwargs)
         data: Any = getattr(response, "data", None)
+        if response.status_code == status.HTTP_201_CREATED and isinstance(data, Mapping):
+            for name, value in self.location_of(data).items():
+                response.headers.setdefault(name, value)
         if not self._is_representation(data):
             return response
         response["ETag"] = etag_of(self.shown(data))
         known = request.headers.get("If-None-Match", "")
         is_known = not self.is_writing and is_among(response["ETag"], known)
         return not_modified(response) if is_known else response
+
+    def location_of(self, made: Mapping[str, Any]) -> dict[str, str]:
+        """Return the header that says where it is; views that are no viewsets override this.
+
+        A path, because behind a proxy a caller may know this host under another name.
+        """
+        basename = getattr(self, "basename", None)
+        path = reverse(f"{basename}-detail", args=[made["id"]]) if basename else ""
+        return {"Location": path} if path else {}
 
     def _is_representation(self, data: object) -> bool:
         of = data.serializer if isinstance(data, ReturnDict) else None

@@ -1,0 +1,1 @@
+"""What holds for every answer, whoever gives it: ids, headers, sizes, errors outside of views."""
