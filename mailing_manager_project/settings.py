@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "timezone_field",
+    "toolkit.access",
     "toolkit.console",
     "toolkit.rest.idempotency",
     "clients",
@@ -114,13 +115,16 @@ TEMPLATES = [
 ]
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    *(
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in (
+            "UserAttributeSimilarityValidator",
+            "MinimumLengthValidator",
+            "CommonPasswordValidator",
+            "NumericPasswordValidator",
+        )
+    ),
+    {"NAME": "toolkit.access.tokens.PasswordsEndTokens"},
 ]
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
@@ -269,8 +273,8 @@ DRF_STANDARDIZED_ERRORS = {
         *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "503")
     ],
 }
-# Machines keep their tokens until an operator revokes them in the admin.
-REST_KNOX = {"TOKEN_TTL": None}
+# How long a token is valid for which nobody says so.
+REST_KNOX = {"TOKEN_TTL": timedelta(days=365)}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Mailing Manager",

@@ -256,8 +256,9 @@ def test_everything_can_be_authorised_by_token_and_by_session(
 
     assert schemes["token"]["type"] == "apiKey"
     assert (schemes["token"]["in"], schemes["token"]["name"]) == ("header", "Authorization")
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
     for operation in operations.values():
-        assert operation["security"] == [{"token": []}, {"cookieAuth": []}]
+        assert operation["security"] == [{"token": []}, {"bearer": []}, {"cookieAuth": []}]
 
 
 def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, Any]) -> None:

@@ -295,20 +295,32 @@ class Schema(AutoSchema):
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
-    """The header of a token."""
+    """The header of a token, which may be written in two ways."""
 
     target_class = "toolkit.rest.authentication.StrictTokenAuthentication"
-    name = "token"
+    name = ["token", "bearer"]  # noqa: RUF012  # as the library declares it
 
-    def get_security_definition(self, auto_schema: BaseSchema) -> dict[str, str]:
+    def get_security_requirement(self, auto_schema: BaseSchema) -> list[dict[str, list[str]]]:
+        """Require one of both."""
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: BaseSchema) -> list[dict[str, str]]:
         """Describe what to enter under Authorize."""
-        return {
-            "type": "apiKey",
-            "in": "header",
-            "name": "Authorization",
-            "description": "Write the word Token, a space and the token: `Token 0123abcd…`. "
-            "`python manage.py create_api_token USERNAME` makes one.",
-        }
+        making = "`python manage.py create_api_token USERNAME` makes one."
+        return [
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "description": "Write the word Token, a space and the token: `Token 0123abcd…`. "
+                f"{making}",
+            },
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "description": f"The same tokens, in the header as `Bearer 0123abcd…`. {making}",
+            },
+        ]
 
 
 class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped

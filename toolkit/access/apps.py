@@ -1,0 +1,10 @@
+"""Access as a Django app, because what a token may do is kept in a table."""
+
+from django.apps import AppConfig
+
+
+class AccessConfig(AppConfig):
+    """The app of tokens and logins."""
+
+    name = "toolkit.access"
+    label = "access"
