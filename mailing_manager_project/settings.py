@@ -6,20 +6,26 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from kombu import Exchange, Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mailing_manager_project.environment import (
     BASE_DIR,
     BROKER_FILE,
     OTHER_FILES,
+    REDIS_SCHEMES,
     VAR_DIR,
     env,
     file_limit,
     read_address,
+    read_count,
     read_flag,
+    read_frequency,
     read_header_value,
     read_number_or_auto,
     read_positive,
     read_rate,
+    read_redis,
 )
 from mailing_manager_project.postgres_limits import LINK
 
@@ -55,6 +61,9 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
+# How many proxies stand in front, of which each adds to X-Forwarded-For; None: nobody said so.
+TRUSTED_PROXIES = read_count("TRUSTED_PROXIES")
+
 # Applications
 
 INSTALLED_APPS = [
@@ -86,6 +95,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "toolkit.rest.fair_use.tell_usage",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -215,6 +225,35 @@ CELERY_BEAT_SCHEDULER = "mailing_manager_project.beat:Scheduler"
 # How late beat may notice a mailing saved meanwhile, in seconds.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
+# The cache has what web processes count together (toolkit/rest/fair_use.py), and nothing else. It
+# is the broker's Redis, or another one; where there is none, each process counts by itself.
+
+
+def _cache() -> dict[str, object]:
+    # kombu's name of a socket is another one than redis-py's.
+    socket = CELERY_BROKER_URL.replace("redis+socket://", "unix://").partition("?")[0]
+    broker = socket if socket.startswith("unix://") else CELERY_BROKER_URL
+    address = read_redis("CACHE_URL") or broker
+    if not address.startswith(REDIS_SCHEMES):
+        return {
+            "BACKEND": "toolkit.rest.shared_counts.ProcessCounts",
+            "OPTIONS": {"MAX_ENTRIES": 10_000},
+        }
+    return {
+        "BACKEND": "toolkit.rest.shared_counts.RedisCounts",
+        "LOCATION": address,
+        "KEY_PREFIX": "mailing-manager",
+        # A request waits for it this long at most, and does without it then.
+        "OPTIONS": {
+            "socket_timeout": 0.2,  # seconds
+            "socket_connect_timeout": 0.2,
+            "retry": Retry(NoBackoff(), 0),
+        },
+    }
+
+
+CACHES = {"default": _cache()}
+
 # Sending
 
 MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
@@ -241,6 +280,8 @@ MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # REST
 
+# Requests in a time, of each token, each user of a session and each address: (number, seconds).
+API_RATE = read_frequency("API_RATE", "600/min")
 # The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
@@ -249,6 +290,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["toolkit.rest.permissions.DeedPermissions"],
+    "DEFAULT_THROTTLE_CLASSES": ["toolkit.rest.fair_use.FairUse"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["toolkit.rest.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "toolkit.rest.pagination.CursorPages",
@@ -270,7 +312,8 @@ DRF_STANDARDIZED_ERRORS = {
         "503": "toolkit.rest.schema.UnavailableResponse",
     },
     "ALLOWED_ERROR_STATUS_CODES": [
-        *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "503")
+        *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "429"),
+        "503",
     ],
 }
 # How long a token is valid for which nobody says so.
@@ -309,6 +352,7 @@ SPECTACULAR_SETTINGS = {
                 "ErrorCode405Enum",
                 "ErrorCode406Enum",
                 "ErrorCode415Enum",
+                "ErrorCode429Enum",
             )
         },
     },

@@ -23,9 +23,11 @@ from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ErrorResponse
 from rest_framework import exceptions, status
+from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
 from toolkit.outages import is_outage
+from toolkit.rest.fair_use import TooMany, count_refused
 
 # How Postgres (sqlstate) and SQLite (sqlite_errorname) name what is looked for here.
 UNIQUE_OR_FOREIGN_KEY = {
@@ -94,6 +96,14 @@ class ErrorFormatter(ExceptionFormatter):
 
 class ErrorHandler(ExceptionHandler):
     """Turn what the rooms raise into the one error format."""
+
+    def run(self) -> Response | None:
+        """Answer an error; one that came before requests are counted is counted first."""
+        try:
+            count_refused(self.context["request"], self.context["view"])
+        except TooMany as error:
+            self.exc = error
+        return super().run()
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         """Return the API's own exception for one of Django's, or the exception itself."""

@@ -145,6 +145,15 @@ EXAMPLES = [
         },
     ),
     _example(
+        "TooMany",
+        429,
+        "client_error",
+        {
+            "code": "throttled",
+            "detail": "These were too many requests. Wait 17 seconds (Retry-After), then go on.",
+        },
+    ),
+    _example(
         "Unavailable",
         503,
         "server_error",
@@ -195,6 +204,33 @@ ETAG = OpenApiParameter(
     "and If-None-Match.",
 )
 
+# What is left of what whoever asks may have (draft-ietf-httpapi-ratelimit-headers).
+FAIR_USE = [
+    OpenApiParameter(
+        "RateLimit-Policy",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description='How many requests (`q`) in how many seconds (`w`): `"token";q=600;w=60`. '
+        "Each token has its own, each user of a session, and without a login each address.",
+    ),
+    OpenApiParameter(
+        "RateLimit",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description="How many of them are left (`r`), and in how many seconds there are all of "
+        'them again (`t`): `"token";r=598;t=42`.',
+    ),
+]
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    response=[429],
+    description="Seconds after which there is something left again.",
+)
+
 
 class Schema(AutoSchema):
     """Describes every error and header, and the query parameters of counts as those of lists."""
@@ -202,7 +238,7 @@ class Schema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the parameters that the view names, and the headers that all such have."""
         named: list[Any] = super().get_override_parameters()
-        return [*named, *self._headers()]
+        return [*named, *self._headers(), *FAIR_USE, RETRY_AFTER]
 
     def _headers(self) -> list[OpenApiParameter]:
         repeating = [IDEMPOTENCY_KEY, REPLAYED] if self.method == "POST" else []
@@ -268,7 +304,7 @@ class Schema(AutoSchema):
         match status_code:
             case "400":
                 has_parameters = any(
-                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH)
+                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH, *FAIR_USE, RETRY_AFTER)
                     for parameter in self.get_override_parameters()
                 )
                 is_list = self._is_about_many() or self._is_list_of_one()
