@@ -67,6 +67,7 @@ TRUSTED_PROXIES = read_count("TRUSTED_PROXIES")
 # Applications
 
 INSTALLED_APPS = [
+    "axes",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -104,6 +105,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it has to see what a login was answered
 ]
 
 ROOT_URLCONF = "mailing_manager_project.urls"
@@ -136,6 +138,26 @@ AUTH_PASSWORD_VALIDATORS = [
     ),
     {"NAME": "toolkit.access.tokens.PasswordsEndTokens"},
 ]
+
+# Logins by password, of which there are the console's: who fails so often in a time is locked out
+# for as long. API_LOGIN_RATE: failures with one name from one address.
+
+LOGIN_FAILURES, _lock_time = read_frequency("API_LOGIN_RATE", "10/hour") or (10, 3600)
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_HANDLER = "toolkit.access.logins.Limits"
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=_lock_time)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Or an attacker would never let it end.
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "toolkit.access.logins.address_of"
+AXES_LOCKOUT_CALLABLE = "toolkit.access.logins.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # Logins are lines of the log, and no rows.
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
@@ -388,5 +410,8 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "axes": {"level": "ERROR"},  # toolkit.access.logins says it in one line.
+    },
 }

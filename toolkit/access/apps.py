@@ -8,3 +8,9 @@ class AccessConfig(AppConfig):
 
     name = "toolkit.access"
     label = "access"
+
+    def ready(self) -> None:
+        """Have logins and logouts logged."""
+        from toolkit.access.logins import log_logins  # models are loaded only now
+
+        log_logins()
