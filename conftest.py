@@ -42,6 +42,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     )
     os.environ["SECRET_KEY"] = "only-for-tests"
     os.environ["CELERY_BROKER_URL"] = "memory://"
+    os.environ["API_RATE"] = ""  # All tests of a process would be counted as one.
     os.environ["MESSAGE_SENDER_URL"] = "http://127.0.0.1:1/v1"
     os.environ["MESSAGE_SENDER_TOKEN"] = ""
     if os.environ.get("TEST_DATABASE") == "sqlite":

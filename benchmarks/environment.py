@@ -77,6 +77,7 @@ def environment(database: str = "postgres", **env: str) -> Iterator[Environment]
                 "DATABASE_URL": url,
                 "CELERY_BROKER_URL": stack.enter_context(private_redis()),
                 "MESSAGE_SENDER_URL": f"{sandbox.url}/v1",
+                "API_RATE": "",
                 "MESSAGE_SENDER_TOKEN": "sandbox",
                 "MESSAGE_SENDER_PROCESSES": str(SENDING_PROCESSES),
                 **env,

@@ -103,6 +103,36 @@ def check_folder(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_shared_counts(**_: Any) -> list[CheckMessage]:
+    """Warn where each web process counts the requests of callers by itself."""
+    shared = str(settings.CACHES["default"]["BACKEND"]).endswith("RedisCounts")
+    if shared or settings.IS_LOCAL or settings.API_RATE is None:
+        return []
+    return [
+        Warning(
+            "There is no Redis in which web processes count requests together: each lets API_RATE "
+            "through by itself.",
+            hint="Set CACHE_URL to a Redis, or divide API_RATE by the number of web processes.",
+            id="mailing_manager.W006",
+        )
+    ]
+
+
+def check_proxies(**_: Any) -> list[CheckMessage]:
+    """Warn where all that comes through a proxy would count as one caller."""
+    if settings.IS_LOCAL or settings.TRUSTED_PROXIES is not None:
+        return []
+    return [
+        Warning(
+            "TRUSTED_PROXIES is not set: all who come through a proxy count as one address, so "
+            "anybody can use up what all may, and lock all out of the login.",
+            hint="Set it to how many proxies stand in front (1, usually), each of which adds to "
+            "X-Forwarded-For; or to 0 if there is none.",
+            id="mailing_manager.W007",
+        )
+    ]
+
+
 def check_requests(**_: Any) -> list[CheckMessage]:
     """Refuse more open requests than a sending process can have files."""
     fixed = settings.MESSAGE_SENDER_CONCURRENCY
@@ -157,6 +187,8 @@ CHECKS = (
     check_database,
     check_hosts,
     check_folder,
+    check_shared_counts,
+    check_proxies,
     check_requests,
     check_authorities,
 )

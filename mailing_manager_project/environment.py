@@ -18,6 +18,7 @@ VAR_DIR: Path = BASE_DIR / env.str("VAR_DIR", default="var")
 # Where main.py leaves the address of a broker of its own, so that manage.py finds it too.
 BROKER_FILE = VAR_DIR / "broker_url"
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 # Files that a sending process has open besides its requests: database, broker, spool, libraries.
 OTHER_FILES = 64
@@ -82,6 +83,51 @@ def read_rate(name: str) -> float | None:
     raise ImproperlyConfigured(
         f"{name} is {raw[:40]!r}. Write messages a second, from 0.01 to 1000000, or nothing."
     )
+
+
+UNITS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+FREQUENCY = re.compile(rf"([1-9][0-9]{{0,8}})\s*/\s*({'|'.join(UNITS)})")
+
+
+def read_frequency(name: str, default: str) -> tuple[int, int] | None:
+    """Return how many in how many seconds; None, where it is set and empty, for no limit.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default=default).strip().lower()
+    if not raw:
+        return None
+    if match := FREQUENCY.fullmatch(raw):
+        return int(match[1]), UNITS[match[2]]
+    raise ImproperlyConfigured(
+        f"{name} is {raw[:40]!r}. Write how many in which time, such as {default} (s, min, hour)."
+    )
+
+
+def read_count(name: str) -> int | None:
+    """Return a whole number from 0 upwards; None where it is not set.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip()
+    return 0 if raw == "0" else read_positive(name, 1) if raw else None
+
+
+def read_redis(name: str) -> str:
+    """Return the address of a Redis, as redis-py writes it; nothing where it is not set.
+
+    Raises:
+        ImproperlyConfigured: the variable holds another address, which is not told, because there
+            may be a password in it.
+    """
+    address: str = env.str(name, default="").strip()
+    if address and not address.startswith(REDIS_SCHEMES):
+        raise ImproperlyConfigured(
+            f"{name} is no address of a Redis. Begin it with redis://, rediss:// or unix://."
+        )
+    return address
 
 
 def read_address(name: str, default: str) -> str:

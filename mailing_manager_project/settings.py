@@ -6,20 +6,26 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 from kombu import Exchange, Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mailing_manager_project.environment import (
     BASE_DIR,
     BROKER_FILE,
     OTHER_FILES,
+    REDIS_SCHEMES,
     VAR_DIR,
     env,
     file_limit,
     read_address,
+    read_count,
     read_flag,
+    read_frequency,
     read_header_value,
     read_number_or_auto,
     read_positive,
     read_rate,
+    read_redis,
 )
 from mailing_manager_project.postgres_limits import LINK
 
@@ -55,9 +61,13 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
+# How many proxies stand in front, of which each adds to X-Forwarded-For; None: nobody said so.
+TRUSTED_PROXIES = read_count("TRUSTED_PROXIES")
+
 # Applications
 
 INSTALLED_APPS = [
+    "axes",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin",
@@ -77,6 +87,7 @@ INSTALLED_APPS = [
     "knox",
     "rest_framework",
     "timezone_field",
+    "toolkit.access",
     "toolkit.console",
     "toolkit.rest.idempotency",
     "clients",
@@ -91,6 +102,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "mailing_manager_project.http.answers.keep_private",
     "mailing_manager_project.http.refusals.refuse_other_hosts",
+    "toolkit.rest.fair_use.tell_usage",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "mailing_manager_project.http.answers.CompressAnswers",
@@ -100,6 +112,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # last: it has to see what a login was answered
 ]
 
 ROOT_URLCONF = "mailing_manager_project.urls"
@@ -121,14 +134,37 @@ TEMPLATES = [
 ]
 
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    *(
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in (
+            "UserAttributeSimilarityValidator",
+            "MinimumLengthValidator",
+            "CommonPasswordValidator",
+            "NumericPasswordValidator",
+        )
+    ),
+    {"NAME": "toolkit.access.tokens.PasswordsEndTokens"},
 ]
+
+# Logins by password, of which there are the console's: who fails so often in a time is locked out
+# for as long. API_LOGIN_RATE: failures with one name from one address.
+
+LOGIN_FAILURES, _lock_time = read_frequency("API_LOGIN_RATE", "10/hour") or (10, 3600)
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_HANDLER = "toolkit.access.logins.Limits"
+AXES_FAILURE_LIMIT = LOGIN_FAILURES
+AXES_COOLOFF_TIME = timedelta(seconds=_lock_time)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Or an attacker would never let it end.
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "toolkit.access.logins.address_of"
+AXES_LOCKOUT_CALLABLE = "toolkit.access.logins.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # Logins are lines of the log, and no rows.
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
@@ -218,6 +254,35 @@ CELERY_BEAT_SCHEDULER = "mailing_manager_project.beat:Scheduler"
 # How late beat may notice a mailing saved meanwhile, in seconds.
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
+# The cache has what web processes count together (toolkit/rest/fair_use.py), and nothing else. It
+# is the broker's Redis, or another one; where there is none, each process counts by itself.
+
+
+def _cache() -> dict[str, object]:
+    # kombu's name of a socket is another one than redis-py's.
+    socket = CELERY_BROKER_URL.replace("redis+socket://", "unix://").partition("?")[0]
+    broker = socket if socket.startswith("unix://") else CELERY_BROKER_URL
+    address = read_redis("CACHE_URL") or broker
+    if not address.startswith(REDIS_SCHEMES):
+        return {
+            "BACKEND": "toolkit.rest.shared_counts.ProcessCounts",
+            "OPTIONS": {"MAX_ENTRIES": 10_000},
+        }
+    return {
+        "BACKEND": "toolkit.rest.shared_counts.RedisCounts",
+        "LOCATION": address,
+        "KEY_PREFIX": "mailing-manager",
+        # A request waits for it this long at most, and does without it then.
+        "OPTIONS": {
+            "socket_timeout": 0.2,  # seconds
+            "socket_connect_timeout": 0.2,
+            "retry": Retry(NoBackoff(), 0),
+        },
+    }
+
+
+CACHES = {"default": _cache()}
+
 # Sending
 
 MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
@@ -246,6 +311,8 @@ MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
 # Seconds after which Postgres gives up a statement of a web request, which then is a 503.
 WEB_STATEMENT_TIMEOUT = int(read_positive("WEB_STATEMENT_TIMEOUT", 5))
+# Requests in a time, of each token, each user of a session and each address: (number, seconds).
+API_RATE = read_frequency("API_RATE", "600/min")
 # The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
@@ -255,6 +322,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["toolkit.rest.permissions.DeedPermissions"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "toolkit.rest.problems.Negotiation",
+    "DEFAULT_THROTTLE_CLASSES": ["toolkit.rest.fair_use.FairUse"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["toolkit.rest.parsers.StrictJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "toolkit.rest.pagination.CursorPages",
@@ -288,11 +356,12 @@ DRF_STANDARDIZED_ERRORS = {
         "503": "toolkit.rest.schema.UnavailableResponse",
     },
     "ALLOWED_ERROR_STATUS_CODES": [
-        *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "503")
+        *("400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "429"),
+        "503",
     ],
 }
-# Machines keep their tokens until an operator revokes them in the admin.
-REST_KNOX = {"TOKEN_TTL": None}
+# How long a token is valid for which nobody says so.
+REST_KNOX = {"TOKEN_TTL": timedelta(days=365)}
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Mailing Manager",
@@ -333,6 +402,7 @@ SPECTACULAR_SETTINGS = {
                 "ErrorCode405Enum",
                 "ErrorCode406Enum",
                 "ErrorCode415Enum",
+                "ErrorCode429Enum",
             )
         },
     },
@@ -368,5 +438,8 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": "INFO"},
     # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "axes": {"level": "ERROR"},  # toolkit.access.logins says it in one line.
+    },
 }

@@ -32,6 +32,6 @@ say "OpenAPI: valid and complete"
 
 say "check --deploy: a production environment"
 SECRET_KEY=$("$bin/python" -c "import secrets; print(secrets.token_urlsafe(64))") \
-ALLOWED_HOSTS=mailing.example.com MESSAGE_SENDER_TOKEN=token DEBUG=False \
+ALLOWED_HOSTS=mailing.example.com MESSAGE_SENDER_TOKEN=token DEBUG=False TRUSTED_PROXIES=1 \
 DATABASE_URL=postgres://mailing@127.0.0.1/mailing \
     "$bin/python" manage.py check --deploy --fail-level WARNING

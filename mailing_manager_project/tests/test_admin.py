@@ -6,8 +6,8 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import Model
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
-from knox.auth import TokenAuthentication
 from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 
@@ -70,18 +70,69 @@ def test_a_schedule_shows_the_tasks_that_use_it(admin_client: Browser, task: Per
     assert "tick" in page.content.decode()
 
 
+def token_form(user: User, **fields: object) -> dict[str, object]:
+    return {
+        "user": user.pk,
+        "name": "CRM",
+        "scope": "read",
+        "expiry_0": "2030-01-31",
+        "expiry_1": "12:00:00",
+        **fields,
+    }
+
+
+def shown_token(page: str) -> str:
+    return page.split('id="new-token"')[1].split(">")[1].split("<")[0]
+
+
 def test_a_token_is_shown_once_and_then_lets_a_machine_in(
     admin_client: Browser, admin_user: User
 ) -> None:
-    made = admin_client.post(address(AuthToken, "add"), {"user": admin_user.pk}, follow=True)
-    page = made.content.decode()
-    token = page.split("Token of admin: ")[1].split(" ")[0]
-    user, _ = TokenAuthentication().authenticate_credentials(token.encode())
-    assert user == admin_user
+    made = admin_client.post(address(AuthToken, "add"), token_form(admin_user))
+    token = shown_token(made.content.decode())
+    machine = Browser(headers={"authorization": f"Bearer {token}"})
+    assert machine.get("/api/v1/clients/").status_code == 200
+    assert "no-store" in made["Cache-Control"]
+    assert "Location" not in made
+    assert "messages" not in made.cookies
+    assert all(token not in morsel.value for morsel in admin_client.cookies.values())
     kept = AuthToken.objects.get()
     again = admin_client.get(address(AuthToken, "change", kept.pk)).content.decode()
     assert kept.token_key in again
     assert token not in again
+
+
+def test_the_list_of_tokens_tells_what_each_is_for(admin_client: Browser, admin_user: User) -> None:
+    admin_client.post(address(AuthToken, "add"), token_form(admin_user))
+    before_scopes = AuthToken.objects.create(admin_user, expiry=None)[0]
+    rows = admin_client.get(address(AuthToken, "changelist")).context["cl"].result_list
+    shown = {row.pk: row for row in rows}
+    (made,) = (row for pk, row in shown.items() if pk != before_scopes.pk)
+    model_admin: Any = admin.site._registry[AuthToken]
+    assert (model_admin.name(made), model_admin.scope(made)) == ("CRM", "read")
+    assert f"{made.expiry:%Y-%m-%d %H:%M}" == "2030-01-31 12:00"
+    assert model_admin.scope(shown[before_scopes.pk]) == "operate"
+    assert {"name", "scope", "expiry", "last_use"} <= set(model_admin.list_display)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"expiry_0": "2020-01-31"}, {"expiry_0": "2099-01-01"}, {"expiry_0": "", "expiry_1": ""}],
+)
+def test_a_token_ends_within_ten_years(
+    fields: dict[str, str], admin_client: Browser, admin_user: User
+) -> None:
+    page = admin_client.post(address(AuthToken, "add"), token_form(admin_user, **fields))
+
+    assert "10 years from now at the latest" in page.content.decode()
+    assert not AuthToken.objects.exists()
+
+
+def test_a_year_is_proposed_for_a_token(admin_client: Browser) -> None:
+    form = admin_client.get(address(AuthToken, "add")).context["adminform"].form
+
+    in_days = (form.initial["expiry"] - timezone.now()).days
+    assert in_days in (364, 365)
 
 
 def test_a_user_is_added_and_given_another_password(admin_client: Browser) -> None:

@@ -1,11 +1,19 @@
 """Who may use the REST API: whoever is logged in, by session or by token."""
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
 import pytest
+import time_machine
 from django.contrib.auth.models import User
+from django.utils import timezone
 from knox.models import AuthToken
+from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
 from tests.rest import JsonClient, refusal
+from toolkit.access.models import Grant
+from toolkit.access.tokens import create_token
 
 API = "/api/v1/"
 ROOMS = ("clients/", "mailings/", "messages/")
@@ -29,6 +37,13 @@ def token(operator: User) -> str:
     return str(AuthToken.objects.create(operator)[1])
 
 
+@pytest.fixture
+def traveller() -> Iterator[time_machine.Traveller]:
+    """Return a clock that stands still and can be set."""
+    with time_machine.travel(timezone.now(), tick=False) as traveller:
+        yield traveller
+
+
 def with_token(header: str) -> APIClient:
     return JsonClient(headers={"authorization": header})
 
@@ -38,7 +53,9 @@ def test_nothing_is_done_or_told_without_a_login(method: str, path: str) -> None
     answer = getattr(JsonClient(), method)(f"{API}{path}")
 
     assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Token"
+    assert answer.headers["WWW-Authenticate"] == (
+        'Bearer realm="Mailing Manager", Token realm="Mailing Manager"'
+    )
     if method != "head":
         assert refusal(answer) == (401, {None: "not_authenticated"})
 
@@ -55,8 +72,9 @@ def test_health_is_told_or_not_in_the_format_asked_for(db: None, accept: str) ->
     assert answer.status_code == 406
 
 
-def test_a_token_is_a_login(token: str) -> None:
-    assert with_token(f"Token {token}").get(f"{API}clients/").status_code == 200
+@pytest.mark.parametrize("scheme", ["Token", "Bearer", "token", "BEARER"])
+def test_a_token_is_a_login(token: str, scheme: str) -> None:
+    assert with_token(f"{scheme} {token}").get(f"{API}clients/").status_code == 200
 
 
 def test_a_token_needs_no_csrf_token(token: str) -> None:
@@ -70,15 +88,17 @@ def test_a_token_needs_no_csrf_token(token: str) -> None:
     [
         *("Token", "Token ", "Token x", "Token a b", "Token \xff", "Token \x00", "Token abc\x00"),
         *("Token abcdefgh", "token " + "0" * 100_000, "Token \xed\xa0\x80"),
+        *("Bearer", "Bearer x", "Bearer a b"),
     ],
 )
 def test_what_is_no_token_is_refused(db: None, header: str) -> None:
     answer = with_token(header).get(f"{API}clients/")
 
     assert refusal(answer) == (401, {None: "authentication_failed"})
+    assert 'Bearer realm="Mailing Manager", error="invalid_token"' in answer["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize("header", ["Bearer x", "Basic eDp4", "\xff", "x" * 10_000, ""])
+@pytest.mark.parametrize("header", ["Bearerx", "Basic eDp4", "\xff", "x" * 10_000, ""])
 def test_another_kind_of_login_is_none(db: None, header: str) -> None:
     answer = with_token(header).get(f"{API}clients/")
 
@@ -99,6 +119,64 @@ def test_the_token_of_an_inactive_user_is_refused(operator: User, token: str) ->
     answer = with_token(f"Token {token}").get(f"{API}clients/")
 
     assert refusal(answer) == (401, {None: "authentication_failed"})
+
+
+def test_an_expired_token_says_since_when_and_stays_to_be_seen(
+    operator: User, traveller: time_machine.Traveller
+) -> None:
+    api = with_token(f"Token {create_token(operator, days=1)}")
+    assert api.get(f"{API}clients/").status_code == 200
+
+    traveller.shift(timedelta(days=1, seconds=1))
+    answer = api.get(f"{API}clients/")
+
+    assert refusal(answer) == (401, {None: "authentication_failed"})
+    expiry = AuthToken.objects.get().expiry
+    assert f"expired at {expiry:%Y-%m-%d %H:%M} UTC" in answer.json()["errors"][0]["detail"]
+
+
+class TestLastUse:
+    @pytest.fixture
+    def machine(self, operator: User) -> APIClient:
+        return with_token(f"Token {create_token(operator)}")
+
+    def last_use(self) -> datetime | None:
+        return Grant.objects.get().last_used_at
+
+    def test_it_is_written_once_a_minute(
+        self,
+        machine: APIClient,
+        traveller: time_machine.Traveller,
+        django_assert_num_queries: DjangoAssertNumQueries,
+    ) -> None:
+        assert self.last_use() is None
+        machine.get(f"{API}clients/")
+        first = self.last_use()
+        assert first == timezone.now()
+
+        traveller.shift(timedelta(seconds=59))
+        with django_assert_num_queries(4) as queries:  # token, two of permissions, clients
+            machine.get(f"{API}clients/")
+        assert not [each for each in queries.captured_queries if "UPDATE" in each["sql"]]
+        assert self.last_use() == first
+
+        traveller.shift(timedelta(seconds=2))
+        machine.get(f"{API}clients/")
+        assert self.last_use() == timezone.now()
+
+    def test_that_of_a_token_of_before_there_were_scopes_is_kept_from_then_on(
+        self, token: str
+    ) -> None:
+        with_token(f"Token {token}").get(f"{API}clients/")
+
+        assert self.last_use() is not None
+        assert Grant.objects.get().scope == "operate"
+
+    def test_a_refused_request_is_no_use(self, machine: APIClient) -> None:
+        User.objects.update(is_active=False)
+        machine.get(f"{API}clients/")
+
+        assert self.last_use() is None
 
 
 def test_a_session_is_a_login_as_long_as_its_user_is_active(operator: User) -> None:

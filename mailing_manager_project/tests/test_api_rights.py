@@ -15,6 +15,8 @@ from rest_framework.test import APIClient
 
 from messages_app.models import Message
 from tests.rest import JsonClient, refusal
+from toolkit.access.models import Scope
+from toolkit.access.tokens import create_token
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = {"/schema/", "/docs/"}
@@ -203,6 +205,48 @@ def test_groups_do_what_is_theirs(path: str, group: str, ids: dict[str, int]) ->
         status = ask(api, path, method, ids).status_code
 
         assert is_let_in(status) if may else status == 403, (method, status)
+
+
+@pytest.mark.parametrize("path", TABLE)
+def test_a_read_token_sees_what_its_user_sees_and_does_nothing(
+    path: str, ids: dict[str, int]
+) -> None:
+    """Its user may do everything."""
+    token = create_token(User.objects.create_superuser("admin"), scope=Scope.READ)
+    api = JsonClient(headers={"authorization": f"Bearer {token}"})
+    for method in METHODS:
+        answer = ask(api, path, method, ids)
+
+        known = {"head": TABLE[path].get("get"), "options": "a.view_b"}.get(method)
+        needed = TABLE[path].get(method, known)
+        if needed is None:
+            assert answer.status_code == 405, method
+        elif all(".view_" in permission for permission in needed.split()):
+            assert answer.status_code == 200, method
+        else:
+            assert refusal(answer) == (403, {None: "permission_denied"}), method
+            assert "This token has the scope read" in answer.json()["errors"][0]["detail"]
+            assert 'error="insufficient_scope"' in answer["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(("path", "method"), DEEDS)
+def test_an_operate_token_and_one_of_before_there_were_scopes_do_what_their_user_may(
+    path: str, method: str, ids: dict[str, int]
+) -> None:
+    admin = User.objects.create_superuser("admin")
+    for token in (create_token(admin), AuthToken.objects.create(admin, expiry=None)[1]):
+        api = JsonClient(headers={"authorization": f"Token {token}"})
+
+        status = ask(api, path, method, ids).status_code
+        assert is_let_in(status) or (method, status) == ("delete", 404)  # deleted by the first
+
+
+def test_no_token_does_more_than_its_user(db: None) -> None:
+    token = create_token(User.objects.create_user("nobody"), scope=Scope.OPERATE)
+    answer = JsonClient(headers={"authorization": f"Bearer {token}"}).get("/api/v1/clients/")
+
+    assert answer.status_code == 403
+    assert "(clients.view_client)" in answer.json()["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("path", TABLE)

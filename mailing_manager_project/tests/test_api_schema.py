@@ -83,7 +83,7 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
             path.endswith(("attempts/", "timeline/")) or not ("{id}" in path or path == "/sender/")
         )
         errors = {
-            *("401", "403", "405", "406", "503"),
+            *("401", "403", "405", "406", "429", "503"),
             *(("400",) if has_body or about_many or method == "post" else ()),
             *(("409",) if method in UNSAFE else ()),
             *(("404",) if "{id}" in path else ()),
@@ -128,6 +128,20 @@ def test_every_post_takes_an_idempotency_key(operations: dict[str, dict[str, Any
         for status, response in operation["responses"].items():
             is_repeatable = name.startswith("post ") and status < "300"
             assert ("Idempotent-Replayed" in response.get("headers", {})) == is_repeatable, name
+
+
+def test_every_answer_tells_what_is_left_and_a_429_when_to_come_back(
+    document: dict[str, Any], operations: dict[str, dict[str, Any]]
+) -> None:
+    shared = document["components"]["responses"]
+    for name, operation in operations.items():
+        for status, response in operation["responses"].items():
+            described = shared[f"Error{status}"] if status >= "400" else response
+            headers = described.get("headers", ())
+            if status == "204":  # of which drf-spectacular describes none
+                continue
+            assert {"RateLimit-Policy", "RateLimit"} <= set(headers), f"{name} {status}"
+            assert ("Retry-After" in headers) == (status == "429"), f"{name} {status}"
 
 
 def test_every_error_is_described_once_for_all_operations(
@@ -256,8 +270,9 @@ def test_everything_can_be_authorised_by_token_and_by_session(
 
     assert schemes["token"]["type"] == "apiKey"
     assert (schemes["token"]["in"], schemes["token"]["name"]) == ("header", "Authorization")
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
     for operation in operations.values():
-        assert operation["security"] == [{"token": []}, {"cookieAuth": []}]
+        assert operation["security"] == [{"token": []}, {"bearer": []}, {"cookieAuth": []}]
 
 
 def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, Any]) -> None:

@@ -37,6 +37,9 @@ def _faultless(settings: Settings, use_engine: Engine) -> None:
     settings.MESSAGE_SENDER_URL = "https://sender.example/v1"
     settings.ALLOWED_HOSTS = ["mailings.example"]
     settings.IS_LOCAL = False
+    settings.TRUSTED_PROXIES = 1
+    settings.API_RATE = (600, 60)
+    settings.CACHES = {"default": {"BACKEND": "toolkit.rest.shared_counts.RedisCounts"}}
     use_engine("postgresql")
 
 
@@ -128,6 +131,29 @@ def test_authorities_that_cannot_be_read_are_refused(
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("is_local", "rate", "ids"),
+    [(False, (600, 60), ["W006"]), (True, (600, 60), []), (False, None, [])],
+)
+def test_processes_that_count_each_by_itself_are_named(
+    is_local: bool, rate: tuple[int, int] | None, ids: list[str], settings: Settings
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": "toolkit.rest.shared_counts.ProcessCounts"}}
+    settings.IS_LOCAL, settings.API_RATE = is_local, rate
+    assert found() == ids
+
+
+@pytest.mark.parametrize(
+    ("is_local", "proxies", "ids"),
+    [(False, None, ["W007"]), (False, 0, []), (False, 2, []), (True, None, [])],
+)
+def test_where_nobody_says_how_many_proxies_there_are_it_is_asked(
+    is_local: bool, proxies: int | None, ids: list[str], settings: Settings
+) -> None:
+    settings.IS_LOCAL, settings.TRUSTED_PROXIES = is_local, proxies
+    assert found() == ids
+
+
 @pytest.mark.parametrize("requests", [1_001, 10**9 - 1])
 def test_more_requests_than_libcurl_can_wait_for_are_refused(
     requests: int, settings: Settings
@@ -176,11 +202,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> set[object]:
 @pytest.mark.parametrize(
     ("command_line", "number"),
     [
-        ("manage.py check", 7),
-        ("./manage.py check --deploy", 7),
-        ("manage.py runserver 8080", 7),
-        ("main.py", 7),
-        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 7),
+        ("manage.py check", 9),
+        ("./manage.py check --deploy", 9),
+        ("manage.py runserver 8080", 9),
+        ("main.py", 9),
+        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 9),
         ("manage.py migrate", 0),
         ("manage.py test check", 0),
         ("manage.py", 0),

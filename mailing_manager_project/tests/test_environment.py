@@ -5,11 +5,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mailing_manager_project.environment import (
     read_address,
+    read_count,
     read_flag,
+    read_frequency,
     read_header_value,
     read_number_or_auto,
     read_positive,
     read_rate,
+    read_redis,
 )
 
 NAME = "SETTING_OF_THE_TEST"
@@ -161,3 +164,46 @@ def test_any_other_is_refused_and_not_told(written: str, monkeypatch: pytest.Mon
     with pytest.raises(ImproperlyConfigured, match="no HTTP header") as refusal:
         read_header_value(NAME)
     assert "ken" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("600/min", (600, 60)),
+        (" 10 / Hour ", (10, 3600)),
+        ("5/s", (5, 1)),
+        ("", None),
+    ],
+)
+def test_a_frequency_is_a_number_in_a_time(
+    written: str, meant: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_frequency(NAME, "1/min") == meant
+    monkeypatch.delenv(NAME)
+    assert read_frequency(NAME, "1/min") == (1, 60)
+
+
+@pytest.mark.parametrize("written", ["600", "0/min", "-1/min", "1.5/min", "600/m", "min", "1/day"])
+def test_any_other_frequency_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME} is .* such as 600/min"):
+        read_frequency(NAME, "600/min")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("", None), ("0", 0), (" 2 ", 2)])
+def test_a_count_may_be_none_at_all(
+    written: str, meant: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_count(NAME) == meant
+
+
+def test_a_redis_is_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("redis://h/1", "rediss://:pw@h:6380", "unix:///run/redis.sock", ""):
+        monkeypatch.setenv(NAME, address)
+        assert read_redis(NAME) == address
+    monkeypatch.setenv(NAME, "amqp://user:secret@h")
+    with pytest.raises(ImproperlyConfigured, match=r"redis://, rediss:// or unix://") as refusal:
+        read_redis(NAME)
+    assert "secret" not in str(refusal.value)

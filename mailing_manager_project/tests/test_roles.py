@@ -1,5 +1,7 @@
 """The groups that every installation begins with."""
 
+from typing import Any
+
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
@@ -78,6 +80,10 @@ class TestNobodyGivesMoreThanTheyHave:
         address = f"/admin/auth/user/{user.pk}/change/"
         return browser.post(address, self.form(user, **fields)).status_code
 
+    def make_token(self, browser: Browser, user: User) -> Any:
+        form = {"user": user.pk, "scope": "read", "expiry_0": "2030-01-31", "expiry_1": "00:00"}
+        return browser.post("/admin/knox/authtoken/add/", form)
+
     def test_not_even_themselves_superusers(self, browser: Browser, administrator: User) -> None:
         self.save(browser, administrator, is_superuser="on", is_staff="on")
 
@@ -117,12 +123,12 @@ class TestNobodyGivesMoreThanTheyHave:
             address = f"/admin/auth/user/{user.pk}/"
             assert browser.post(f"{address}password/", form).status_code == 403
             assert browser.post(f"{address}delete/", {"post": "yes"}).status_code == 403
-            browser.post("/admin/knox/authtoken/add/", {"user": user.pk})
+            assert self.make_token(browser, user).status_code == 200
         assert not AuthToken.objects.exists()
 
     def test_tokens_for_those_who_have_no_more(self, browser: Browser) -> None:
         other = User.objects.create_user("other")
 
-        assert browser.post("/admin/knox/authtoken/add/", {"user": other.pk}).status_code == 302
+        self.make_token(browser, other)
 
         assert AuthToken.objects.get().user == other

@@ -1,20 +1,79 @@
-"""Authentication of REST requests by token."""
+"""Authentication of REST requests by token, sent as `Token …` or `Bearer …`."""
 
-from typing import Any
+import logging
+from hmac import compare_digest
 
-from knox.auth import TokenAuthentication
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+from django.utils import timezone
+from knox.crypto import hash_token
+from knox.models import AuthToken
+from knox.settings import CONSTANTS
+from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from toolkit.access.models import Grant
+
+SCHEMES = (b"token", b"bearer")
+REALM = 'realm="Mailing Manager"'
+INVALID = f'Bearer {REALM}, error="invalid_token", Token {REALM}'  # RFC 6750, 3.1
+UNKNOWN = "There is no such token, or it was revoked. An administrator can make another one."
+
+logger = logging.getLogger(__name__)
 
 
-class StrictTokenAuthentication(TokenAuthentication):
-    """Knox's tokens; texts that cannot be tokens are refused without a query."""
+class StrictTokenAuthentication(BaseAuthentication):
+    """Knox's tokens, looked up by one query; an expired one is named as that, and stays."""
 
-    def authenticate_credentials(self, token: bytes) -> Any:
-        """Return the user and the token.
+    def authenticate(self, request: Request) -> tuple[User, AuthToken] | None:
+        """Return the user and the token; None where another kind of login is tried.
 
         Raises:
-            AuthenticationFailed: there is no such token, or its user is inactive.
+            AuthenticationFailed: there is no such token, it has expired, or its user is inactive.
         """
-        if not token.isalnum():
-            raise AuthenticationFailed("Invalid token.")
-        return super().authenticate_credentials(token)
+        scheme, *words = get_authorization_header(request).split() or [b""]
+        if scheme.lower() not in SCHEMES:
+            return None
+        if len(words) != 1 or not words[0].isalnum():
+            raise AuthenticationFailed(
+                "This is no token. Write the word Token or Bearer, one space and the token."
+            )
+        token = _find(words[0].decode())
+        if token.expiry and token.expiry <= timezone.now():
+            raise AuthenticationFailed(
+                f"This token expired at {token.expiry:%Y-%m-%d %H:%M} UTC. An administrator can "
+                "make another one."
+            )
+        if not token.user.is_active:
+            raise AuthenticationFailed("The user of this token is not active any more.")
+        _note_use(token)
+        return token.user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return what the WWW-Authenticate of a 401 says: how to log in, and what was wrong."""
+        scheme = get_authorization_header(request).split()[:1]
+        is_tried = bool(scheme) and scheme[0].lower() in SCHEMES
+        return INVALID if is_tried else f"Bearer {REALM}, Token {REALM}"
+
+
+def _find(text: str) -> AuthToken:
+    """Return the token with this text, with its user and its grant.
+
+    Raises:
+        AuthenticationFailed: there is none.
+    """
+    rows = AuthToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH])
+    digest = hash_token(text)
+    for token in rows.select_related("user", "grant"):
+        if compare_digest(digest, token.digest):
+            return token
+    raise AuthenticationFailed(UNKNOWN)
+
+
+def _note_use(token: AuthToken) -> None:
+    """Note that a token was used; a database that cannot take it refuses nobody to read."""
+    try:
+        Grant.objects.note_use(token, now=timezone.now())
+    except DatabaseError:
+        logger.warning("That token %s was used could not be noted.", token.token_key, exc_info=True)

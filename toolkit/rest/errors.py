@@ -27,6 +27,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
 from toolkit.outages import is_outage
+from toolkit.rest.fair_use import TooMany, count_refused
 from toolkit.rest.problems import MEDIA_TYPE, as_problem, is_wanted
 
 # How Postgres (sqlstate) and SQLite (sqlite_errorname) name what is looked for here.
@@ -109,9 +110,13 @@ class ErrorHandler(ExceptionHandler):
     """Turn what the rooms raise into the one error format, or a problem for who asks."""
 
     def run(self) -> Response | None:
-        """Return the answer."""
-        response = super().run()
+        """Answer an error; one that came before requests are counted is counted first."""
         request = self.context["request"]
+        try:
+            count_refused(request, self.context["view"])
+        except TooMany as error:
+            self.exc = error
+        response = super().run()
         if response is not None and request is not None and is_wanted(request):
             response.data = as_problem(response.data, response.status_code)
             response.content_type = MEDIA_TYPE

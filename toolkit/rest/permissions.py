@@ -1,6 +1,7 @@
 """Who may do what over REST: Django's own permissions, the same that the console asks for.
 
-Each view says in its `needs` which permissions its deeds need; nobody may do what is not there.
+Each view says in its `needs` which permissions its deeds need; nobody may do what is not there. A
+token of the scope `read` may do what needs permissions to see and no others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,8 @@ from django.db.models import Model
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
+
+from toolkit.access.models import may_only_read
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # which itself imports what is in the settings
@@ -58,16 +61,29 @@ def holds(user: Any, permission: str) -> bool:
 
 
 def require(request: Request, permissions: Iterable[str]) -> None:
-    """Refuse somebody who lacks one of the permissions.
+    """Refuse somebody who lacks one of the permissions, or whose token is for seeing only.
 
     Raises:
         PermissionDenied: which ones are missing, in words.
     """
+    permissions = tuple(permissions)
+    if may_only_read(request.auth) and not all(".view_" in each for each in permissions):
+        raise BeyondScope
     if missing := [each for each in permissions if not holds(request.user, each)]:
         raise PermissionDenied(
             f"You may not do this. It needs {' and '.join(map(_in_words, missing))}. An "
             "administrator can give that to you, or put you into a group that has it."
         )
+
+
+class BeyondScope(PermissionDenied):
+    """403: the token may only read, whatever its user may do."""
+
+    default_detail = (
+        "This token has the scope read: it sees, and changes nothing. Use one with the scope "
+        "operate, which an administrator can make."
+    )
+    auth_header = 'Bearer realm="Mailing Manager", error="insufficient_scope", scope="operate"'
 
 
 def _in_words(permission: str) -> str:

@@ -145,6 +145,15 @@ EXAMPLES = [
         },
     ),
     _example(
+        "TooMany",
+        429,
+        "client_error",
+        {
+            "code": "throttled",
+            "detail": "These were too many requests. Wait 17 seconds (Retry-After), then go on.",
+        },
+    ),
+    _example(
         "Unavailable",
         503,
         "server_error",
@@ -202,6 +211,33 @@ LOCATION = OpenApiParameter(
     description="The path of what was made.",
 )
 
+# What is left of what whoever asks may have (draft-ietf-httpapi-ratelimit-headers).
+FAIR_USE = [
+    OpenApiParameter(
+        "RateLimit-Policy",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description='How many requests (`q`) in how many seconds (`w`): `"token";q=600;w=60`. '
+        "Each token has its own, each user of a session, and without a login each address.",
+    ),
+    OpenApiParameter(
+        "RateLimit",
+        str,
+        OpenApiParameter.HEADER,
+        response=True,
+        description="How many of them are left (`r`), and in how many seconds there are all of "
+        'them again (`t`): `"token";r=598;t=42`.',
+    ),
+]
+RETRY_AFTER = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    response=[429],
+    description="Seconds after which there is something left again.",
+)
+
 
 class Schema(AutoSchema):
     """Describes every error and header, and the query parameters of counts as those of lists."""
@@ -209,7 +245,7 @@ class Schema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the parameters that the view names, and the headers that all such have."""
         named: list[Any] = super().get_override_parameters()
-        return [*named, *self._headers()]
+        return [*named, *self._headers(), *FAIR_USE, RETRY_AFTER]
 
     def _headers(self) -> list[OpenApiParameter]:
         repeating = [IDEMPOTENCY_KEY, REPLAYED, LOCATION] if self.method == "POST" else []
@@ -275,7 +311,7 @@ class Schema(AutoSchema):
         match status_code:
             case "400":
                 has_parameters = any(
-                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH)
+                    parameter not in (ETAG, IF_MATCH, IF_NONE_MATCH, *FAIR_USE, RETRY_AFTER)
                     for parameter in self.get_override_parameters()
                 )
                 is_list = self._is_about_many() or self._is_list_of_one()
@@ -302,20 +338,32 @@ class Schema(AutoSchema):
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped
-    """The header of a token."""
+    """The header of a token, which may be written in two ways."""
 
     target_class = "toolkit.rest.authentication.StrictTokenAuthentication"
-    name = "token"
+    name = ["token", "bearer"]  # noqa: RUF012  # as the library declares it
 
-    def get_security_definition(self, auto_schema: BaseSchema) -> dict[str, str]:
+    def get_security_requirement(self, auto_schema: BaseSchema) -> list[dict[str, list[str]]]:
+        """Require one of both."""
+        return [{name: []} for name in self.name]
+
+    def get_security_definition(self, auto_schema: BaseSchema) -> list[dict[str, str]]:
         """Describe what to enter under Authorize."""
-        return {
-            "type": "apiKey",
-            "in": "header",
-            "name": "Authorization",
-            "description": "Write the word Token, a space and the token: `Token 0123abcd…`. "
-            "`python manage.py create_api_token USERNAME` makes one.",
-        }
+        making = "`python manage.py create_api_token USERNAME` makes one."
+        return [
+            {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "description": "Write the word Token, a space and the token: `Token 0123abcd…`. "
+                f"{making}",
+            },
+            {
+                "type": "http",
+                "scheme": "bearer",
+                "description": f"The same tokens, in the header as `Bearer 0123abcd…`. {making}",
+            },
+        ]
 
 
 class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped

@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from knox.models import AuthToken
+
+from toolkit.access.models import Grant, Scope
+from toolkit.access.tokens import DAYS, MOST_DAYS, create_token
+
+LONGEST_NAME = Grant._meta.get_field("name").max_length or 0
 
 
 class Command(BaseCommand):
@@ -12,29 +16,52 @@ class Command(BaseCommand):
 
     help = (
         "Print a new API token of a user. Programs send it in the header "
-        "'Authorization: Token ...'. It is shown once; the admin can revoke it."
+        "'Authorization: Bearer ...'. It is shown once; the admin can revoke it, and a new "
+        "password of the user does."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Declare the argument."""
+        """Declare the arguments."""
         parser.add_argument("username")
+        parser.add_argument("--name", default="", help="which program uses it")
+        parser.add_argument(
+            "--scope",
+            choices=Scope.values,
+            default=Scope.OPERATE,
+            help="read: it sees what the user may see; operate: it does what the user may do "
+            "(%(default)s)",
+        )
+        parser.add_argument(
+            "--days", type=int, default=DAYS, help="how long it is valid (%(default)s)"
+        )
 
-    def handle(self, *args: Any, username: str, **options: Any) -> None:
+    def handle(
+        self, *args: Any, username: str, name: str, scope: str, days: int, **options: Any
+    ) -> None:
         """Create the token and print it.
 
         Raises:
-            CommandError: there is no such user, or it may not log in.
+            CommandError: there is no such user, or it may not log in; the name or the days are
+                out of bounds.
         """
-        user = get_user_model().objects.filter(username=username).first()
-        if user is None:
-            raise CommandError(
-                f"There is no user {username!r}. "
-                "Add it in the admin or with 'python manage.py createsuperuser'."
-            )
-        if not user.is_active:
-            raise CommandError(
-                f"User {username!r} is not active, so the API would refuse its token. "
-                "Tick 'Active' for this user in the admin first."
-            )
-        _, token = AuthToken.objects.create(user)
-        self.stdout.write(token)
+        if not 1 <= days <= MOST_DAYS:
+            raise CommandError(f"--days is {days}. Write a number from 1 to {MOST_DAYS}.")
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise CommandError(f"--name must be one line of at most {LONGEST_NAME} characters.")
+        user = _find_user(username)
+        self.stdout.write(create_token(user, name=name, scope=scope, days=days))
+
+
+def _find_user(username: str) -> User:
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise CommandError(
+            f"There is no user {username!r}. "
+            "Add it in the admin or with 'python manage.py createsuperuser'."
+        )
+    if not user.is_active:
+        raise CommandError(
+            f"User {username!r} is not active, so the API would refuse its token. "
+            "Tick 'Active' for this user in the admin first."
+        )
+    return user

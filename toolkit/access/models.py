@@ -1,0 +1,65 @@
+"""What is kept of each API token beside knox's row: its name, its scope and when it was last used.
+
+A token without such a row was made before there were scopes: it may do what its user may.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Q
+from knox.models import AuthToken
+
+# How exactly the last use is known. No request writes unless the last that did was so long ago.
+EXACTNESS = timedelta(minutes=1)
+
+
+class Scope(models.TextChoices):
+    """What a token may do at most; its user's permissions limit it, too."""
+
+    READ = "read", "read: see what its user may see"
+    OPERATE = "operate", "operate: do what its user may do"
+
+
+class GrantQuerySet(models.QuerySet["Grant"]):
+    """Grants, as phrases."""
+
+    def note_use(self, token: AuthToken, *, now: datetime) -> None:
+        """Note that a token was used, unless that is known already to the minute."""
+        grant = grant_of(token)
+        if grant is None:
+            self.bulk_create([Grant(token=token, last_used_at=now)], ignore_conflicts=True)
+            return
+        before = now - EXACTNESS
+        if grant.last_used_at is None or grant.last_used_at < before:
+            stale = Q(last_used_at=None) | Q(last_used_at__lt=before)
+            self.filter(stale, pk=grant.pk).update(last_used_at=now)
+
+
+class Grant(models.Model):
+    """What one token is for."""
+
+    # Without a constraint: a version that knows no grants deletes tokens beside this one while an
+    # update goes on. A digest is never there twice, so what it leaves behind is nobody's.
+    token = models.OneToOneField(
+        AuthToken, models.CASCADE, primary_key=True, related_name="grant", db_constraint=False
+    )
+    name = models.CharField(max_length=100, blank=True, help_text="Which program uses it.")
+    scope = models.CharField(max_length=10, choices=Scope, default=Scope.OPERATE)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GrantQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.name or 'A token'} ({self.scope})"
+
+
+def grant_of(token: AuthToken) -> Grant | None:
+    """Return what is known of a token; None of one that was made before there were scopes."""
+    grant: Grant | None = getattr(token, "grant", None)
+    return grant
+
+
+def may_only_read(token: object) -> bool:
+    """Tell whether somebody came with a token that may only see; sessions have no token."""
+    grant = grant_of(token) if isinstance(token, AuthToken) else None
+    return grant is not None and grant.scope != Scope.OPERATE
