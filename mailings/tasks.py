@@ -99,7 +99,12 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
 
 
 def apply_on_commit(mailing: Mailing) -> None:
-    """Queue the task that applies a saved mailing once it is committed, not at the next tick."""
+    """Queue the task that applies a saved mailing once it is committed, not at the next tick.
+
+    For a draft there is nothing to do.
+    """
+    if mailing.is_draft:
+        return
     task = "finish_mailing" if mailing.is_ended else "start_mailing"
     transaction.on_commit(partial(publish, task, mailing.pk))
 
