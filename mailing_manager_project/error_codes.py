@@ -53,6 +53,7 @@ OF_STATES = {
     "conflict": "Somebody else changed the same thing at the same moment. Try again.",
     "idempotency_in_progress": "The first request with this Idempotency-Key is still at work.",
     "phone_number_taken": "There is a client with this number; `id` says which.",
+    "mailing_draft": "The mailing is a draft, which was not launched yet.",
     "mailing_finished": "The mailing is finished.",
     "mailing_cancelled": "The mailing is cancelled.",
     "mailing_over": "The mailing is over, or its stop time has passed.",

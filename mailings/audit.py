@@ -246,6 +246,11 @@ def nobody_is_lost(scope: AuditScope) -> Iterable[int]:
     return chain(ids_of(unsent.filter(is_wrong)), ids_of(over))
 
 
+def drafts_have_no_messages(scope: AuditScope) -> Iterable[int]:
+    """A draft, which nobody has launched, has no messages."""
+    return ids_of(scope.messages.filter(mailing__in=scope.mailings.drafts()))
+
+
 def leases_end(scope: AuditScope) -> Iterable[int]:
     """No delivery holds a message for longer than its lease, or without one."""
     leases = Lease.objects.filter(token=OuterRef("lease_token"))
@@ -269,6 +274,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     nothing_left_of_closed,
     everything_over_is_closed,
     nobody_is_lost,
+    drafts_have_no_messages,
     leases_end,
 )
 

@@ -24,8 +24,14 @@ class Mailing(models.Model):
     """One text to every client that its filters select, between two moments."""
 
     class Status(models.TextChoices):
-        """The status of a mailing; FINISHED and CANCELLED are over."""
+        """The status of a mailing; FINISHED and CANCELLED are over.
 
+        DRAFT is a word of its own, and no flag beside another status: whatever looks for mailings
+        to start, send or close names the statuses it wants, also in earlier versions, and none
+        names this one (docs/adr/0029-before-sending.md).
+        """
+
+        DRAFT = "draft", "Draft"
         SCHEDULED = "scheduled", "Scheduled"
         RUNNING = "running", "Running"
         PAUSED = "paused", "Paused"
@@ -118,7 +124,9 @@ class Mailing(models.Model):
             models.CheckConstraint(condition=~models.Q(text=""), name="mailing_has_a_text"),
             models.CheckConstraint(
                 condition=models.Q(
-                    status__in=("scheduled", "running", "paused", "finished", "cancelled")
+                    status__in=(
+                        *("draft", "scheduled", "running", "paused", "finished", "cancelled"),
+                    )
                 ),
                 name="mailing_status_is_known",
             ),
@@ -156,8 +164,16 @@ class Mailing(models.Model):
         return self.status in (self.Status.FINISHED, self.Status.CANCELLED)
 
     def is_over_at(self, now: datetime) -> bool:
-        """Tell whether nothing of it may be sent any more: ended, or past its stop time."""
-        return self.is_ended or self.stop_time <= now
+        """Tell whether nothing of it may be sent any more: ended, or past its stop time.
+
+        A draft is not over, whatever its times are: they are looked at when it is launched.
+        """
+        return self.is_ended or (self.stop_time <= now and not self.is_draft)
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it was not launched yet: nobody is planned for it, and its times do not count."""
+        return self.status == self.Status.DRAFT
 
     @property
     def window(self) -> Window | None:

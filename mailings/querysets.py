@@ -38,8 +38,12 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         return self.filter(success_count=None)
 
     def accepting_messages(self) -> "MailingQuerySet":
-        """Keep those that are neither closed nor cancelled: messages can be added to them."""
-        return self.open().exclude(status="cancelled")
+        """Keep those that messages can be added to: not closed, not cancelled, and no drafts."""
+        return self.open().exclude(status__in=("cancelled", "draft"))
+
+    def drafts(self) -> "MailingQuerySet":
+        """Keep those that were not launched yet."""
+        return self.filter(status="draft")
 
     def closed(self) -> "MailingQuerySet":
         """Keep those that are closed: their counts are final."""

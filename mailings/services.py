@@ -1,4 +1,4 @@
-"""What operators do with mailings: save, pause, resume, resend, cancel, end, delete.
+"""What operators do with mailings: save, launch, pause, resume, resend, cancel, end, delete.
 
 REST and the console call the same. What takes longer than a moment, the tasks do afterwards, step
 by step (`preparing`, `closing`).
@@ -12,7 +12,7 @@ from django.db import transaction
 
 from mailings.bookkeeping import is_former_at_work
 from mailings.closing import write_final
-from mailings.models import FormerText, Mailing
+from mailings.models import FormerText, Mailing, new_sender_key
 from mailings.schedules import forget_schedule, schedule_start
 from mailings.stats import balances_of, is_unfinished
 from messages_app import requeueing
@@ -43,22 +43,58 @@ def draft_resending(mailing: Mailing, *, now: datetime) -> Mailing:
 
 
 def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
-    """Save a new mailing and schedule its start.
+    """Save a new mailing and schedule its start; one that is a draft waits for `launch_mailing`.
 
     Raises:
         ValidationError: its stop time has passed, or it resends a mailing that is not over.
     """
-    if mailing.stop_time <= now:
-        raise _stop_in_the_past("The stop time has passed; nothing could be sent.")
-    if is_former_at_work(now):
-        # Its workers know messages by their own ids only, and may be the only ones yet.
-        mailing.sender_key = None
+    if not mailing.is_draft:
+        _prepare(mailing, now)
     with transaction.atomic():
         if mailing.resends:
             _refuse_resending(_lock(mailing.resends), now)
         mailing.save()
         schedule_start(mailing, now)
     return mailing
+
+
+def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Make a mailing of a draft. Launching it twice changes nothing.
+
+    All that a new mailing must be is asked for now: a draft may have been saved long ago, or by a
+    version with other rules.
+
+    Raises:
+        ValidationError: it breaks a rule of mailings, its stop time has passed, or it is over.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.is_ended:
+            raise _conflict(mailing, "launched")
+        if not mailing.is_draft:
+            return mailing
+        mailing.clean_fields(exclude=("resends",))
+        mailing.clean()
+        _prepare(mailing, now)
+        mailing.status = Status.SCHEDULED
+        mailing.save(update_fields=["status", "sender_key", "updated_at"])
+        schedule_start(mailing, now)
+    return mailing
+
+
+def _prepare(mailing: Mailing, now: datetime) -> None:
+    """Make a mailing ready to be started.
+
+    Raises:
+        ValidationError: its stop time has passed.
+    """
+    if mailing.stop_time <= now:
+        raise _stop_in_the_past("The stop time has passed; nothing could be sent.")
+    if is_former_at_work(now):
+        # Its workers know messages by their own ids only, and may be the only ones yet.
+        mailing.sender_key = None
+    elif mailing.sender_key is None:  # a draft of that time
+        mailing.sender_key = new_sender_key()
 
 
 def _refuse_resending(original: Mailing, now: datetime) -> None:
@@ -83,6 +119,8 @@ def _refuse_resending(original: Mailing, now: datetime) -> None:
 def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Save an edited mailing; the edit applies to all messages that are not sent yet.
 
+    A draft has none, and may be given any times: `launch_mailing` looks at them.
+
     Edited filters have all clients planned again. Edited filters or windows make messages due that
     were put off, and a later stop time makes those due that had no time left for a retry:
     start_mailing does that, step by step (`requeue_chunk`).
@@ -96,6 +134,9 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         before = _lock(mailing)
         _refuse_edit(mailing, before, now)
         edited = [*EDITABLE, "updated_at"]
+        if before.is_draft:
+            mailing.save(update_fields=edited)
+            return mailing
         if mailing.filters != before.filters:
             # All clients are planned again; those that have a message already keep it.
             mailing.last_run_time, mailing.planned_up_to = None, 0
@@ -124,7 +165,7 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
     """
     if before.is_ended:
         raise _conflict(before, "edited")
-    if before.stop_time <= now:
+    if before.is_over_at(now):
         raise ValidationError(
             "The stop time has passed; the mailing does not change any more.",
             code="mailing_over",
@@ -134,6 +175,8 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
             "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
             code="mailing_changed_meanwhile",
         )
+    if before.is_draft:
+        return
     if mailing.start_time != before.start_time and before.start_time <= now:
         started = ValidationError(
             "The mailing has started; its start time cannot change.", code="mailing_started"
@@ -162,7 +205,7 @@ def pause_mailing(mailing: Mailing) -> Mailing:
     """Pause a mailing: nothing is sent until it is resumed. Pausing it twice changes nothing.
 
     Raises:
-        ValidationError: the mailing is over.
+        ValidationError: the mailing is over, or a draft.
     """
     return _change_status(mailing, Status.PAUSED, "paused")
 
@@ -171,7 +214,7 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Resume a paused mailing. Resuming one that is not paused changes nothing.
 
     Raises:
-        ValidationError: the mailing is over.
+        ValidationError: the mailing is over, or a draft.
     """
     started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
     with transaction.atomic():
@@ -185,7 +228,7 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     """Cancel a mailing for good. Messages in flight are still delivered, all others fail.
 
     Raises:
-        ValidationError: the mailing is finished.
+        ValidationError: the mailing is finished, or a draft.
     """
     return _change_status(mailing, Status.CANCELLED, "cancelled")
 
@@ -225,13 +268,13 @@ def end_mailing(mailing: Mailing) -> Mailing:
     """Finish a mailing of which everything is sent, before its stop time.
 
     Raises:
-        ValidationError: it is over, or messages of it are still to be sent.
+        ValidationError: it is over or a draft, or messages of it are still to be sent.
     """
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == Status.FINISHED:
             return mailing
-        if mailing.is_ended:
+        if mailing.is_ended or mailing.is_draft:
             raise _conflict(mailing, "finished")
         if not mailing.is_looked_through or is_unfinished(mailing):
             raise ValidationError(
@@ -287,7 +330,7 @@ def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mai
         mailing = _lock(mailing)
         if mailing.status == status:
             return mailing
-        if mailing.is_ended:
+        if mailing.is_ended or mailing.is_draft:
             raise _conflict(mailing, action)
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
@@ -295,6 +338,11 @@ def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mai
 
 
 def _conflict(mailing: Mailing, action: str) -> ValidationError:
+    if mailing.is_draft:
+        return ValidationError(
+            f"The mailing is a draft and cannot be {action}. Launch it, or delete it.",
+            code="mailing_draft",
+        )
     return ValidationError(
         f"The mailing is {mailing.status} and cannot be {action}.", code=f"mailing_{mailing.status}"
     )

@@ -101,9 +101,10 @@ def tolerate_database_outage(what: str) -> Iterator[None]:
 def apply_on_commit(mailing: Mailing) -> None:
     """Queue the task that applies a saved mailing once it is committed, not at the next tick.
 
-    Of many mailings that start at once, one task starts all.
+    Of many mailings that start at once, one task starts all. For a draft there is nothing to do.
     """
-    transaction.on_commit(partial(_apply, mailing))
+    if not mailing.is_draft:
+        transaction.on_commit(partial(_apply, mailing))
 
 
 def _apply(mailing: Mailing) -> None:

@@ -211,9 +211,13 @@ def _lock_open(mailing: "Mailing", now: datetime) -> None:
     """Lock a mailing until the transaction ends.
 
     Raises:
-        ValidationError: it is over, or its stop time has passed.
+        ValidationError: it is over, its stop time has passed, or it is a draft.
     """
     mailing.lock()
+    if mailing.is_draft:
+        raise ValidationError(
+            "The mailing is a draft and has no messages. Launch it first.", code="mailing_draft"
+        )
     if mailing.is_over_at(now):
         raise ValidationError(
             "The mailing is over; its messages do not change any more.", code="mailing_over"

@@ -54,6 +54,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/pause/": CHANGE_MAILING,
     "/mailings/<pk>/cancel/": CHANGE_MAILING,
     "/mailings/<pk>/finish/": CHANGE_MAILING,
+    "/mailings/<pk>/launch/": RELAUNCH,
     "/mailings/<pk>/resume/": RELAUNCH,
     "/mailings/<pk>/resend/": RELAUNCH,
     "/messages/": {**MESSAGES, "post": "messages_app.add_message"},

@@ -17,7 +17,7 @@ from mailing_manager_project.error_codes import OF_REQUESTS, OF_STATES
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
 NO_BODY = (
-    *("pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
+    *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
     "/messages/{id}/resend/",
 )
 
@@ -57,8 +57,8 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"get /{room}/stats/" for room in rooms),
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",
-        *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume", "cancel")),
-        *(f"post /mailings/{{id}}/{deed}/" for deed in ("finish", "resend")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "pause", "resume")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
         "get /messages/{id}/attempts/",
         "get /messages/changes/",

@@ -28,6 +28,10 @@ from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.labels import format_minute, sentence
 
 
+def _launch(mailing: Mailing) -> Mailing:
+    return services.launch_mailing(mailing, now=clock.now())
+
+
 def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
@@ -39,6 +43,7 @@ def _resend(mailing: Mailing) -> Mailing:
 
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
+    "launch": (_launch, "launched"),
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
     "cancel": (services.cancel_mailing, "cancelled"),
@@ -46,7 +51,7 @@ ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "resend": (_resend, "told to send what failed again"),
 }
 # Those that have messages go out.
-LAUNCHES = ("resume", "resend")
+LAUNCHES = ("launch", "resume", "resend")
 
 
 class MailingActionsAdmin(ConsoleAdmin):
@@ -108,12 +113,8 @@ class MailingActionsAdmin(ConsoleAdmin):
         return bool(request.user.has_perm("mailings.launch_mailing"))
 
     def has_launch_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may resume mailings, and send again what failed."""
+        """Tell whether somebody may launch or resume mailings, and send again what failed."""
         return self.has_change_permission(request) and self.may_launch(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may write mailings, each of which is sent."""
-        return super().has_add_permission(request) and self.may_launch(request)
 
     @admin.action(permissions=["change"], description="Pause selected")
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
@@ -129,6 +130,9 @@ class MailingActionsAdmin(ConsoleAdmin):
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Cancel mailings for good; messages that are not in flight fail."""
         self._do_to_each(request, queryset, "cancel")
+
+    def _may_add_and_launch(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) and self.may_launch(request)
 
     def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], action: str) -> None:
         run, done = ACTIONS[action]
@@ -169,7 +173,7 @@ class MailingActionsAdmin(ConsoleAdmin):
             "is_complete": stats["is_complete"],
             "failed_for_good": failed,
             "resend_question": f"{failed:,} messages that failed for good are due again.",
-            "may_resend_as_new": mailing.is_over_at(now) and self.has_add_permission(request),
+            "may_resend_as_new": mailing.is_over_at(now) and self._may_add_and_launch(request),
             "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
             "may_launch": self.may_launch(request),
             "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",

@@ -17,6 +17,7 @@ from toolkit.sending_hours import Window, next_closing, next_opening
 Status = Mailing.Status
 
 COLOURS = {
+    Status.DRAFT: "",
     Status.SCHEDULED: "info",
     Status.RUNNING: "success",
     Status.PAUSED: "warning",
@@ -89,6 +90,8 @@ def next_event(mailing: Mailing, now: datetime) -> str:
     """Return in words what happens to a mailing next, without an operator."""
     if mailing.success_count is not None:
         return "Nothing more happens: every message has had its last word."
+    if mailing.is_draft:
+        return "It is a draft: nothing is sent until it is launched."
     if mailing.is_over_at(now):
         return "It is being closed: what is in flight arrives, the rest fails."
     stop = f"At {format_minute(mailing.stop_time)} what is left fails."

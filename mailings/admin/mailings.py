@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.forms import model_to_dict
 from django.http import HttpRequest, HttpResponse
@@ -128,9 +129,12 @@ class MailingAdmin(MailingActionsAdmin):
 
         Raises:
             Http404: there is none, and the new one would go to everyone.
+            PermissionDenied: it would be sent, and somebody may write drafts only.
         """
         if RESENDS not in request.GET:
             return None
+        if not self.may_launch(request):
+            raise PermissionDenied
         return get_object_or_404(Mailing, pk=as_id(request.GET[RESENDS]))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -160,9 +164,14 @@ class MailingAdmin(MailingActionsAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
-        """Save a mailing through its service, and queue the task that applies the change."""
+        """Save a mailing through its service, and queue the task that applies the change.
+
+        What is written by somebody who may not launch mailings is a draft.
+        """
         if not change:
             obj.resends = self._original(request)
+            if not self.may_launch(request):
+                obj.status = Mailing.Status.DRAFT
         save = services.edit_mailing if change else services.create_mailing
         apply_on_commit(save(obj, now=clock.now()))
 

@@ -23,18 +23,18 @@ def _answer(name: str, value: dict[str, Any]) -> OpenApiExample:
     return OpenApiExample(name, value=value, response_only=True)
 
 
-NEW_MAILING = OpenApiExample(
-    "A mailing to two operators' new clients",
-    value={
-        "start_time": "2030-01-31T09:00:00+03:00",
-        "stop_time": "2030-01-31T18:00:00+03:00",
-        "window_start": "09:00",
-        "window_end": "21:00",
-        "text": _TEXT,
-        "filters": {"operator_code": ["999", "926"], "tag": "new"},
-    },
-    request_only=True,
-)
+_NEW = {
+    "start_time": "2030-01-31T09:00:00+03:00",
+    "stop_time": "2030-01-31T18:00:00+03:00",
+    "window_start": "09:00",
+    "window_end": "21:00",
+    "text": _TEXT,
+    "filters": {"operator_code": ["999", "926"], "tag": "new"},
+}
+_TO_WHOM = "A mailing to two operators' new clients"
+CHANGED_MAILING = OpenApiExample(_TO_WHOM, value=_NEW, request_only=True)
+NEW_MAILING = OpenApiExample(_TO_WHOM, value=_NEW, request_only=True)
+NEW_DRAFT = OpenApiExample("A draft", value={**_NEW, "status": "draft"}, request_only=True)
 MAILING = _answer(
     "A mailing that runs",
     {

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from clients.audience import validate_filters
 from mailings import services
 from mailings.api import examples
-from mailings.api.fields import FiltersField
+from mailings.api.fields import DraftField, FiltersField
 from mailings.models import Mailing
 from mailings.stats import text_change
 from messages_app.api.serializers import CountsSerializer
@@ -29,7 +29,7 @@ class TextChangeSerializer(serializers.Serializer[Any]):
     )
 
 
-@extend_schema_serializer(examples=[examples.NEW_MAILING, examples.MAILING])
+@extend_schema_serializer(examples=[examples.CHANGED_MAILING, examples.MAILING])
 class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
@@ -113,6 +113,17 @@ class MailingSerializer(StrictSerializer[Mailing]):
     def get_text_change(self, mailing: Mailing) -> dict[str, int] | None:
         """Return how many have had the former text and how many get the new one."""
         return text_change(mailing) if getattr(self, "_text_changed", False) else None
+
+
+@extend_schema_serializer(examples=[examples.NEW_MAILING, examples.NEW_DRAFT])
+class NewMailingSerializer(MailingSerializer):
+    """A mailing that is created, perhaps as a draft."""
+
+    status = DraftField(
+        required=False,
+        help_text="`draft`: nothing is sent until it is launched. Without it, the mailing starts "
+        "by itself.",
+    )
 
 
 def _by_the_rules(attrs: dict[str, Any], mailing: Mailing | None) -> dict[str, Any]:

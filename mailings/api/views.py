@@ -1,5 +1,6 @@
 """The endpoints of mailings."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import (
@@ -19,6 +20,7 @@ from mailings.api.serializers import (
     DetailedStatsSerializer,
     MailingSerializer,
     MailingStatsPageSerializer,
+    NewMailingSerializer,
     ResendAsNewSerializer,
     ResendSerializer,
     ResentSerializer,
@@ -36,17 +38,23 @@ from toolkit.rest.views import SafeWrites
 @extend_schema_view(
     list=extend_schema(summary="List mailings"),
     create=extend_schema(
-        summary="Create a mailing",
-        description="It starts by itself at its start time; at once if that has passed.",
+        summary="Create a mailing, or a draft of one",
+        description="It starts by itself at its start time; at once if that has passed. With "
+        '`"status": "draft"` it is kept as it is until it is launched, and its times may lie in '
+        "the past. Without that, it also needs `mailings.launch_mailing`.",
+        request=NewMailingSerializer,
+        responses={201: MailingSerializer},
     ),
     retrieve=extend_schema(summary="Show a mailing"),
     update=extend_schema(
         summary="Replace a mailing",
-        description="What is not sent yet follows. 409 once it is finished or cancelled.",
+        description="What is not sent yet follows; a draft stays one. 409 once it is finished or "
+        "cancelled.",
     ),
     partial_update=extend_schema(
         summary="Change a mailing",
-        description="What is not sent yet follows. 409 once it is finished or cancelled.",
+        description="What is not sent yet follows; a draft stays one. 409 once it is finished or "
+        "cancelled.",
     ),
     destroy=extend_schema(
         summary="Delete a mailing with its messages",
@@ -64,14 +72,25 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
         **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
-        **dict.fromkeys(("resume", "resend"), "change launch"),
-        **dict.fromkeys(("create", "resend_as_new"), "add launch"),
+        **dict.fromkeys(("launch", "resume", "resend"), "change launch"),
+        create="add",  # and unless it is a draft:
+        **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
     )
     serializer_class = MailingSerializer
     filterset_class = MailingFilterSet
     lookup_value_converter = "int"
     is_lock_shared_with_references = True
     untagged = ("text_change",)
+
+    def get_serializer_class(self) -> type[MailingSerializer]:
+        """Return the serializer; that of a new mailing knows drafts."""
+        return NewMailingSerializer if self.action == "create" else MailingSerializer
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Create a mailing; one that is no draft is launched with that."""
+        if not is_draft(request.data):
+            require(request, self.needs["create_and_launch"])
+        return super().create(request, *args, **kwargs)
 
     def perform_create(self, serializer: BaseSerializer[Mailing]) -> None:
         """Save a mailing, and queue the task that starts it."""
@@ -84,6 +103,16 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     def perform_destroy(self, instance: Mailing) -> None:
         """Delete a mailing that is not running."""
         apply_on_commit(services.delete_mailing(instance, now=clock.now()))
+
+    @extend_schema(summary="Launch a draft", request=None)
+    @action(detail=True, methods=["post"])
+    def launch(self, request: Request, pk: int) -> Response:
+        """Have a draft start at its start time; at once if that has passed.
+
+        It must be what a new mailing must be: 400 if its stop time has passed. What was launched
+        already is not changed by it; 409 once it is finished or cancelled.
+        """
+        return self._changed(services.launch_mailing(self.get_object(), now=clock.now()))
 
     @extend_schema(summary="Pause a mailing", request=None)
     @action(detail=True, methods=["post"])
@@ -182,3 +211,8 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     def _changed(self, mailing: Mailing) -> Response:
         apply_on_commit(mailing)
         return Response(self.get_serializer(mailing).data)
+
+
+def is_draft(data: object) -> bool:
+    """Tell whether the body of a request is that of a draft."""
+    return isinstance(data, Mapping) and data.get("status") == Mailing.Status.DRAFT

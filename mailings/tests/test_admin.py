@@ -416,6 +416,62 @@ class TestButtons:
         assert browser.post(f"{LIST}{make_mailing().pk}/pause/").status_code == 403
 
 
+class TestDrafts:
+    def test_whoever_may_not_launch_writes_drafts(
+        self,
+        client: Browser,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        author = User.objects.create_user("author", is_staff=True)
+        names = ("view_mailing", "add_mailing", "change_mailing")
+        author.user_permissions.set(Permission.objects.filter(codename__in=names))
+        client.force_login(author)
+        with django_capture_on_commit_callbacks(execute=True):
+            client.post(f"{LIST}add/", new())
+        mailing = Mailing.objects.get()
+        assert (mailing.status, queued()) == ("draft", [])
+        page = client.get(page_of(mailing)).content.decode()
+        assert "It is a draft: nothing is sent until it is launched." in page
+        assert f"{LIST}{mailing.pk}/launch/" not in page
+        assert client.post(f"{LIST}{mailing.pk}/launch/").status_code == 403
+        assert client.get(f"{LIST}add/?resends={mailing.pk}").status_code == 403
+
+    def test_are_launched_with_a_button(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing(status=Status.DRAFT)
+        page = admin_client.get(page_of(mailing)).content.decode()
+        assert f"{LIST}{mailing.pk}/launch/" in page
+        assert f"{LIST}{mailing.pk}/pause/" not in page
+        assert f"{LIST}{mailing.pk}/cancel/" not in page
+        with django_capture_on_commit_callbacks(execute=True):
+            admin_client.post(f"{LIST}{mailing.pk}/launch/")
+        assert Mailing.objects.get().status == Status.SCHEDULED
+        assert queued() == [("start_mailing", mailing.pk)]
+
+    def test_are_not_launched_after_their_stop_time(
+        self, admin_client: Browser, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        times = {"start_time": now - timedelta(days=2), "stop_time": now - timedelta(days=1)}
+        mailing = make_mailing(status=Status.DRAFT, **times)
+        page = admin_client.post(f"{LIST}{mailing.pk}/launch/", follow=True).content.decode()
+        assert "The stop time has passed; nothing could be sent." in page
+        assert Mailing.objects.get().status == Status.DRAFT
+
+    def test_are_counted_on_the_first_page_and_are_not_under_way(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        make_mailing(status=Status.DRAFT)
+        page = admin_client.get("/admin/").content.decode()
+        assert "?status__exact=draft" in page
+        assert "Nothing is being sent." in page
+
+
 class TestSelected:
     def test_are_paused_resumed_and_cancelled(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -738,6 +794,7 @@ class TestOverview:
         assert "Over<" not in page.content.decode()
         numbers = {status["value"]: status["number"] for status in page.context["statuses"]}
         assert numbers == {
+            "draft": 0,
             "scheduled": 0,
             "running": 1,
             "paused": 0,

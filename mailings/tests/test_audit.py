@@ -337,6 +337,10 @@ def in_flight(world: World) -> Mailing:
     return mailing
 
 
+def planned(world: World) -> Mailing:
+    return world.plan(2)
+
+
 def over_with_some_in_flight(world: World) -> Mailing:
     mailing = world.plan(3)
     world.claim(mailing, limit=2)
@@ -599,11 +603,18 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
         (in_flight, misplace),
         (delivered, lambda it: falsify(it, queued_at=clock.now())),
     ],
+    "drafts_have_no_messages": [(planned, lambda it: draft_it(it))],
     "leases_end": [
         (in_flight, forget_the_leases),
         (in_flight, lambda it: overdue(it, 6 * MINUTE)),
     ],
 }
+
+
+def draft_it(mailing: Mailing) -> list[int]:
+    """Make a draft of a mailing that has messages."""
+    change(mailing, status="draft")
+    return sorted(mailing.messages.values_list("pk", flat=True))
 
 
 def long_ago(age: timedelta) -> dict[str, datetime]:

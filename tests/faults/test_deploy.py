@@ -12,6 +12,7 @@ import pytest
 from mailing_manager_project.environment import BASE_DIR
 from tests.faults.conftest import Build
 from tests.faults.sizes import size
+from tests.installation import HOUR
 
 pytestmark = pytest.mark.faults
 
@@ -38,6 +39,9 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     if not (old / "messages_app" / "ledger").exists():
         # As they would have been seen for long where they run already.
         installation.wait_for(lambda: installation.query(OLD_HEARTBEATS) != [(0,)])
+    # Old workers know no drafts, and must leave them alone: these two are for everyone.
+    installation.rest.create_mailing(filters={}, status="draft")
+    installation.rest.create_mailing(filters={}, status="draft", stop=-HOUR / 2)
     for mailing in range(mailings):
         installation.send_group(mailing, number // mailings)
         if mailing == mailings // 3:
@@ -49,6 +53,8 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     installation.figures["mailings"] = mailings
     installation.finish_sending(number)
     assert installation.figures["dropped"] == 0
+    drafts = installation.query("SELECT id, status FROM mailings_mailing WHERE filters = '{}'")
+    assert sorted(status for _, status in drafts) == ["draft", "draft"]
 
 
 def _check_out(commit: str, folder: Path) -> None:
