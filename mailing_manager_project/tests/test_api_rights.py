@@ -41,6 +41,7 @@ def one(app: str, model: str) -> dict[str, str]:
 TABLE: dict[str, dict[str, str]] = {
     "/clients/": {**CLIENTS, "post": "clients.add_client"},
     "/clients/stats/": CLIENTS,
+    "/clients/bulk/": {"post": "clients.add_client clients.change_client"},
     "/clients/export.csv": CLIENTS,
     "/clients/export.ndjson": CLIENTS,
     "/clients/<pk>/": one("clients", "client"),

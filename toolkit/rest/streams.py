@@ -84,12 +84,12 @@ def _csv_lines(rows: Iterable[Values]) -> str:
 
 def _cell(value: Any) -> Any:
     match value:
+        case str():  # first, as most are
+            return as_text(value)
         case None:
             return ""
         case bool():
             return "true" if value else "false"
-        case str():
-            return as_text(value)
         case int() | float():
             return value
     return as_text(_plain(value))
