@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
+from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
 from clients.api.views import ClientViewSet
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
@@ -34,6 +35,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
+    path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),
+    path("api/v1/clients/export.ndjson", ClientsAsNdjson.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

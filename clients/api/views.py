@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ModelViewSet
 
 from clients import services
+from clients.api.bulk import BulkMixin
 from clients.api.filters import ClientFilterSet
 from clients.api.serializers import ClientSerializer, ClientStatsSerializer
 from clients.models import Client
@@ -27,11 +28,11 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["clients"])
-class ClientViewSet(SafeWrites[Client], ModelViewSet[Client]):
+class ClientViewSet(SafeWrites[Client], BulkMixin, ModelViewSet[Client]):
     """Who can be reached."""
 
     queryset = Client.objects.all()
-    needs = needs(Client, stats="view")
+    needs = needs(Client, stats="view", bulk="add change")
     serializer_class = ClientSerializer
     filterset_class = ClientFilterSet
     lookup_value_converter = "int"

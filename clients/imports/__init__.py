@@ -1,4 +1,4 @@
-"""Importing clients from files: reading rows as people write them, and saving what is right.
+"""Clients in quantity: reading rows as people and programs write them, and saving what is right.
 
 Files, rows and their problems; what a client may be is said by the model.
 """

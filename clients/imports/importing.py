@@ -1,32 +1,23 @@
 """Imports clients from a CSV file of any length."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import BinaryIO
 
 from django.core.exceptions import ValidationError
-from django.db import connection
-from django.utils import timezone
 
-from clients import phone_numbers
 from clients.imports.csv_rows import CsvRows, Row
-from clients.models import Client
-from toolkit import time_zones
+from clients.imports.saving import save
+from clients.imports.values import KEY, NAMES, OPTIONAL, RefusedError, Values, checked
 
-KEY = "phone_number"
-OPTIONAL = ("operator_code", "tag", "timezone")
-NAMES = (KEY, *OPTIONAL)
-FIELDS = {field.name: field for field in Client._meta.fields}
 # Rows of one transaction: few enough that a changed client is locked for a fraction of a second.
 BATCH_SIZE = 10_000
 
 OnError = Callable[[int, str], None]
 OnProgress = Callable[[int], None]
-Values = tuple[str, ...]  # of NAMES, as they are stored
 Pick = Callable[[Sequence[str]], tuple[str, ...]]
 
 
@@ -62,18 +53,38 @@ def import_clients(
         ValidationError: this is not a file of clients; nothing was imported.
     """
     rows = CsvRows(file)
-    columns = _columns(next(rows, None))
-    validated = partial(_validated, width=len(columns), pick=_pick(columns))
+    columns = columns_of(next(rows, None))
     result = ImportResult()
     while batch := list(islice(rows, BATCH_SIZE)):
-        good = _good(batch, validated, on_error)
-        result.bad += len(batch) - len(good)
-        _save(good, columns, result)
+        import_batch(batch, columns, result, on_error=lambda row, why: on_error(row.line, why))
         on_progress(rows.bytes_read)
     return result
 
 
-def _columns(header: Row | None) -> list[str]:
+def import_batch(
+    batch: Sequence[Row],
+    columns: Sequence[str],
+    result: ImportResult,
+    *,
+    on_error: Callable[[Row, str], None],
+    on_known: str = "update",
+) -> None:
+    """Save rows of a file, and add the numbers to `result`.
+
+    Args:
+        batch: the rows.
+        columns: names of the file's columns, in its order.
+        result: what the numbers are added to.
+        on_error: called with every row that is refused, and the reason.
+        on_known: "skip" leaves clients alone whose number is known; "update" changes them.
+    """
+    good = _good(batch, partial(_validated, width=len(columns), pick=_pick(columns)), on_error)
+    result.bad += len(batch) - len(good)
+    changing = [column for column in columns if column != KEY] if on_known == "update" else []
+    _save(good, changing, result)
+
+
+def columns_of(header: Row | None) -> list[str]:
     """Return the names of the columns in the order of the file.
 
     Raises:
@@ -109,7 +120,7 @@ def _pick(columns: Sequence[str]) -> Pick:
 
 
 def _good(
-    batch: Iterable[Row], validated: Callable[[Row], Values], on_error: OnError
+    batch: Iterable[Row], validated: Callable[[Row], Values], on_error: Callable[[Row, str], None]
 ) -> list[Values]:
     """Return the values of the rows that can be saved; call `on_error` for the others."""
     good = []
@@ -117,7 +128,9 @@ def _good(
         try:
             good.append(validated(row))
         except ValidationError as error:
-            on_error(row.line, " ".join(error.messages))
+            on_error(row, error.messages[0])
+        except RefusedError as error:
+            on_error(row, str(error))
     return good
 
 
@@ -130,42 +143,14 @@ def _validated(row: Row, *, width: int, pick: Pick) -> Values:
         pick: takes the cells of NAMES out of a row.
 
     Raises:
-        ValidationError: with everything that is wrong with the row.
+        ValidationError: it is no row of this file.
+        RefusedError: with everything that is wrong with the row.
     """
     if row.problem:
         raise ValidationError(row.problem)
     if len(row.cells) != width:
         raise ValidationError(f"The row has {len(row.cells)} cells, the header {width}.")
-    raw_number, *raw = pick([*row.cells, ""])
-    (given_code, tag, zone), problems = zip(*map(_checked, OPTIONAL, raw), strict=True)
-    try:
-        number, code = phone_numbers.normalise_with_code(raw_number)
-    except ValidationError as error:
-        problems = (_problem(KEY, raw_number, error), *problems)
-    if any(problems):
-        raise ValidationError([problem for problem in problems if problem])
-    return number, given_code or code, tag, zone
-
-
-@lru_cache(maxsize=1_000)
-def _checked(column: str, cell: str) -> tuple[str, str]:
-    """Return the value of a cell as it is stored, and its problem or "".
-
-    Cached, because many rows share few tags, codes and zones, and the model's validation takes
-    longer than the rest of a row.
-    """
-    field = FIELDS[column]
-    try:
-        if column == "timezone" and cell:
-            time_zones.validate(cell)
-        value = field.clean(cell, None) if cell else field.get_default()
-        return str(field.get_prep_value(value)), ""
-    except ValidationError as error:
-        return "", _problem(column, cell, error)
-
-
-def _problem(column: str, cell: str, error: ValidationError) -> str:
-    return f"{column} {cell[:40]!r}: {' '.join(error.messages)}"
+    return checked(pick([*row.cells, ""]))
 
 
 def _save(batch: Sequence[Values], columns: Sequence[str], result: ImportResult) -> None:
@@ -178,46 +163,7 @@ def _save(batch: Sequence[Values], columns: Sequence[str], result: ImportResult)
             result.updated += earlier != values
             result.unchanged += earlier == values
         last[number] = values
-    # Sorted, so that two imports at once lock rows in the same order and cannot deadlock.
-    rows = [last[number] for number in sorted(last)]
-    created, updated = _upsert(rows, [column for column in columns if column != KEY])
-    result.created += created
-    result.updated += updated
-    result.unchanged += len(rows) - created - updated
-
-
-def _upsert(rows: Sequence[Values], columns: Sequence[str]) -> tuple[int, int]:
-    """Insert clients; update these columns of clients that exist and differ.
-
-    One statement takes half the time of bulk_create, and its result tells inserted from updated.
-    COPY into a temporary table would save a tenth of the time that Postgres computes here, which
-    goes into the indexes, and would need a way of its own beside SQLite's.
-
-    Returns:
-        How many were inserted, and how many updated.
-    """
-    # The SQL contains only names from this module; everything from the file is a parameter.
-    table = connection.ops.quote_name(Client._meta.db_table)
-    json_rows = "json_each(%s)"
-    if connection.vendor == "postgresql":
-        json_rows = "json_array_elements(%s::json) AS json_row (value)"
-    on_conflict = "NOTHING"
-    if columns:
-        old = ", ".join(f"{table}.{column}" for column in columns)
-        new = ", ".join(f"excluded.{column}" for column in columns)
-        on_conflict = (
-            f"UPDATE SET ({', '.join(columns)}, updated_at) = ({new}, excluded.updated_at)"
-            f" WHERE ({old}) <> ({new})"
-        )
-    # "WHERE true" tells SQLite that the ON which follows does not belong to a join.
-    now = connection.ops.adapt_datetimefield_value(timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(NAMES)}, created_at, updated_at)"
-            f" SELECT {', '.join(f'value ->> {i}' for i in range(len(NAMES)))}, %s, %s"
-            f" FROM {json_rows} WHERE true"
-            f" ON CONFLICT ({KEY}) DO {on_conflict} RETURNING created_at = updated_at",
-            [now, now, json.dumps(rows)],
-        )
-        written = [is_new for (is_new,) in cursor.fetchall()]
-    return sum(written), len(written) - sum(written)
+    saved = save(list(last.values()), dict.fromkeys(columns))
+    result.created += saved.created
+    result.updated += saved.updated
+    result.unchanged += saved.unchanged
