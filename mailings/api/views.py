@@ -29,6 +29,7 @@ from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
+from toolkit.rest.counts import CountMixin
 from toolkit.rest.permissions import needs, require
 from toolkit.rest.views import SafeWrites
 
@@ -54,7 +55,7 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
+class MailingViewSet(TimelineMixin, CountMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -62,6 +63,7 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
         Mailing,
         **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
         **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
+        **dict.fromkeys(("count",), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("resume", "resend"), "change launch"),
