@@ -25,6 +25,7 @@ MESSAGES = {"get": "messages_app.view_message"}
 LAUNCH = "mailings.launch_mailing"
 CHANGE_MAILING = {"post": "mailings.change_mailing"}
 RELAUNCH = {"post": f"mailings.change_mailing {LAUNCH}"}
+RESULTS = {"get": "mailings.view_mailing messages_app.view_message"}
 SENDER = "messages_app.change_sendingcontrol"
 
 
@@ -51,6 +52,12 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/stats/": MAILINGS,
     "/mailings/<pk>/texts/": MAILINGS,
     "/mailings/<pk>/timeline/": MAILINGS,
+    "/mailings/<pk>/failures/": MAILINGS,
+    "/mailings/<pk>/clients/<client_id>/": {
+        "get": "mailings.view_mailing messages_app.view_message clients.view_client"
+    },
+    "/mailings/<pk>/results.csv": RESULTS,
+    "/mailings/<pk>/results.ndjson": RESULTS,
     "/mailings/<pk>/pause/": CHANGE_MAILING,
     "/mailings/<pk>/cancel/": CHANGE_MAILING,
     "/mailings/<pk>/finish/": CHANGE_MAILING,

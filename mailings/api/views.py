@@ -14,6 +14,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from mailings import services
+from mailings.api.failures import FailuresMixin
 from mailings.api.filters import MailingFilterSet
 from mailings.api.serializers import (
     DetailedStatsSerializer,
@@ -55,7 +56,9 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, CountMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
+class MailingViewSet(
+    TimelineMixin, FailuresMixin, CountMixin, SafeWrites[Mailing], ModelViewSet[Mailing]
+):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -63,7 +66,7 @@ class MailingViewSet(TimelineMixin, CountMixin, SafeWrites[Mailing], ModelViewSe
         Mailing,
         **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
         **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
-        **dict.fromkeys(("count",), "view"),
+        **dict.fromkeys(("count", "failures"), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("resume", "resend"), "change launch"),
