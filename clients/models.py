@@ -21,7 +21,6 @@ class Client(models.Model):
     operator_code = models.CharField(
         max_length=8,
         blank=True,
-        db_index=True,
         validators=[RegexValidator(r"^[0-9]+\Z", "Write digits only, for example 999.")],
         help_text="Digits. Left empty, it is taken from the phone number.",
     )
@@ -47,6 +46,12 @@ class Client(models.Model):
                 condition=models.Q(phone_number__regex=phone_numbers.PATTERN),
                 name="client_phone_number_is_e164_digits",
             ),
+        )
+        # Lists by one of these fields, newest first (that of `tag` alone is for its beginning).
+        indexes = (
+            models.Index(fields=("operator_code", "id"), name="client_operator_code_idx"),
+            models.Index(fields=("tag", "id"), name="client_tag_idx"),
+            models.Index(fields=("timezone", "id"), name="client_timezone_idx"),
         )
 
     def __str__(self) -> str:

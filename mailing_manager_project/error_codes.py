@@ -32,6 +32,7 @@ OF_REQUESTS = {
     "unknown_parameter": "There is no such query parameter.",
     "empty_parameter": "The query parameter has no value.",
     "repeated_parameter": "The query parameter is there more than once.",
+    "filter_too_wide": "Too much would have to be read; `detail` says what to add.",
     "invalid_cursor": "It was never handed out as the beginning of a page.",
     "invalid_phone_number": "It is no international number.",
     "repeated_number": "Another client in the same request has this number.",

@@ -12,6 +12,8 @@ from rest_framework.routers import DefaultRouter
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
 from clients.api.views import ClientViewSet
 from mailing_manager_project.views import Health, NoSuchAddress
+from mailings.api.explaining import ExplanationView
+from mailings.api.results import ResultsAsCsv, ResultsAsNdjson
 from mailings.api.views import MailingViewSet
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
@@ -37,6 +39,9 @@ urlpatterns = [
     path("api/v1/", include(router.urls)),
     path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),
     path("api/v1/clients/export.ndjson", ClientsAsNdjson.as_view()),
+    path("api/v1/mailings/<int:pk>/clients/<int:client_id>/", ExplanationView.as_view()),
+    path("api/v1/mailings/<int:pk>/results.csv", ResultsAsCsv.as_view()),
+    path("api/v1/mailings/<int:pk>/results.ndjson", ResultsAsNdjson.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

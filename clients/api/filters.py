@@ -1,13 +1,17 @@
 """Query parameters of the list of clients."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from django import forms
 from django.db.models import Q, QuerySet
-from django_filters import CharFilter, FilterSet
+from django_filters import CharFilter
 
 from clients import phone_numbers
 from clients.models import Client
 from toolkit import time_zones
-from toolkit.rest.filters import texts
+from toolkit.rest.filters import SeveralFilter, WalkedFilterSet, texts
+from toolkit.rest.walking import Leg, leg_by_values, shortest
 
 
 class PartOfNumberField(forms.CharField):
@@ -23,18 +27,40 @@ class PartOfNumberField(forms.CharField):
         return phone_numbers.digits_of_part(part) if part else ""
 
 
+class WholeNumberField(forms.CharField):
+    """A whole phone number, written any usual way."""
+
+    def clean(self, value: str | None) -> str:
+        """Return its digits.
+
+        Raises:
+            ValidationError: it is no possible number.
+        """
+        return phone_numbers.normalise(str(super().clean(value)))
+
+
+def whole_numbers(*, help_text: str, **kwargs: Any) -> SeveralFilter:
+    """Return a filter by whole phone numbers."""
+    schema = {"type": "string", "minLength": 1}
+    return SeveralFilter(one=WholeNumberField(), schema=schema, help_text=help_text, **kwargs)
+
+
 class PartOfNumberFilter(CharFilter):
     """Keeps clients by the beginning of their phone number."""
 
     field_class = PartOfNumberField
 
+    def filter(self, qs: QuerySet[Client], value: str) -> QuerySet[Client]:
+        """Keep them, by a range of the index that has numbers in order."""
+        return qs.filter(numbers_from(value)) if value else qs
 
-class ClientFilterSet(FilterSet):
+
+class ClientFilterSet(WalkedFilterSet):
     """Exact values, the beginning of the phone number, and words."""
 
     phone_number = PartOfNumberFilter(
-        lookup_expr="startswith",
-        help_text="Beginning of the phone number, written any usual way.",
+        help_text="Beginning of the phone number, written any usual way. The list is then in "
+        "descending order of the numbers.",
     )
     operator_code = texts(help_text="Exactly this operator code.")
     tag = texts(help_text="Exactly this tag.")
@@ -50,9 +76,28 @@ class ClientFilterSet(FilterSet):
         model = Client
         fields = ("phone_number", "operator_code", "tag", "timezone")
 
+    def legs(self) -> Sequence[Leg]:
+        """Return the way by number, or else by a field that is named, one that few have if any."""
+        if number := self.values("phone_number"):
+            return [Leg(Q(), [numbers_from(number)], column="phone_number")]
+        named = [field for field in ("tag", "operator_code", "timezone") if self.values(field)]
+        legs = [leg_by_values(field, self.values(field)) for field in named]
+        return [shortest(Client, legs)] if legs else super().legs()
+
     def containing(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
         """Keep clients whose phone number or tag contains a text."""
         return clients.filter(having_number_part(value) | Q(tag__icontains=value))
+
+
+def numbers_from(beginning: str) -> Q:
+    """Return the condition that a phone number has this beginning, as a range.
+
+    Numbers are digits, so that the range ends where the last digit that is no 9 is one higher.
+    """
+    condition = Q(phone_number__gte=beginning)
+    if kept := beginning.rstrip("9"):
+        condition &= Q(phone_number__lt=f"{kept[:-1]}{int(kept[-1]) + 1}")
+    return condition
 
 
 def having_number_part(text: str) -> Q:

@@ -12,6 +12,7 @@ from clients.api.filters import ClientFilterSet
 from clients.api.serializers import ClientSerializer, ClientStatsSerializer
 from clients.models import Client
 from clients.stats import client_stats
+from toolkit.rest.counts import CountMixin
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
 
@@ -28,11 +29,11 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["clients"])
-class ClientViewSet(SafeWrites[Client], BulkMixin, ModelViewSet[Client]):
+class ClientViewSet(CountMixin, SafeWrites[Client], BulkMixin, ModelViewSet[Client]):
     """Who can be reached."""
 
     queryset = Client.objects.all()
-    needs = needs(Client, stats="view", bulk="add change")
+    needs = needs(Client, stats="view", count="view", bulk="add change")
     serializer_class = ClientSerializer
     filterset_class = ClientFilterSet
     lookup_value_converter = "int"

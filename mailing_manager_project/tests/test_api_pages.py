@@ -87,6 +87,106 @@ def test_a_page_whose_rows_were_deleted_meanwhile_is_empty(api: APIClient) -> No
 
 
 @pytest.mark.usefixtures("five_of_each")
+@pytest.mark.parametrize("path", LISTS)
+def test_a_cursor_alone_leads_where_its_link_does(api: APIClient, path: str) -> None:
+    first = api.get(f"{API}{path}", {"page_size": 2}).json()
+    second = api.get(f"{API}{path}", {"page_size": 2, "cursor": first["next_cursor"]}).json()
+    back = api.get(f"{API}{path}", {"page_size": 2, "cursor": second["previous_cursor"]}).json()
+
+    assert first["previous_cursor"] is None
+    assert second["results"] == api.get(first["next"]).json()["results"]
+    assert back["results"] == first["results"]
+
+
+# Filters whose lists have an order of their own, or end before they are full; all select all five.
+WAYS: list[tuple[str, dict[str, Any]]] = [
+    ("clients/", {"phone_number": "7999"}),
+    ("clients/", {"tag": ["vip", "new", "none"]}),
+    ("clients/", {"search": "999"}),
+    ("messages/", {"search": "+7 999"}),
+    ("messages/", {"status": ["pending", "fail"]}),
+    ("messages/", {"mailing": []}),
+]
+
+
+@pytest.fixture
+def every_second_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a page look at two rows."""
+    monkeypatch.setattr("toolkit.rest.walking.FIRST_STRETCH", 1)
+    monkeypatch.setattr("toolkit.rest.walking.PAGE_REACH", 2)
+
+
+@pytest.fixture
+def five_apart(
+    db: None, make_message: Callable[..., Message], make_mailing: Callable[..., Any]
+) -> None:
+    """Save five messages of two mailings, one to nobody, among many clients who are others."""
+    mailings = [make_mailing(), make_mailing()]
+    for number in range(5):
+        message = make_message(mailing=mailings[number % 2], phone_number=f"7999000000{number}")
+        Client.objects.filter(messages=message).update(tag=["vip", "new"][number % 2])
+    Message.objects.filter(pk=message.pk).update(client=None)
+
+
+@pytest.mark.usefixtures("five_apart", "every_second_row")
+@pytest.mark.parametrize(("path", "query"), WAYS)
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_pages_that_end_before_they_are_full_have_every_row_once_both_ways(
+    api: APIClient, path: str, query: dict[str, Any], size: int
+) -> None:
+    if "mailing" in query:
+        query = {"mailing": list(Message.objects.values_list("mailing", flat=True))}
+
+    forward = [pk for page in walk(api, f"{API}{path}", page_size=size, **query) for pk in page]
+    *_, last = links(api, f"{API}{path}", page_size=size, **query)
+    pages = walk(api, last, "previous") if last else iter(())
+    backward = [pk for page in pages for pk in reversed(page)]
+
+    assert len(set(forward)) == len(forward) == 5
+    assert backward == forward[::-1]
+
+
+def links(api: APIClient, path: str, **query: Any) -> Iterator[str]:
+    """Yield the addresses of the pages after the first one."""
+    page = api.get(path, query).json()
+    while page["next"]:
+        yield page["next"]
+        page = api.get(page["next"]).json()
+
+
+@pytest.mark.usefixtures("five_apart", "every_second_row")
+def test_a_page_that_finds_nothing_ends_and_goes_on(api: APIClient) -> None:
+    page = api.get(f"{API}messages/", {"search": "nothing"}).json()
+
+    assert page["results"] == []
+    assert page["next"]
+    assert list(walk(api, f"{API}messages/", search="nothing"))[-1] == []
+
+
+@pytest.mark.usefixtures("five_apart")
+def test_a_mailings_messages_are_in_the_order_of_clients_those_to_nobody_last(
+    api: APIClient,
+) -> None:
+    rows = api.get(
+        f"{API}messages/", {"mailing": Message.objects.values_list("mailing", flat=True)[0]}
+    ).json()["results"]
+    clients = [row["client"] for row in rows]
+
+    assert clients[-1] is None
+    assert clients[:-1] == sorted(clients[:-1], reverse=True)
+
+
+@pytest.mark.usefixtures("five_apart")
+def test_a_cursor_of_other_filters_is_refused(api: APIClient) -> None:
+    mailing = Message.objects.values_list("mailing", flat=True)[0]
+    found = api.get(f"{API}messages/", {"mailing": mailing, "page_size": 1}).json()
+
+    answer = api.get(f"{API}messages/", {"cursor": found["next_cursor"]})
+
+    assert refusal(answer) == (400, {"cursor": "invalid_cursor"})
+
+
+@pytest.mark.usefixtures("five_of_each")
 def test_next_keeps_the_filters_and_the_size(api: APIClient) -> None:
     pages = list(walk(api, f"{API}messages/", status="pending", page_size=3))
 
@@ -144,4 +244,6 @@ def test_every_list_refuses_what_is_no_page(api: APIClient, path: str, query: st
 @pytest.mark.usefixtures("five_of_each")
 @pytest.mark.parametrize("made", ["p=1&o=1000", "p=1&r=1&o=99999", "p=999999999999999999"])
 def test_a_cursor_that_might_have_been_handed_out_is_a_page(api: APIClient, made: str) -> None:
-    assert set(api.get(f"{API}clients/", cursor(made)).json()) == {"next", "previous", "results"}
+    page = api.get(f"{API}clients/", cursor(made)).json()
+
+    assert set(page) == {"next", "previous", "next_cursor", "previous_cursor", "results"}

@@ -27,6 +27,7 @@ MESSAGES = {"get": "messages_app.view_message"}
 LAUNCH = "mailings.launch_mailing"
 CHANGE_MAILING = {"post": "mailings.change_mailing"}
 RELAUNCH = {"post": f"mailings.change_mailing {LAUNCH}"}
+RESULTS = {"get": "mailings.view_mailing messages_app.view_message"}
 SENDER = "messages_app.change_sendingcontrol"
 
 
@@ -46,14 +47,22 @@ TABLE: dict[str, dict[str, str]] = {
     "/clients/bulk/": {"post": "clients.add_client clients.change_client"},
     "/clients/export.csv": CLIENTS,
     "/clients/export.ndjson": CLIENTS,
+    "/clients/count/": CLIENTS,
     "/clients/<pk>/": one("clients", "client"),
     "/mailings/": {**MAILINGS, "post": f"mailings.add_mailing {LAUNCH}"},
     "/mailings/stats/": MAILINGS,
+    "/mailings/count/": MAILINGS,
     "/mailings/timeline/": MAILINGS,
     "/mailings/<pk>/": one("mailings", "mailing"),
     "/mailings/<pk>/stats/": MAILINGS,
     "/mailings/<pk>/texts/": MAILINGS,
     "/mailings/<pk>/timeline/": MAILINGS,
+    "/mailings/<pk>/failures/": MAILINGS,
+    "/mailings/<pk>/clients/<client_id>/": {
+        "get": "mailings.view_mailing messages_app.view_message clients.view_client"
+    },
+    "/mailings/<pk>/results.csv": RESULTS,
+    "/mailings/<pk>/results.ndjson": RESULTS,
     "/mailings/<pk>/pause/": CHANGE_MAILING,
     "/mailings/<pk>/cancel/": CHANGE_MAILING,
     "/mailings/<pk>/finish/": CHANGE_MAILING,
@@ -62,6 +71,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/resend/": RELAUNCH,
     "/messages/": {**MESSAGES, "post": "messages_app.add_message"},
     "/messages/stats/": MESSAGES,
+    "/messages/count/": MESSAGES,
     "/messages/changes/": MESSAGES,
     "/messages/<pk>/": one("messages_app", "message"),
     "/messages/<pk>/attempts/": MESSAGES,
@@ -82,7 +92,7 @@ def api_addresses() -> Iterator[str]:
             if isinstance(each, URLResolver):
                 yield from walk(each.url_patterns, path)
             elif isinstance(each, URLPattern) and path.startswith("api/v1/"):
-                yield "/" + path.removeprefix("api/v1/").replace("<int:pk>", "<pk>")
+                yield "/" + path.removeprefix("api/v1/").replace("<int:", "<")
 
     yield from walk(get_resolver().url_patterns, "")
 
@@ -105,7 +115,7 @@ def ids(db: None, make_message: Callable[..., Message]) -> dict[str, int]:
 def ask(api: APIClient, path: str, method: str, ids: dict[str, int]) -> Any:
     room = path.split("/")[1]
     address = "/api/v1" + path.replace("<pk>", str(ids.get(room)))
-    answer = getattr(api, method)(address)
+    answer = getattr(api, method)(address.replace("<client_id>", str(ids["clients"])))
     if answer.streaming:
         b"".join(answer.streaming_content)  # which ends it
     return answer

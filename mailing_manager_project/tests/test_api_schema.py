@@ -16,6 +16,7 @@ from mailing_manager_project.error_codes import OF_REQUESTS, OF_STATES
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
+PARAMETERS_OF_ONE = ("attempts/", "timeline/", ".csv", ".ndjson")
 NO_BODY = (
     *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
     "/messages/{id}/resend/",
@@ -55,10 +56,14 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"{method} /{room}/{{id}}/" for room in rooms for method in ("get", "put", "patch")),
         *(f"delete /{room}/{{id}}/" for room in rooms),
         *(f"get /{room}/stats/" for room in rooms),
+        *(f"get /{room}/count/" for room in rooms),
         "post /clients/bulk/",
         *("get /clients/export.csv", "get /clients/export.ndjson"),
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",
+        "get /mailings/{id}/failures/",
+        "get /mailings/{id}/clients/{client_id}/",
+        *(f"get /mailings/{{id}}/results.{suffix}" for suffix in ("csv", "ndjson")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "pause", "resume")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
@@ -82,7 +87,8 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         method, path = name.split()
         has_body = method in BODIES and not path.endswith(NO_BODY)
         about_many = method == "get" and (
-            path.endswith(("attempts/", "timeline/")) or not ("{id}" in path or path == "/sender/")
+            path.endswith(("attempts/", "timeline/", ".csv", ".ndjson"))
+            or not ("{id}" in path or path == "/sender/")
         )
         errors = {
             *("401", "403", "405", "406", "429", "503"),
@@ -244,7 +250,10 @@ def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) ->
     ("path", "parameters"),
     [
         ("/clients/", {"phone_number", "operator_code", "tag", "timezone", "search"}),
-        ("/messages/", {"mailing", "client", "status", "error_code", "search"}),
+        (
+            "/messages/",
+            {"id", "mailing", "client", "phone_number", "status", "error_code", "search"},
+        ),
         (
             "/mailings/",
             {

@@ -73,6 +73,46 @@ STATS_PAGE = _answer(
 RESENT = OpenApiExample(
     "Two are sent again", value={"messages": 2}, response_only=True, status_codes=["202"]
 )
+FAILURES = _answer(
+    "Five of a thousand failed",
+    {
+        "total": 1000,
+        "messages": 5,
+        "results": [
+            {
+                "error_code": "unavailable",
+                "messages": 3,
+                "retrying": 3,
+                "final": 0,
+                "share": 0.003,
+                "first_seen_at": "2030-01-31T06:01:00Z",
+                "last_seen_at": "2030-01-31T06:02:00Z",
+                "example": {
+                    "message": 5213,
+                    "error": "HTTP 503: Service Unavailable",
+                    "http_status": 503,
+                    "at": "2030-01-31T06:01:07.310000Z",
+                },
+            }
+        ],
+    },
+)
+EXPLANATION = _answer(
+    "A client whose tag is another one",
+    {
+        "verdict": "will_not_be_sent",
+        "rules": [
+            {
+                "rule": "tag",
+                "holds": False,
+                "detail": "The client's tag is 'vip'; the filters ask for 'new'.",
+            }
+        ],
+        "message": None,
+        "attempts": [],
+        "next": None,
+    },
+)
 TIMELINE = _answer(
     "A minute",
     {

@@ -1,14 +1,14 @@
 """Query parameters of the list of mailings."""
 
-from django_filters import CharFilter, FilterSet
+from django_filters import CharFilter
 
 from mailings.models import Mailing
-from toolkit.rest.filters import MomentFilter, choices
+from toolkit.rest.filters import MomentFilter, WalkedFilterSet, choices
 
 ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
 
 
-class MailingFilterSet(FilterSet):
+class MailingFilterSet(WalkedFilterSet):
     """By status, by time, and by words of the text."""
 
     status = choices(Mailing.Status, help_text="What has become of it.")

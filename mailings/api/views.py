@@ -15,6 +15,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import ModelViewSet
 
 from mailings import services
+from mailings.api.failures import FailuresMixin
 from mailings.api.filters import MailingFilterSet
 from mailings.api.serializers import (
     DetailedStatsSerializer,
@@ -31,6 +32,7 @@ from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
 from toolkit import clock
+from toolkit.rest.counts import CountMixin
 from toolkit.rest.permissions import needs, require
 from toolkit.rest.views import SafeWrites
 
@@ -62,7 +64,9 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
+class MailingViewSet(
+    TimelineMixin, FailuresMixin, CountMixin, SafeWrites[Mailing], ModelViewSet[Mailing]
+):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -70,6 +74,7 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
         Mailing,
         **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
         **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
+        **dict.fromkeys(("count", "failures"), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("launch", "resume", "resend"), "change launch"),

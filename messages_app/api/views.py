@@ -7,6 +7,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.http import QueryDict
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
@@ -30,11 +32,18 @@ from messages_app.models import Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
+from toolkit.rest.counts import CAP, CountMixin
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
+
+COUNTED = {"mailing", "status", "error_code"}  # the ledger counts by these
+FEW = {"client", "phone_number", "id"}  # select so few messages that they can be counted
+TOO_WIDE = "All messages would have to be read for this. Add client, phone_number or id; or take "
+TOO_WIDE += "messages/count/, which ends early."
+PAGE_PARAMETERS = {"cursor", "page_size"}
 
 
 @extend_schema_view(
@@ -56,13 +65,13 @@ if TYPE_CHECKING:
     ),
 )
 @extend_schema(tags=["messages"])
-class MessageViewSet(ChangesMixin, SafeWrites[Message], ModelViewSet[Message]):
+class MessageViewSet(ChangesMixin, CountMixin, SafeWrites[Message], ModelViewSet[Message]):
     """What became of every message."""
 
     queryset = Message.objects.with_sender_id()
     needs = needs(
         Message,
-        **dict.fromkeys(("attempts", "changes", "stats"), "view"),
+        **dict.fromkeys(("attempts", "changes", "stats", "count"), "view"),
         resend="view resend",
         confirm="view confirm",
     )
@@ -78,7 +87,33 @@ class MessageViewSet(ChangesMixin, SafeWrites[Message], ModelViewSet[Message]):
         would have to pass over millions of them.
         """
         messages = cast(MessageQuerySet, super().get_queryset())
-        return messages if self.action == "list" else messages.of_present_mailings()
+        return messages if self.action in ("list", "count") else messages.of_present_mailings()
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Select messages; where the ledger says that there are none, without looking for them."""
+        found = super().filter_queryset(queryset)
+        if self.action != "list" or "status" not in self.request.query_params:
+            return found
+        if self._number_by_ledger() != 0:
+            return found
+        self.legs = ()
+        return found.none()
+
+    def count_rows(self, rows: QuerySet[Message]) -> tuple[int, bool]:
+        """Return the number of the selected messages, from the ledger where it can tell."""
+        number = self._number_by_ledger()
+        return super().count_rows(rows) if number is None else (min(number, CAP), number > CAP)
+
+    def _number_by_ledger(self) -> int | None:
+        """Return how many messages the parameters select; None if the ledger cannot tell."""
+        parameters = self.request.query_params
+        if not set(parameters) <= {"mailing", "status", *PAGE_PARAMETERS}:
+            return None
+        found = _balances(parameters)
+        wanted = parameters.getlist("status")
+        if found is None:
+            return None
+        return sum(n for account, n in found.items() if not wanted or account.status in wanted)
 
     def get_object(self) -> Message:
         """Return the message; one that is to be changed is locked after its mailing.
@@ -150,23 +185,49 @@ class MessageViewSet(ChangesMixin, SafeWrites[Message], ModelViewSet[Message]):
     @extend_schema(summary="Count messages", responses=MessageStatsSerializer)
     @action(detail=False, pagination_class=None)
     def stats(self, request: Request) -> Response:
-        """Count the selected messages by status, and the failed ones by reason."""
+        """Count the selected messages by status, and the failed ones by reason.
+
+        By anything else than mailing, status and reason only the messages of clients are counted:
+        with `client`, `phone_number` or `id`.
+        """
+        parameters = request.query_params
         messages = self.filter_queryset(self.get_queryset())
-        found = _balances(request)
-        return Response(message_stats(messages) if found is None else ledger_stats(found))
+        if set(parameters) & FEW:
+            return Response(message_stats(messages))
+        if wide := set(parameters) - COUNTED:
+            raise ValidationError(dict.fromkeys(wide, TOO_WIDE), code="filter_too_wide")
+        found = _balances(parameters)
+        if found is None:
+            return Response(message_stats(messages))
+        return Response(ledger_stats(_selected(found, parameters)))
 
 
-def _balances(request: Request) -> Balances | None:
+def _balances(parameters: QueryDict) -> Balances | None:
     """Return what the ledger says of all messages or of some mailings'; None if it cannot tell."""
-    if not request.query_params:
+    if "mailing" not in parameters:
+        # What an earlier version has made or changed is missing; see mailings.bookkeeping.
         return total_balances()
-    if set(request.query_params) != {"mailing"}:
+    mailing_ids = {int(text) for text in parameters.getlist("mailing")}
+    if not all(map(_is_in_ledger, mailing_ids)):
         return None
-    mailing_ids = {int(text) for text in request.query_params.getlist("mailing")}
-    if Message.objects.filter(mailing__in=mailing_ids, mailing__ledger_at=None).exists():
-        return None  # An earlier version has made or changed one; see mailings.bookkeeping.
     found = balances(mailing_ids).values()
     return sum_of(item for of_mailing in found for item in of_mailing.items())
+
+
+def _is_in_ledger(mailing_id: int) -> bool:
+    """Tell whether the ledger has all messages of a mailing, from the first one by the index."""
+    messages = Message.objects.filter(mailing=mailing_id).order_by("mailing_id", "client_id")
+    return None not in messages.values_list("mailing__ledger_at", flat=True)[:1]
+
+
+def _selected(found: Balances, parameters: QueryDict) -> Balances:
+    """Return those of the balances that the parameters `status` and `error_code` select."""
+    states, codes = parameters.getlist("status"), parameters.getlist("error_code")
+    return {
+        account: number
+        for account, number in found.items()
+        if (not states or account.status in states) and (not codes or account.error_code in codes)
+    }
 
 
 def _ring_on_commit(message: Message) -> None:

@@ -47,6 +47,14 @@ def span(mailing_id: int) -> tuple[datetime, datetime] | None:
     return (ends["first"], ends["last"] + STEPS["minute"]) if ends["first"] else None
 
 
+def failures_seen(mailing_id: int) -> dict[str, tuple[datetime, datetime]]:
+    """Return {reason: when messages of a mailing first and last failed for it}, by the minute."""
+    fold_all()
+    totals = MinuteTotal.objects.filter(mailing_id=mailing_id).exclude(error_code="")
+    rows = totals.order_by().values_list("error_code").annotate(Min("began_at"), Max("began_at"))
+    return {code: (first, last) for code, first, last in rows}
+
+
 def steps_between(since: datetime, until: datetime, step: str) -> int:
     """Return how many steps there are between two times, the begun ones included."""
     return -((beginning(since, step) - until) // STEPS[step])

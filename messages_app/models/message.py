@@ -154,6 +154,17 @@ class Message(models.Model):
                 condition=models.Q(client__isnull=True),
                 name="message_deleted_client_idx",
             ),
+            # Messages of deleted clients, by mailing and by number. Few, as above.
+            models.Index(
+                fields=("mailing", "id"),
+                condition=models.Q(client__isnull=True),
+                name="message_to_nobody_idx",
+            ),
+            models.Index(
+                fields=("phone_number",),
+                condition=models.Q(client__isnull=True),
+                name="message_deleted_number_idx",
+            ),
             # The queue of a mailing, oldest first.
             models.Index(
                 fields=("mailing", "queued_at"),

@@ -1,6 +1,6 @@
 """Query parameters of lists: unknown ones are refused; filters that several apps use."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +8,17 @@ from django import forms
 from django.core.exceptions import ValidationError as FormError
 from django.db.models import BigIntegerField, QuerySet, TextChoices
 from django.http import QueryDict
-from django_filters import Filter, IsoDateTimeFilter
+from django_filters import Filter, FilterSet, IsoDateTimeFilter
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
+from django_filters.utils import translate_validation
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from toolkit.rest.fields import MomentField
+from toolkit.rest.walking import Leg, plain_leg
 
 
 class StrictFilterBackend(DjangoFilterBackend):
@@ -33,7 +35,7 @@ class StrictFilterBackend(DjangoFilterBackend):
         """
         if getattr(view, "detail", False):
             return queryset
-        filterset_class = self.get_filterset_class(view, queryset)
+        filterset_class: Any = self.get_filterset_class(view, queryset)
         filters = filterset_class.base_filters if filterset_class else {}
         pages = {"cursor", "page_size"} if getattr(view, "paginator", None) else set()
         check_parameters(
@@ -41,7 +43,29 @@ class StrictFilterBackend(DjangoFilterBackend):
             known={*filters, *pages},
             several={name for name, each in filters.items() if isinstance(each, SeveralFilter)},
         )
-        return super().filter_queryset(request, queryset, view)
+        filterset = self.get_filterset(request, queryset, view)
+        if filterset is None:
+            return queryset
+        if not filterset.is_valid():
+            raise translate_validation(filterset.errors)
+        if set(filters) & set(request.query_params):
+            view.legs = filterset.legs()  # type: ignore[attr-defined]  # for `CursorPages`
+        return filterset.qs
+
+
+class WalkedFilterSet(FilterSet):
+    """Filters of a list that may have millions of rows, and the way through it."""
+
+    def legs(self) -> Sequence[Leg]:
+        """Return the legs that have all rows which these parameters select, and few others.
+
+        Without a better one, that is the list itself, newest first.
+        """
+        return [plain_leg()]
+
+    def values(self, name: str) -> Any:
+        """Return the parsed value of a parameter, or the list of its values; empty if not given."""
+        return self.form.cleaned_data.get(name)
 
 
 def check_parameters(

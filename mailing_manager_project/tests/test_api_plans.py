@@ -1,0 +1,202 @@
+"""What lists and counts have the database read: never much, whatever is asked of many rows.
+
+The filters are those of the filter sets: one that has no values here fails the test.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import combinations, pairwise
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django_filters import Filter
+from rest_framework.test import APIClient
+
+from clients.api.filters import ClientFilterSet
+from mailings.models import Mailing
+from messages_app.api.filters import MessageFilterSet
+from toolkit.rest.filters import SeveralFilter, WalkedFilterSet
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
+
+CLIENTS = 100_000
+MESSAGES = 300_000
+MAILINGS = 30
+REACH = 3_000  # rows that a page looks at here
+# Rows that a statement may read. More than it looks at: where those that a filter selects lie close
+# together, Postgres rather reads all rows between them than fetch each one by an index.
+MOST = 45_000
+LARGE = ("clients_client", "messages_app_message")
+
+Parameter = tuple[str, str]
+
+# Of each filter: values that many rows have, that few have, that none has.
+VALUES: dict[str, dict[str, list[str]]] = {
+    "clients": {
+        "phone_number": ["7", "79", "79000000017", "79000000017999", "9"],
+        "operator_code": ["900", "999", "1"],
+        "tag": ["vip", "rare", "nobody"],
+        "timezone": ["Europe/Moscow", "Asia/Omsk", "Europe/Paris"],
+        "search": ["79", "000017", "rar", "nothing"],
+    },
+    "messages": {
+        "id": ["1", "300000", "999999999"],
+        "mailing": ["1", "30", "999999999"],
+        "client": ["1", "100000", "999999999"],
+        "phone_number": ["79000000017", "79261234567"],
+        "status": ["pending", "success", "fail"],
+        "error_code": ["rejected", "unconfirmed", "expired"],
+        "search": ["79", "000017", "answer", "nothing"],
+    },
+}
+FILTERS: dict[str, type[WalkedFilterSet]] = {
+    "clients": ClientFilterSet,
+    "messages": MessageFilterSet,
+}
+
+
+@pytest.fixture
+def many(make_mailing: Callable[..., Mailing]) -> list[int]:
+    """Save many clients and messages; return the ids of mailings, of which only the last is new.
+
+    Nearly all is accepted; a hundredth was rejected, three of the first mailing are unconfirmed.
+    """
+    mailings = [make_mailing().pk for _ in range(MAILINGS)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO clients_client
+                (id, phone_number, operator_code, tag, timezone, created_at, updated_at)
+            SELECT n, (79000000000 + n)::text, (900 + n %% 20)::text,
+                CASE WHEN n = 17 THEN 'rare' WHEN n %% 3 = 0 THEN 'vip' ELSE '' END,
+                CASE WHEN n %% 1000 = 0 THEN 'Asia/Omsk' ELSE 'Europe/Moscow' END, now(), now()
+            FROM generate_series(1, %s) AS n
+            """,
+            [CLIENTS],
+        )
+        cursor.execute(
+            """
+            INSERT INTO messages_app_message
+                (id, mailing_id, client_id, status, created_at, attempts, error_code, error,
+                 phone_number, is_manual, timezone)
+            SELECT n, %s + (n - 1) / 10000, 1 + (n * 10 + n / 10000) %% 100000,
+                CASE WHEN n <= 3 OR n %% 100 = 0 THEN 'fail' ELSE 'success' END, now(), 1,
+                CASE WHEN n <= 3 THEN 'unconfirmed' WHEN n %% 100 = 0 THEN 'rejected' ELSE '' END,
+                CASE WHEN n <= 3 THEN 'No answer' ELSE '' END,
+                (79000000001 + (n * 10 + n / 10000) %% 100000)::text, false, 'Europe/Moscow'
+            FROM generate_series(1, %s) AS n
+            """,
+            [mailings[0], MESSAGES],
+        )
+        cursor.execute(
+            """
+            INSERT INTO messages_app_balance (mailing_id, account, number)
+            SELECT COALESCE(mailing_id, 0),
+                status || '|' || error_code || '|1|Europe/Moscow', count(*)
+            FROM messages_app_message GROUP BY GROUPING SETS (
+                (mailing_id, status, error_code), (status, error_code)
+            )
+            """
+        )
+        cursor.execute("ANALYZE clients_client, messages_app_message, mailings_mailing")
+    return mailings
+
+
+def questions(room: str, mailings: list[int]) -> Iterator[list[Parameter]]:
+    """Yield what can be asked: each value of each filter, and all pairs of different filters."""
+    named = [(name, value) for name, values in VALUES[room].items() for value in values]
+    mailing = {"1": str(mailings[0]), "30": str(mailings[-1])}
+    single = [(n, mailing.get(v, v) if n == "mailing" else v) for n, v in named]
+    yield from ([each] for each in single)
+    yield from ([*pair] for pair in combinations(single, 2) if pair[0][0] != pair[1][0])
+    several = {name for name, each in FILTERS[room].base_filters.items() if _is_several(each)}
+    yield from ([a, b] for a, b in pairwise(single) if a[0] == b[0] and a[0] in several)
+
+
+def _is_several(each: Filter) -> bool:
+    return isinstance(each, SeveralFilter)
+
+
+def rows_read(statement: str) -> int:
+    """Return how many rows of a large table one of a statement's steps reads, at most."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}")
+        (plan,) = cursor.fetchone()
+    root = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    return max((_read_by(node) for node in _nodes(root)), default=0)
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _read_by(node: dict[str, Any]) -> int:
+    is_index = node["Node Type"] == "Bitmap Index Scan"
+    if node.get("Relation Name") not in LARGE and not is_index:
+        return 0
+    removed = ("Rows Removed by Filter", "Rows Removed by Index Recheck")
+    each = node["Actual Rows"] + sum(node.get(name, 0) for name in removed)
+    return int(each * node["Actual Loops"])
+
+
+def spent(api: APIClient, path: str, question: list[Parameter]) -> tuple[int, int, Any]:
+    """Return the most rows that a statement reads, those of all statements, and the answer."""
+    query: dict[str, list[str]] = {}
+    for name, value in question:
+        query.setdefault(name, []).append(value)
+    with CaptureQueriesContext(connection) as context:
+        answer = api.get(path, query)
+    statements = [each["sql"] for each in context.captured_queries if each["sql"][:6] == "SELECT"]
+    read = [rows_read(sql) for sql in statements if any(table in sql for table in LARGE)]
+    return max(read, default=0), sum(read), answer
+
+
+@pytest.mark.parametrize("room", FILTERS)
+def test_every_filter_is_asked_for(room: str) -> None:
+    assert set(FILTERS[room].base_filters) == set(VALUES[room])
+
+
+@pytest.fixture
+def short_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have pages and counts look at fewer rows, so that a scene of this size shows the bound."""
+    for name, rows in {"STRETCH": REACH, "PAGE_REACH": REACH, "COUNT_REACH": 3 * REACH}.items():
+        monkeypatch.setattr(f"toolkit.rest.walking.{name}", rows)
+
+
+@pytest.mark.usefixtures("short_reach")
+@pytest.mark.parametrize("room", FILTERS)
+def test_no_list_and_no_count_reads_many_rows(api: APIClient, many: list[int], room: str) -> None:
+    too_many = {}
+    for question in [[], *questions(room, many)]:
+        for path in ("", "count/"):
+            most, together, answer = spent(api, f"/api/v1/{room}/{path}", question)
+            assert answer.status_code == 200, question
+            if most > MOST or together > 5 * MOST:
+                too_many[path, *question] = (most, together)
+    assert too_many == {}
+
+
+def test_no_counts_by_status_read_many_rows(api: APIClient, many: list[int]) -> None:
+    too_many = {}
+    for question in [[], *questions("messages", many)]:
+        most, _, answer = spent(api, "/api/v1/messages/stats/", question)
+        names = {name for name, _ in question}
+        is_too_wide = "search" in names and not names & {"client", "phone_number", "id"}
+        assert answer.status_code == (400 if is_too_wide else 200), question
+        if most > 2_000:
+            too_many[*question,] = most
+    assert too_many == {}
+
+
+def test_a_rare_row_is_found_at_once_among_many(api: APIClient, many: list[int]) -> None:
+    def found(**query: Any) -> list[int]:
+        return [row["id"] for row in api.get("/api/v1/clients/", query).json()["results"]]
+
+    assert found(tag="rare") == found(phone_number="79000000017") == [17]
+    assert found(tag="vip", timezone="Asia/Omsk") == [
+        number for number in range(CLIENTS, 0, -1) if number % 3000 == 0
+    ]
