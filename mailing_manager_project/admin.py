@@ -5,8 +5,9 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
+from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_celery_beat import admin as beat
 from django_celery_beat.models import (
@@ -22,7 +23,11 @@ from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from toolkit.console import history_list  # noqa: F401  # registers the page of history
+from toolkit.console.history import AtomicActions, RecordedForms
 from toolkit.console.lists import SafeListAdmin
+from toolkit.history.models import Deed
+from toolkit.history.recording import record_deeds
 
 SCHEDULES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
 
@@ -60,7 +65,7 @@ def _groups_within(actor: User) -> QuerySet[Group]:
     return Group.objects.exclude(pk__in=above.values("pk"))
 
 
-class NoMoreThanOwn(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+class NoMoreThanOwn(AtomicActions):
     """Nobody gives rights that they have not got, nor edits or deletes whoever has more."""
 
     def within(self, actor: User) -> QuerySet[Any]:
@@ -90,7 +95,7 @@ class NoMoreThanOwn(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only
 
 
 @admin.register(User)
-class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore[type-arg,misc]  # generic only in its stubs, which name arguments otherwise
     """Users of the console, and their permissions."""
 
     form = UserChangeForm
@@ -100,6 +105,13 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     def within(self, actor: User) -> QuerySet[User]:
         """Return the users who may do nothing that somebody may not do."""
         return _users_within(actor)
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Change a password, with its history in one transaction."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Let only superusers make superusers."""
@@ -117,7 +129,7 @@ class ConsoleGroupAdmin(NoMoreThanOwn, GroupAdmin, SafeListAdmin):  # type: igno
 
 
 @admin.register(AuthToken)
-class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
+class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
     """API tokens: created, shown once, and revoked by deleting them."""
 
     list_display = ("token_key", "user", "created", "expiry")
@@ -162,18 +174,24 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, SafeListAdmin):
+class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordedForms, SafeListAdmin):
     """The schedule: which task runs when. Beat applies a change within seconds."""
 
     form = PeriodicTaskForm
     date_hierarchy = None
+
+    @admin.action(description="Run selected tasks")
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Queue the selected tasks now."""
+        record_deeds(Deed.RUN, queryset)
+        super().run_tasks(request, queryset)
 
 
 class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that run at a schedule's times."""
 
 
-class ScheduleAdmin(SafeListAdmin):
+class ScheduleAdmin(RecordedForms, SafeListAdmin):
     """A time or an interval, with the tasks that run then."""
 
     inlines = (PeriodicTaskInline,)
@@ -207,6 +225,7 @@ GROUPS = (
             ("API tokens", "key", "knox", "authtoken"),
             ("Users", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),
+            ("History", "history", "history", "entry"),
         ),
     ),
 )

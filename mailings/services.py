@@ -18,6 +18,8 @@ from mailings.stats import balances_of, is_unfinished
 from messages_app import requeueing
 from messages_app.ledger import folding
 from messages_app.stats import failures
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, record_deed, values_of
 
 REQUEUE_FAILED = ("failed_up_to", "requeued_codes")  # the columns that _requeue_failed sets
 # The fields that an operator can edit. Derived from the model: a field missing here would be shown
@@ -58,7 +60,13 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             _refuse_resending(_lock(mailing.resends), now)
         mailing.save()
         schedule_start(mailing, now)
+        record_deed(Deed.CREATED, mailing, changes=differences({}, _shown(mailing)))
     return mailing
+
+
+def _shown(mailing: Mailing) -> dict[str, object]:
+    """Return what history tells of a mailing."""
+    return values_of(mailing, (*EDITABLE, "resends", "resent_codes"))
 
 
 def _refuse_resending(original: Mailing, now: datetime) -> None:
@@ -113,6 +121,8 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         mailing.save(update_fields=edited)
         forget_schedule(mailing)
         schedule_start(mailing, now)
+        if changes := differences(_shown(before), _shown(mailing)):
+            record_deed(Deed.CHANGED, mailing, changes=changes)
     return mailing
 
 
@@ -164,7 +174,7 @@ def pause_mailing(mailing: Mailing) -> Mailing:
     Raises:
         ValidationError: the mailing is over.
     """
-    return _change_status(mailing, Status.PAUSED, "paused")
+    return _change_status(mailing, Status.PAUSED, Deed.PAUSED)
 
 
 def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
@@ -175,7 +185,7 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """
     started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
     with transaction.atomic():
-        mailing = _change_status(mailing, started, "resumed")
+        mailing = _change_status(mailing, started, Deed.RESUMED)
         forget_schedule(mailing)
         schedule_start(mailing, now)
     return mailing
@@ -187,7 +197,7 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     Raises:
         ValidationError: the mailing is finished.
     """
-    return _change_status(mailing, Status.CANCELLED, "cancelled")
+    return _change_status(mailing, Status.CANCELLED, Deed.CANCELLED)
 
 
 def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
@@ -218,6 +228,9 @@ def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
         if failed:
             _requeue_failed(mailing, list(failed))
             mailing.save(update_fields=REQUEUE_FAILED)
+            number = sum(failed.values())
+            details = {"messages": number, "error_code": sorted(failed)}
+            record_deed(Deed.RESENT, mailing, details=details)
     return sum(failed.values())
 
 
@@ -267,6 +280,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
                 code="mailing_resent",
             )
         forget_schedule(mailing)
+        record_deed(Deed.DELETED, mailing, changes=differences(_shown(mailing), {}))
         mailing.status, mailing.deleted_at = Status.CANCELLED, now
         mailing.save(update_fields=["status", "deleted_at"])
         folding.forget(mailing.pk)
@@ -282,15 +296,17 @@ def _requeue_failed(mailing: Mailing, codes: Collection[str]) -> None:
     mailing.failed_up_to, mailing.requeued_codes = 0, sorted({*noted, *codes})
 
 
-def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mailing:
+def _change_status(mailing: Mailing, status: Mailing.Status, deed: Deed) -> Mailing:
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == status:
             return mailing
         if mailing.is_ended:
-            raise _conflict(mailing, action)
+            raise _conflict(mailing, deed)
+        changes = differences({"status": mailing.status}, {"status": status})
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
+        record_deed(deed, mailing, changes=changes)
         return mailing
 
 

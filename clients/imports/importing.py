@@ -2,20 +2,22 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from itertools import islice
 from operator import itemgetter
 from typing import BinaryIO
 
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from clients import phone_numbers
 from clients.imports.csv_rows import CsvRows, Row
 from clients.models import Client
 from toolkit import time_zones
+from toolkit.history.models import Deed
+from toolkit.history.recording import LongDeed, many
 
 KEY = "phone_number"
 OPTIONAL = ("operator_code", "tag", "timezone")
@@ -64,11 +66,13 @@ def import_clients(
     rows = CsvRows(file)
     columns = _columns(next(rows, None))
     validated = partial(_validated, width=len(columns), pick=_pick(columns))
-    result = ImportResult()
+    result, deed = ImportResult(), LongDeed(Deed.IMPORTED, many(Client))
     while batch := list(islice(rows, BATCH_SIZE)):
         good = _good(batch, validated, on_error)
         result.bad += len(batch) - len(good)
-        _save(good, columns, result)
+        with transaction.atomic():
+            _save(good, columns, result)
+            deed.note(asdict(result))
         on_progress(rows.bytes_read)
     return result
 
