@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -30,7 +31,11 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from toolkit.access.models import Grant, Scope, grant_of
 from toolkit.access.tokens import DAYS, MOST_DAYS
+from toolkit.console import history_list  # noqa: F401  # registers the page of history
+from toolkit.console.history import AtomicActions, RecordedForms
 from toolkit.console.lists import SafeListAdmin
+from toolkit.history.models import Deed
+from toolkit.history.recording import record_deeds
 
 SCHEDULES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
 
@@ -68,7 +73,7 @@ def _groups_within(actor: User) -> QuerySet[Group]:
     return Group.objects.exclude(pk__in=above.values("pk"))
 
 
-class NoMoreThanOwn(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+class NoMoreThanOwn(AtomicActions):
     """Nobody gives rights that they have not got, nor edits or deletes whoever has more."""
 
     def within(self, actor: User) -> QuerySet[Any]:
@@ -98,7 +103,7 @@ class NoMoreThanOwn(admin.ModelAdmin):  # type: ignore[type-arg]  # generic only
 
 
 @admin.register(User)
-class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore[type-arg]  # generic only in its stubs
+class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore[type-arg,misc]  # generic only in its stubs, which name arguments otherwise
     """Users of the console, and their permissions."""
 
     form = UserChangeForm
@@ -108,6 +113,13 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     def within(self, actor: User) -> QuerySet[User]:
         """Return the users who may do nothing that somebody may not do."""
         return _users_within(actor)
+
+    def user_change_password(
+        self, request: HttpRequest, id: str, form_url: str = ""
+    ) -> HttpResponse:
+        """Change a password, with its history in one transaction."""
+        with transaction.atomic():
+            return super().user_change_password(request, id, form_url)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Let only superusers make superusers."""
@@ -156,7 +168,7 @@ class TokenForm(AuthTokenCreateForm):
 
 
 @admin.register(AuthToken)
-class ConsoleTokenAdmin(AuthTokenAdmin, SafeListAdmin):
+class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
     """API tokens: created, shown once, and revoked by deleting them."""
 
     add_form = TokenForm
@@ -239,18 +251,24 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, SafeListAdmin):
+class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordedForms, SafeListAdmin):
     """The schedule: which task runs when. Beat applies a change within seconds."""
 
     form = PeriodicTaskForm
     date_hierarchy = None
+
+    @admin.action(description="Run selected tasks")
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        """Queue the selected tasks now."""
+        record_deeds(Deed.RUN, queryset)
+        super().run_tasks(request, queryset)
 
 
 class PeriodicTaskInline(beat.PeriodicTaskInline, TabularInline):
     """The tasks that run at a schedule's times."""
 
 
-class ScheduleAdmin(SafeListAdmin):
+class ScheduleAdmin(RecordedForms, SafeListAdmin):
     """A time or an interval, with the tasks that run then."""
 
     inlines = (PeriodicTaskInline,)
@@ -284,6 +302,7 @@ GROUPS = (
             ("API tokens", "key", "knox", "authtoken"),
             ("Users", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),
+            ("History", "history", "history", "entry"),
         ),
     ),
 )

@@ -4,11 +4,12 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_init, worker_shutting_down
+from celery.signals import task_postrun, task_prerun, worker_init, worker_shutting_down
 from django.db import close_old_connections
 
 from mailing_manager_project.postgres_limits import WORKER, limit_statements
 from toolkit import shutdown
+from toolkit.history import actors
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailing_manager_project.settings")
 
@@ -24,6 +25,18 @@ app.conf["CELERY_DB_REUSE_MAX"] = 1000  # tasks
 def renew_connections(**kwargs: Any) -> None:
     """Close database connections that are too old or broken, before each task."""
     close_old_connections()
+
+
+@task_prerun.connect
+def begin_task(**kwargs: Any) -> None:
+    """Have history say that what is done now a task does."""
+    actors.begin_task()
+
+
+@task_postrun.connect
+def end_task(**kwargs: Any) -> None:
+    """Have history say so no longer."""
+    actors.end_task()
 
 
 @worker_init.connect

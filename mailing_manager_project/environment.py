@@ -55,6 +55,20 @@ def read_number_or_auto(name: str) -> int | None:
         raise ImproperlyConfigured(f"{str(error)[:-1]}, or auto.") from None
 
 
+def read_days(name: str, default: int) -> int:
+    """Return a whole number of days; 0 is for ever.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip() or str(default)
+    if not (raw.isascii() and raw.isdecimal() and len(raw) <= 5):
+        raise ImproperlyConfigured(
+            f"{name} is {raw[:40]!r}. Write a whole number of days, or 0 for ever."
+        )
+    return int(raw)
+
+
 def read_flag(name: str, *, default: bool) -> bool:
     """Return yes or no.
 

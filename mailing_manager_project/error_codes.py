@@ -38,6 +38,7 @@ OF_REQUESTS = {
     "repeated_number": "Another client in the same request has this number.",
     "invalid_tag": "It is too long, or has characters in it that cannot be read.",
     "invalid_time_zone": "It is no name of the IANA database.",
+    "invalid_object": "It is no kind and id, such as mailings/12.",
     "invalid_filters": "They are no object of known keys with texts or lists of texts.",
     "stop_before_start": "The stop time is not later than the start time.",
     "stop_in_the_past": "The stop time has passed.",

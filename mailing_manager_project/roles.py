@@ -27,6 +27,7 @@ OPERATORS = (
 ADMINISTRATORS = (
     *OPERATORS,
     "mailings.delete_mailing",
+    "history.view_entry",
     *(
         f"auth.{verb}_{model}"
         for verb in ("view", "add", "change", "delete")

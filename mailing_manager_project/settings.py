@@ -19,6 +19,7 @@ from mailing_manager_project.environment import (
     file_limit,
     read_address,
     read_count,
+    read_days,
     read_flag,
     read_frequency,
     read_header_value,
@@ -89,6 +90,7 @@ INSTALLED_APPS = [
     "timezone_field",
     "toolkit.access",
     "toolkit.console",
+    "toolkit.history",
     "toolkit.rest.idempotency",
     "clients",
     "mailings",
@@ -112,6 +114,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "toolkit.history.middleware.ActorMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it has to see what a login was answered
 ]
 
@@ -306,6 +309,31 @@ LEDGER_DAYS = int(read_positive("LEDGER_DAYS", 14))
 # What deliveries note down until the database has it; it must outlive the process.
 SPOOL_DIR = VAR_DIR / "spool"
 MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
+
+# History
+
+HISTORY_DAYS = read_days("HISTORY_DAYS", 1095)  # 0: for ever
+# What has one, by the name that it has there, and the column that names it if that is not its id.
+HISTORY_KINDS = {
+    "clients": "clients.client",
+    "mailings": "mailings.mailing",
+    "messages": "messages_app.message",
+    "sender": "messages_app.sendingcontrol",
+    "users": "auth.user",
+    "groups": "auth.group",
+    "tokens": "knox.authtoken.token_key",
+    "tasks": "django_celery_beat.periodictask",
+    "crontabs": "django_celery_beat.crontabschedule",
+    "intervals": "django_celery_beat.intervalschedule",
+    "clocks": "django_celery_beat.clockedschedule",
+    "suns": "django_celery_beat.solarschedule",
+}
+# Other packages' models that are recorded whoever saves them, and columns that do not count.
+HISTORY_WATCHED = {
+    "auth.user": ("last_login", "date_joined"),
+    "auth.group": (),
+    "knox.authtoken": (),
+}
 
 # REST
 

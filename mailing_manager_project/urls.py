@@ -17,6 +17,7 @@ from mailings.api.results import ResultsAsCsv, ResultsAsNdjson
 from mailings.api.views import MailingViewSet
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
+from toolkit.rest.history import HistoryViewSet
 from toolkit.rest.schema_view import SchemaView
 
 router = DefaultRouter(use_regex_path=False)
@@ -25,6 +26,7 @@ router.include_format_suffixes = False
 router.register("clients", ClientViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
+router.register("history", HistoryViewSet)
 
 open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication_classes": []}
 # A page has no answer to OPTIONS.

@@ -15,8 +15,9 @@ from messages_app import waiting
 from messages_app.ledger import folding, reconciling
 from messages_app.models import Heartbeat, LedgerHead
 from toolkit.clock import monotonic
+from toolkit.history.models import Entry
 
-TIME_BOX = 1.0  # seconds that one tick takes mailings in
+TIME_BOX = 1.0  # seconds that one tick takes mailings in, and that it drops history
 GONE = timedelta(minutes=2)  # without a heartbeat, an earlier version has stopped
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ def keep_books(*, now: datetime) -> None:
     """Fold what is posted, drop what is old, and take mailings into the ledger."""
     folding.fold_all()
     folding.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
+    if settings.HISTORY_DAYS:
+        before = now - timedelta(days=settings.HISTORY_DAYS)
+        Entry.objects.drop_old(before=before, ends_at=monotonic() + TIME_BOX)
     if former_at := Heartbeat.objects.last_of_former():
         _take_out(former_at)
     if is_former_at_work(now):

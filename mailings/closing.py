@@ -20,6 +20,8 @@ from messages_app.models import Attempt, ErrorCode, Message
 from messages_app.sql import index_scans_only
 from messages_app.stats import by_status, complete_counts
 from toolkit.clock import monotonic
+from toolkit.history.models import Deed
+from toolkit.history.recording import record_deed
 
 CLEAR_CHUNK = 2_000  # messages of a deleted mailing that one transaction deletes
 # A mailing of up to so many messages is compared with the ledger when it is closed. Of a larger one
@@ -103,5 +105,6 @@ def write_final(mailing: Mailing) -> None:
     mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
     if mailing.status != Status.CANCELLED:
         mailing.status = Status.FINISHED
+        record_deed(Deed.FINISHED, mailing, details=dict(counts))
     mailing.save(update_fields=["success_count", "fail_count", "status"])
     forget_schedule(mailing)

@@ -18,6 +18,8 @@ from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.mailing_snapshot import MailingSnapshot, Snapshots
 from messages_app.models import Balance, Doorbell, Lease, Message
 from toolkit import clock
+from toolkit.history.models import Deed
+from toolkit.history.recording import record_deeds
 
 JUST_NOW = timedelta(seconds=5)  # after which the tick comes by
 STARTED_AT_ONCE = 50  # mailings that one transaction starts
@@ -144,6 +146,7 @@ def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int | None]:
         started = list(waiting.select_for_update(skip_locked=True, no_key=True)[:STARTED_AT_ONCE])
         of_these = Mailing.objects.filter(pk__in=[mailing.pk for mailing in started])
         of_these.update(status=Status.RUNNING)
+        record_deeds(Deed.STARTED, started)
         new = [
             planning.NewMailing(mailing.pk, mailing.filters)
             for mailing in started

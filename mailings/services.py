@@ -18,6 +18,8 @@ from mailings.stats import balances_of, is_unfinished
 from messages_app import requeueing
 from messages_app.ledger import folding
 from messages_app.stats import failures
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, record_deed, values_of
 
 REQUEUE_FAILED = ("failed_up_to", "requeued_codes")  # the columns that _requeue_failed sets
 # The fields that an operator can edit. Derived from the model: a field missing here would be shown
@@ -55,6 +57,7 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             _refuse_resending(_lock(mailing.resends), now)
         mailing.save()
         schedule_start(mailing, now)
+        record_deed(Deed.CREATED, mailing, changes=differences({}, _shown(mailing)))
     return mailing
 
 
@@ -70,7 +73,7 @@ def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.is_ended:
-            raise _conflict(mailing, "launched")
+            raise _conflict(mailing, Deed.LAUNCHED)
         if not mailing.is_draft:
             return mailing
         mailing.clean_fields(exclude=("resends",))
@@ -79,6 +82,7 @@ def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         mailing.status = Status.SCHEDULED
         mailing.save(update_fields=["status", "sender_key", "updated_at"])
         schedule_start(mailing, now)
+        record_deed(Deed.LAUNCHED, mailing, changes={"status": [Status.DRAFT, Status.SCHEDULED]})
     return mailing
 
 
@@ -95,6 +99,11 @@ def _prepare(mailing: Mailing, now: datetime) -> None:
         mailing.sender_key = None
     elif mailing.sender_key is None:  # a draft of that time
         mailing.sender_key = new_sender_key()
+
+
+def _shown(mailing: Mailing) -> dict[str, object]:
+    """Return what history tells of a mailing."""
+    return values_of(mailing, (*EDITABLE, "resends", "resent_codes"))
 
 
 def _refuse_resending(original: Mailing, now: datetime) -> None:
@@ -154,6 +163,8 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         mailing.save(update_fields=edited)
         forget_schedule(mailing)
         schedule_start(mailing, now)
+        if changes := differences(_shown(before), _shown(mailing)):
+            record_deed(Deed.CHANGED, mailing, changes=changes)
     return mailing
 
 
@@ -207,7 +218,7 @@ def pause_mailing(mailing: Mailing) -> Mailing:
     Raises:
         ValidationError: the mailing is over, or a draft.
     """
-    return _change_status(mailing, Status.PAUSED, "paused")
+    return _change_status(mailing, Status.PAUSED, Deed.PAUSED)
 
 
 def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
@@ -218,7 +229,7 @@ def resume_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """
     started = Status.RUNNING if mailing.start_time <= now else Status.SCHEDULED
     with transaction.atomic():
-        mailing = _change_status(mailing, started, "resumed")
+        mailing = _change_status(mailing, started, Deed.RESUMED)
         forget_schedule(mailing)
         schedule_start(mailing, now)
     return mailing
@@ -230,7 +241,7 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     Raises:
         ValidationError: the mailing is finished, or a draft.
     """
-    return _change_status(mailing, Status.CANCELLED, "cancelled")
+    return _change_status(mailing, Status.CANCELLED, Deed.CANCELLED)
 
 
 def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
@@ -261,6 +272,9 @@ def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
         if failed:
             _requeue_failed(mailing, list(failed))
             mailing.save(update_fields=REQUEUE_FAILED)
+            number = sum(failed.values())
+            details = {"messages": number, "error_code": sorted(failed)}
+            record_deed(Deed.RESENT, mailing, details=details)
     return sum(failed.values())
 
 
@@ -310,6 +324,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
                 code="mailing_resent",
             )
         forget_schedule(mailing)
+        record_deed(Deed.DELETED, mailing, changes=differences(_shown(mailing), {}))
         mailing.status, mailing.deleted_at = Status.CANCELLED, now
         mailing.save(update_fields=["status", "deleted_at"])
         folding.forget(mailing.pk)
@@ -325,15 +340,17 @@ def _requeue_failed(mailing: Mailing, codes: Collection[str]) -> None:
     mailing.failed_up_to, mailing.requeued_codes = 0, sorted({*noted, *codes})
 
 
-def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mailing:
+def _change_status(mailing: Mailing, status: Mailing.Status, deed: Deed) -> Mailing:
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.status == status:
             return mailing
         if mailing.is_ended or mailing.is_draft:
-            raise _conflict(mailing, action)
+            raise _conflict(mailing, deed)
+        changes = differences({"status": mailing.status}, {"status": status})
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
+        record_deed(deed, mailing, changes=changes)
         return mailing
 
 

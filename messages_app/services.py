@@ -24,6 +24,8 @@ from messages_app.ledger.posting import (
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Attempt, ErrorCode, Message, Withdrawal
 from messages_app.sql import has_id, index_scans_only, update_returning
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, record_deed, values_of
 
 if TYPE_CHECKING:
     from mailings.models import Mailing
@@ -41,6 +43,7 @@ def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message
         _lock_open(mailing, now)
         message = _save_manual(Message(mailing=mailing, client=client), now)
         post(mailing.pk, [Move(message.pk, NOWHERE, account_of(message))])
+        record_deed(Deed.CREATED, message, changes=differences({}, _address(message)))
         return message
 
 
@@ -61,9 +64,13 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
                 code="message_already_tried",
             )
         _remember_withdrawal(message)
+        before = _address(message)
         with posted([message.pk]):
             message.mailing, message.client = mailing, client
-            return _save_manual(message, now)
+            moved = _save_manual(message, now)
+        if changes := differences(before, _address(moved)):
+            record_deed(Deed.CHANGED, moved, changes=changes)
+        return moved
 
 
 def withdraw_message(message: Message, *, now: datetime) -> None:
@@ -81,6 +88,7 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
                 code="message_unconfirmed",
             )
         _remember_withdrawal(message)
+        record_deed(Deed.WITHDRAWN, message, changes=differences(_address(message), {}))
         with posted([message.pk]):
             message.delete()
 
@@ -110,6 +118,7 @@ def resend_message(message: Message, *, now: datetime) -> Message:
         message.lease_token = None
         with posted([message.pk]):
             message.save(update_fields=["next_attempt_at", "queued_at", "lease_token"])
+        record_deed(Deed.RESENT, message, details=_address(message))
         return message
 
 
@@ -130,6 +139,7 @@ def confirm_message(message: Message, *, now: datetime) -> Message:
                 "Only a message that is unconfirmed can be confirmed.",
                 code="message_not_unconfirmed",
             )
+        record_deed(Deed.CONFIRMED, message, details=_address(message))
         return mark_accepted(message, mailing=mailing, at=now)
 
 
@@ -257,6 +267,11 @@ def _save_manual(message: Message, now: datetime) -> Message:
     message.schedule(now)  # The claim looks whether the mailing runs.
     message.save()
     return message
+
+
+def _address(message: Message) -> dict[str, Any]:
+    """Return what history tells of a message."""
+    return values_of(message, ("mailing", "client"))
 
 
 def _remember_withdrawal(message: Message) -> None:

@@ -95,6 +95,14 @@ class ClientAdmin(ConsoleAdmin):
             return queryset.filter(phone_number__startswith=number)
         return queryset.filter(tag__startswith=text) if text else queryset
 
+    def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
+        """Save a client through its service."""
+        if change:
+            values = {name: getattr(obj, name) for name in services.EDITABLE}
+            services.edit_client(obj, **values)
+        else:
+            services.create_client(obj)
+
     def delete_via_service(self, item: Client) -> None:
         """Delete a client; its messages stay."""
         services.delete_client(item)

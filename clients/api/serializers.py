@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from clients import phone_numbers
+from clients import phone_numbers, services
 from clients.api.examples import CLIENT, COUNTS, NEW_CLIENT
 from clients.api.fields import PhoneNumberField
 from clients.models import Client
@@ -56,13 +56,12 @@ class ClientSerializer(StrictSerializer[Client]):
     def create(self, validated_data: dict[str, Any]) -> Client:
         """Save a new client."""
         with _taken_number(validated_data.get("phone_number")):
-            return super().create(validated_data)
+            return services.create_client(Client(**validated_data))
 
     def update(self, instance: Client, validated_data: dict[str, Any]) -> Client:
         """Save only the changed fields, over the client as it is in the database now."""
         with _taken_number(validated_data.get("phone_number")):
-            client = Client.objects.select_for_update().get(pk=instance.pk)
-            return super().update(client, validated_data)
+            return services.edit_client(instance, **validated_data)
 
     def _kept_operator_code(self) -> str:
         """Return the code that a PATCH without one keeps, or "" where it is to be derived.

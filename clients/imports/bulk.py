@@ -4,8 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import transaction
+
 from clients.imports.saving import Saved, save
 from clients.imports.values import KEY, NAMES, OPTIONAL, Problem, RefusedError, Values, checked
+from clients.models import Client
+from toolkit.history.models import Deed
+from toolkit.history.recording import many, record_deed
 
 MAX_CLIENTS = 10_000
 
@@ -58,7 +63,10 @@ def save_batch(batch: Batch) -> Saved:
         for name, numbers in batch.given.items()
         if numbers
     }
-    return save(list(batch.rows.values()), columns)
+    with transaction.atomic():
+        saved = save(list(batch.rows.values()), columns)
+        record_deed(Deed.IMPORTED, many(Client), details=saved._asdict())
+    return saved
 
 
 def _texts(client: object) -> dict[str, str]:

@@ -1,17 +1,21 @@
 """Imports clients from a CSV file of any length."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import BinaryIO
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from clients.imports.csv_rows import CsvRows, Row
 from clients.imports.saving import save
 from clients.imports.values import KEY, NAMES, OPTIONAL, RefusedError, Values, checked
+from clients.models import Client
+from toolkit.history.models import Deed
+from toolkit.history.recording import LongDeed, many
 
 # Rows of one transaction: few enough that a changed client is locked for a fraction of a second.
 BATCH_SIZE = 10_000
@@ -54,9 +58,11 @@ def import_clients(
     """
     rows = CsvRows(file)
     columns = columns_of(next(rows, None))
-    result = ImportResult()
+    result, deed = ImportResult(), LongDeed(Deed.IMPORTED, many(Client))
     while batch := list(islice(rows, BATCH_SIZE)):
-        import_batch(batch, columns, result, on_error=lambda row, why: on_error(row.line, why))
+        with transaction.atomic():
+            import_batch(batch, columns, result, on_error=lambda row, why: on_error(row.line, why))
+            deed.note(asdict(result))
         on_progress(rows.bytes_read)
     return result
 

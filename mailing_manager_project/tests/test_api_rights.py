@@ -79,6 +79,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/messages/<pk>/confirm/": {"post": "messages_app.view_message messages_app.confirm_message"},
     "/sender/": {"get": "messages_app.view_sendingcontrol", "patch": SENDER},
     "/sender/probe/": {"post": SENDER},
+    "/history/": {"get": "history.view_entry"},
 }
 DEEDS = [(path, method) for path, deeds in TABLE.items() for method in deeds]
 
@@ -198,6 +199,7 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
         "mailings": ("mailings", "mailing"),
         "messages": ("messages_app", "message"),
         "sender": ("messages_app", "sendingcontrol"),
+        "history": ("history", "entry"),
     }[path.split("/")[1]]
 
     assert ask(holder(f"{app}.view_{model}"), path, "options", ids).status_code == 200
@@ -205,8 +207,8 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
 
 # What the groups may not do, of all that there is.
 FORBIDDEN = {
-    "viewers": {deed for deed in DEEDS if deed[1] != "get"},
-    "operators": {("/mailings/<pk>/", "delete")},
+    "viewers": {("/history/", "get"), *(deed for deed in DEEDS if deed[1] != "get")},
+    "operators": {("/history/", "get"), ("/mailings/<pk>/", "delete")},
     "administrators": set(),
 }
 

@@ -70,6 +70,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /messages/{id}/attempts/",
         "get /messages/changes/",
         *("get /mailings/timeline/", "get /mailings/{id}/timeline/"),
+        "get /history/",
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",

@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from mailing_manager_project.environment import (
     read_address,
     read_count,
+    read_days,
     read_flag,
     read_frequency,
     read_header_value,
@@ -45,6 +46,19 @@ def test_any_other_rate_is_refused(written: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_rate(NAME)
     assert str(refusal.value).startswith(f"{NAME} is {written!r}. Write messages a second")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("", 7), (" 30 ", 30), ("0", 0)])
+def test_days_are_a_whole_number(written: str, meant: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_days(NAME, 7) == meant
+
+
+@pytest.mark.parametrize("written", ["-1", "1.5", "ever", "123456"])
+def test_any_other_days_are_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured, match="whole number of days"):
+        read_days(NAME, 7)
 
 
 @pytest.mark.parametrize("default", [True, False])

@@ -138,9 +138,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         run, done = ACTIONS[action]
 
         def do(mailing: Mailing) -> None:
-            changed = run(mailing)
-            apply_on_commit(changed)
-            self.log_change(request, changed, done.capitalize())
+            apply_on_commit(run(mailing))
 
         self.apply_to_each(request, mailings, do, done)
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from django.urls import reverse
@@ -18,6 +17,7 @@ from mailings.tasks import start_mailing
 from messages_app.ledger import folding
 from messages_app.models import Message
 from messages_app.tests.scenes import open_books
+from toolkit.history.models import Entry
 
 pytestmark = pytest.mark.django_db
 
@@ -287,9 +287,9 @@ class TestButtons:
         mailing.refresh_from_db()
         assert mailing.status == Status.RUNNING
         assert queued() == [("start_mailing", mailing.pk)]
-        assert [entry.change_message for entry in LogEntry.objects.order_by("pk")] == [
-            "Paused",
-            "Resumed",
+        assert [entry.deed for entry in Entry.objects.of(f"mailings/{mailing.pk}")] == [
+            "resumed",
+            "paused",
         ]
 
     def test_cancel_a_mailing_and_have_it_closed_at_once(
@@ -502,7 +502,7 @@ class TestSelected:
         assert "1 mailing deleted." in page
         assert f"{running}: The mailing is running. Cancel it first." in page
         assert list(Mailing.objects.all()) == [running]
-        assert LogEntry.objects.count() == 1
+        assert Entry.objects.filter(deed="deleted").count() == 1
 
 
 class TestDeleting:
@@ -514,7 +514,7 @@ class TestDeleting:
         assert response.redirect_chain == [(page_of(mailing), 302)]
         assert "The mailing is running. Cancel it first." in response.content.decode()
         assert Mailing.objects.exists()
-        assert not LogEntry.objects.exists()
+        assert not Entry.objects.filter(kind="mailings").exists()
 
     def test_a_mailing_goes_with_its_messages_which_nobody_has_to_read_before(
         self,

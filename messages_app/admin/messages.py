@@ -277,7 +277,6 @@ class MessageAdmin(ConsoleAdmin):
         def send_again(message: Message) -> None:
             services.resend_message(message, now=clock.now())
             transaction.on_commit(partial(ring, message.mailing_id))
-            self.log_change(request, message, "Sent again.")
 
         self.apply_to_each(request, messages, send_again, "will be sent again")
 
@@ -287,7 +286,6 @@ class MessageAdmin(ConsoleAdmin):
 
         def confirm(message: Message) -> None:
             services.confirm_message(message, now=clock.now())
-            self.log_change(request, message, "Marked as arrived.")
 
         self.apply_to_each(request, messages, confirm, "marked as arrived")
 

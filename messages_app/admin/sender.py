@@ -149,12 +149,11 @@ class SendingControlAdmin(ConsoleAdmin):
         if not self.has_change_permission(request):
             raise PermissionDenied
         try:
-            row = control.probe_now(now=clock.now())
+            control.probe_now(now=clock.now())
         except ValidationError as refusal:
             self.message_user(request, sentence(refusal), messages.ERROR)
             return redirect(self.page_of(1))
         transaction.on_commit(partial(publish, "send_message"))
-        self.log_change(request, row, "Tried the sender.")
         self.message_user(
             request, "The next message that is due tries the sender now.", messages.SUCCESS
         )

@@ -15,6 +15,8 @@ from django.db.models import Q
 
 from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, record_deed, values_of
 
 FAILURES_TO_OPEN = 20  # in a row, over all workers
 REJECTIONS_TO_OPEN = 20  # without one success among them, over all workers
@@ -24,6 +26,7 @@ FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; doubled 
 # Seconds between two probes at most. A longer Retry-After delays only the message that it is for.
 MAX_PROBE_DELAY = 60.0
 LOWEST_RATE, HIGHEST_RATE = 0.01, 1_000_000.0  # messages a second
+OPERATORS_OWN = ("is_paused", "rate")  # the columns that an operator sets
 MAX_LOOKAHEAD = timedelta(seconds=1)  # how far ahead of now slots are reserved
 
 logger = logging.getLogger(__name__)
@@ -170,11 +173,17 @@ def return_probe(now: datetime) -> None:
 
 def change(**values: object) -> SendingControl:
     """Set the operator's pause (`is_paused`), rate (`rate`) or both; return the row."""
-    if "rate" in values:
+    with transaction.atomic():
+        before = values_of(SendingControl.objects.select_for_update().current(), OPERATORS_OWN)
         # Slots that were reserved at a lower rate must not delay messages at a higher one.
-        values["next_slot_at"] = None
-    SendingControl.objects.filter(pk=1).update(**values)
-    return SendingControl.objects.current()
+        slots = {"next_slot_at": None} if "rate" in values else {}
+        SendingControl.objects.filter(pk=1).update(**values, **slots)
+        control = SendingControl.objects.current()
+        if changes := differences(before, values_of(control, OPERATORS_OWN)):
+            paused = Deed.PAUSED if control.is_paused else Deed.RESUMED
+            deed = paused if "is_paused" in changes else Deed.CHANGED
+            record_deed(deed, control, changes=changes)
+    return control
 
 
 def probe_now(*, now: datetime) -> SendingControl:
@@ -188,12 +197,16 @@ def probe_now(*, now: datetime) -> SendingControl:
         raise ValidationError(
             "The breaker is closed; messages are sent without a probe.", code="breaker_closed"
         )
-    if not opened.filter(is_paused=False).update(probe_at=now, probe_interval=FIRST_PROBE_DELAY):
-        raise ValidationError(
-            "Sending is paused, and nothing is tried meanwhile. Take the pause back first.",
-            code="sending_paused",
-        )
-    return SendingControl.objects.current()
+    with transaction.atomic():
+        probe = {"probe_at": now, "probe_interval": FIRST_PROBE_DELAY}
+        if not opened.filter(is_paused=False).update(**probe):
+            raise ValidationError(
+                "Sending is paused, and nothing is tried meanwhile. Take the pause back first.",
+                code="sending_paused",
+            )
+        control = SendingControl.objects.current()
+        record_deed(Deed.PROBED, control)
+    return control
 
 
 def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:

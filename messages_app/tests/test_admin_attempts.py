@@ -3,7 +3,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 
@@ -11,6 +10,7 @@ from mailings.models import Mailing
 from messages_app.admin.labels import describe
 from messages_app.admin.messages import ATTEMPTS_SHOWN
 from messages_app.models import Attempt, ErrorCode, Message
+from toolkit.history.models import Entry
 
 pytestmark = pytest.mark.django_db
 
@@ -140,7 +140,7 @@ class TestUnconfirmed:
         assert "1 message marked as arrived." in page
         assert "It arrived" not in page
         assert message.status == "success"
-        assert LogEntry.objects.get().change_message == "Marked as arrived."
+        assert Entry.objects.latest("pk").deed == "confirmed"
 
     def test_is_not_confirmed_by_following_a_link(
         self, admin_client: Browser, make_message: Make

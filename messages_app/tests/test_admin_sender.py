@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from pytest_django import Settings
 
 from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
+from toolkit.history.models import Entry
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +74,7 @@ class TestPage:
         assert response.headers["location"] == PAGE
         assert (row.is_paused, row.rate) == (True, 2.5)
         assert queued() == [("send_message",)]
-        assert LogEntry.objects.get().object_id == "1"
+        assert Entry.objects.latest("pk").object == "sender/1"
 
     def test_writes_only_what_was_edited(
         self, admin_client: Browser, opened: SendingControl

@@ -9,7 +9,6 @@ from django.contrib.admin.actions import delete_selected as ask_before_deleting
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import model_ngettext, quote
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -131,12 +130,7 @@ class ConsoleAdmin(SafeListAdmin):
         if "post" not in request.POST:
             return ask_before_deleting(self, request, queryset)
 
-        def delete_via_service(item: Any) -> None:
-            with transaction.atomic():
-                self.log_deletions(request, [item])
-                self.delete_via_service(item)
-
-        self.apply_to_each(request, queryset, delete_via_service, "deleted")
+        self.apply_to_each(request, queryset, self.delete_via_service, "deleted")
         return None
 
     def get_deleted_objects(

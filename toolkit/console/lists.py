@@ -11,9 +11,10 @@ from django.core.paginator import Paginator
 from django.db.models import BigIntegerField, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
+
+from toolkit.console.history import HistoryPages
 
 # What Django raises for an address whose query parameters are invalid.
 BAD_LIST_ERRORS = (
@@ -74,7 +75,7 @@ class DaysFilter(RangeDateFilter):
         return queryset
 
 
-class SafeListAdmin(ModelAdmin):
+class SafeListAdmin(HistoryPages):
     """Shows the whole list, with a warning, where the query parameters are invalid."""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

@@ -1,0 +1,402 @@
+"""Every write in the console leaves history: the forms, buttons and actions of every page.
+
+They are read from the console itself: a page, a button or an action that nobody thought about
+fails here.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.db.models import Model
+from django.test import Client as Browser
+from django.test import RequestFactory
+from django.urls import reverse
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from knox.models import AuthToken
+
+from mailing_manager_project.tests.test_history_rest import FAILED, Stage
+from messages_app.models import SendingControl
+from toolkit.history.models import Entry
+
+PASSWORD = "a-long-and-new-password-1"
+HOUR = timedelta(hours=1)
+# The pages of a model, and of the site, that change nothing.
+READS = {"changelist", "history", "panel", "audience", "suggest"}
+READS_OF_SITE = {
+    *("index", "login", "logout", "jsi18n", "app_list", "autocomplete", "search"),
+    *("view_on_site", "password_change_done"),
+}
+NO_TASKS = {"periodictask_set-TOTAL_FORMS": "0", "periodictask_set-INITIAL_FORMS": "0"}
+NOON = {"clocked_time_0": "2030-01-31", "clocked_time_1": "12:00:00"}
+CRONTAB = {
+    **dict.fromkeys(("minute", "hour", "day_of_month", "month_of_year", "day_of_week"), "*"),
+    "timezone": "UTC",
+}
+SUN = {"event": "sunrise", "latitude": "1", "longitude": "1"}
+
+
+def mailing_form(stage: Stage, text: str) -> dict[str, str]:
+    start, stop = stage.now + HOUR, stage.now + 2 * HOUR
+    return {
+        "text": text,
+        "start_time_0": f"{start:%Y-%m-%d}",
+        "start_time_1": f"{start:%H:%M:%S}",
+        "stop_time_0": f"{stop:%Y-%m-%d}",
+        "stop_time_1": f"{stop:%H:%M:%S}",
+    }
+
+
+def scheduled(stage: Stage) -> Any:
+    return stage.mailing(status="scheduled", start_time=stage.now + HOUR / 2)
+
+
+def user(**fields: Any) -> User:
+    return User.objects.create(username="maria", **fields)
+
+
+def user_form(**fields: str) -> dict[str, str]:
+    return {
+        "username": "maria",
+        "is_active": "on",
+        "date_joined_0": "2030-01-31",
+        "date_joined_1": "12:00:00",
+        **fields,
+    }
+
+
+def task(**fields: Any) -> PeriodicTask:
+    minute, _ = IntervalSchedule.objects.get_or_create(every=60, period="seconds")
+    values = {"name": "mine", "task": "start_mailing", "interval": minute, **fields}
+    return PeriodicTask.objects.create(**values)
+
+
+def task_form(**fields: Any) -> dict[str, Any]:
+    minute, _ = IntervalSchedule.objects.get_or_create(every=60, period="seconds")
+    values = {"name": "mine", "regtask": "start_mailing", "interval": minute.pk, "enabled": "on"}
+    return {**values, "args": "[]", "kwargs": "{}", "headers": "{}", **fields}
+
+
+def token(stage: Stage) -> AuthToken:
+    made: AuthToken = AuthToken.objects.create(user())[0]
+    return made
+
+
+def opened(stage: Stage) -> SendingControl:
+    SendingControl.objects.filter(pk=1).update(opened_at=stage.now)
+    return SendingControl.objects.get()
+
+
+def row_of(model: Any, **fields: Any) -> Callable[[Stage], Any]:
+    return lambda stage: model.objects.create(**fields)
+
+
+Row = Callable[[Stage], Any]
+Form = Callable[[Stage], dict[str, Any]]
+
+
+def none(stage: Stage) -> None:
+    return None
+
+
+def crud(label: str, row: Row, new: Form, edited: Form) -> dict[Any, Any]:
+    """Return the scenes of a model that can be added, changed and deleted."""
+    return {
+        (label, "add"): (none, new),
+        (label, "change"): (row, edited),
+        (label, "delete"): (row, lambda s: {"post": "yes"}),
+        (label, "delete_selected"): (row, lambda s: {"post": "yes"}),
+    }
+
+
+def on(label: str, row: Row, *names: str) -> dict[Any, Any]:
+    """Return the scenes of buttons or actions that need no form."""
+    return {(label, name): (row, lambda s: {}) for name in names}
+
+
+def running(stage: Stage) -> Any:
+    return stage.mailing(last_run_time=stage.now)
+
+
+def paused(stage: Stage) -> Any:
+    return stage.mailing(status="paused")
+
+
+def with_failed(stage: Stage) -> Any:
+    return stage.message(**FAILED).mailing
+
+
+def failed(stage: Stage) -> Any:
+    return stage.message(**FAILED)
+
+
+def pending(stage: Stage) -> Any:
+    return stage.message()
+
+
+# {(model, page or action): (what it is done to, the form that is sent)}
+SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
+    **crud(
+        "clients.Client", lambda s: s.clients(1)[0],
+        lambda s: {"phone_number": "79995550001", "timezone": "UTC"},
+        lambda s: {"phone_number": "79995550002", "timezone": "UTC"},
+    ),
+    **crud(
+        "mailings.Mailing", scheduled,
+        lambda s: mailing_form(s, "New"), lambda s: mailing_form(s, "Other"),
+    ),
+    **on("mailings.Mailing", running, "pause", "cancel", "finish"),
+    **on("mailings.Mailing", running, "pause_selected", "cancel_selected"),
+    **on("mailings.Mailing", paused, "resume", "resume_selected"),
+    **on("mailings.Mailing", with_failed, "resend"),
+    ("messages_app.Message", "add"): (
+        none, lambda s: {"mailing": s.mailing().pk, "client": s.clients(1)[0].pk}
+    ),
+    ("messages_app.Message", "delete"): (pending, lambda s: {"post": "yes"}),
+    ("messages_app.Message", "delete_selected"): (pending, lambda s: {"post": "yes"}),
+    **on("messages_app.Message", failed, "resend", "confirm"),
+    **on("messages_app.Message", failed, "send_selected_again", "confirm_selected"),
+    **on("messages_app.SendingControl", opened, "probe"),
+    ("messages_app.SendingControl", "change"): (opened, lambda s: {"is_paused": "on"}),
+    **crud(
+        "auth.User", lambda s: user(),
+        lambda s: {
+            "username": "olga", "usable_password": "true",
+            "password1": PASSWORD, "password2": PASSWORD,
+        },
+        lambda s: user_form(first_name="Maria"),
+    ),
+    ("auth.User", "password_change"): (
+        lambda s: user(),
+        lambda s: {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD},
+    ),
+    **crud(
+        "auth.Group", row_of(Group, name="mine"),
+        lambda s: {"name": "new"}, lambda s: {"name": "other"},
+    ),
+    ("knox.AuthToken", "add"): (none, lambda s: {"user": user().pk}),
+    ("knox.AuthToken", "delete"): (token, lambda s: {"post": "yes"}),
+    ("knox.AuthToken", "delete_selected"): (token, lambda s: {"post": "yes"}),
+    **crud(
+        "django_celery_beat.PeriodicTask", lambda s: task(),
+        lambda s: task_form(), lambda s: task_form(name="other"),
+    ),
+    **on("django_celery_beat.PeriodicTask", lambda s: task(), "disable_tasks", "toggle_tasks"),
+    **on("django_celery_beat.PeriodicTask", lambda s: task(), "run_tasks"),
+    **on("django_celery_beat.PeriodicTask", lambda s: task(enabled=False), "enable_tasks"),
+    **crud(
+        "django_celery_beat.CrontabSchedule", row_of(CrontabSchedule, minute="1"),
+        lambda s: {**CRONTAB, **NO_TASKS}, lambda s: {**CRONTAB, **NO_TASKS},
+    ),
+    **crud(
+        "django_celery_beat.IntervalSchedule", row_of(IntervalSchedule, every=7, period="days"),
+        lambda s: {"every": "8", "period": "days", **NO_TASKS},
+        lambda s: {"every": "9", "period": "days", **NO_TASKS},
+    ),
+    **crud(
+        "django_celery_beat.ClockedSchedule",
+        lambda s: ClockedSchedule.objects.create(clocked_time=s.now),
+        lambda s: {**NOON, **NO_TASKS}, lambda s: {**NOON, **NO_TASKS},
+    ),
+    **crud(
+        "django_celery_beat.SolarSchedule",
+        row_of(SolarSchedule, event="sunset", latitude=1, longitude=1),
+        lambda s: {**SUN, **NO_TASKS}, lambda s: {**SUN, **NO_TASKS},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    # Without a password, because hashing one takes longer than a test.
+    return User.objects.create(username="admin", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def stage(db: None, make_clients: Any, make_mailing: Any, make_message: Any, now: Any) -> Stage:
+    return Stage(make_clients, make_mailing, make_message, now)
+
+
+def console_writes(somebody: User) -> Iterator[tuple[str, str]]:
+    """Yield every page and action of the console that may write, if anybody may use it."""
+    request = RequestFactory().get("/")
+    request.user = somebody
+    for model, page in admin.site._registry.items():
+        label, prefix = model._meta.label, f"{model._meta.app_label}_{model._meta.model_name}_"
+        names = {str(each.name).removeprefix(prefix) for each in page.get_urls() if each.name}
+        for verb in ("add", "change", "delete"):
+            if not getattr(page, f"has_{verb}_permission")(request):
+                names.discard(verb)
+        yield from ((label, name) for name in names - READS)
+        yield from ((label, name) for name in page.get_actions(request))
+
+
+def test_every_write_of_the_console_has_its_scene(admin_user: User) -> None:
+    assert set(console_writes(admin_user)) == set(SCENES)
+
+
+def test_the_site_itself_writes_nothing_but_ones_own_password() -> None:
+    names = {each.name for each in admin.site.get_urls() if hasattr(each, "name")}
+    assert names - READS_OF_SITE - {None} == {"password_change"}
+
+
+def press(browser: Browser, label: str, name: str, row: Model | None, form: Any) -> Any:
+    """Send a form of the console, or press a button; or apply an action to one row."""
+    model = next(each for each in admin.site._registry if each._meta.label == label)
+    prefix = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username="admin")
+    if name in admin.site._registry[model].get_actions(request):
+        assert row
+        chosen = {"action": name, ACTION_CHECKBOX_NAME: row.pk, **form}
+        return browser.post(reverse(f"{prefix}_changelist"), chosen)
+    args: Any = [row.pk] if row else []
+    if label == "messages_app.SendingControl" and name == "probe":
+        args = []
+    return browser.post(reverse(f"{prefix}_{name}", args=args), form)
+
+
+@pytest.mark.parametrize(("label", "name"), sorted(SCENES))
+def test_it_is_told_who_did_it_in_the_console(
+    label: str, name: str, admin_client: Browser, stage: Stage, queued: Any
+) -> None:
+    set_row, set_form = SCENES[label, name]
+    row, form = set_row(stage), set_form(stage)
+    last = Entry.objects.first()
+
+    answer = press(admin_client, label, name, row, form)
+
+    page = answer.context["adminform"].form.errors if answer.status_code == 200 else ""
+    assert answer.status_code == 302, page
+    entries = Entry.objects.filter(pk__gt=last.pk if last else 0)
+    assert {(each.door, each.username) for each in entries} == {("console", "admin")}
+    assert not LogEntry.objects.exists()
+
+
+def test_ones_own_password_leaves_history_too(admin_client: Browser, admin_user: User) -> None:
+    admin_user.set_password("old")
+    admin_user.save()
+    admin_client.force_login(admin_user)
+    form = {"old_password": "old", "new_password1": PASSWORD, "new_password2": PASSWORD}
+
+    answer = admin_client.post("/admin/password_change/", form)
+
+    assert answer.status_code == 302
+    entry = Entry.objects.latest("pk")
+    assert (entry.object, entry.username) == (f"users/{admin_user.pk}", "admin")
+    assert entry.changes == {"password": ["(hidden)", "(hidden)"]}
+
+
+def test_no_password_and_no_token_is_in_history(admin_client: Browser) -> None:
+    somebody = user(password="pbkdf2_sha256$secret")
+    form = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    admin_client.post(reverse("admin:auth_user_password_change", args=[somebody.pk]), form)
+    made, secret = AuthToken.objects.create(somebody)
+    digest = made.digest
+    made.delete()
+    somebody.delete()
+
+    kept = str(list(Entry.objects.values()))
+
+    for each in ("pbkdf2_sha256", PASSWORD, secret, digest):
+        assert each not in kept
+    assert made.token_key in kept
+
+
+def test_what_rights_somebody_was_given_is_told(admin_client: Browser) -> None:
+    somebody, group = user(), Group.objects.create(name="mine")
+
+    somebody.groups.add(group)
+    group.permissions.set(Permission.objects.filter(codename="view_client"))
+    somebody.groups.clear()
+
+    told = [(each.object, each.changes) for each in Entry.objects.order_by("-pk")[:3]]
+    assert told[::-1] == [
+        (f"users/{somebody.pk}", {"groups": [[], ["mine"]]}),
+        (f"groups/{group.pk}", {"permissions": [[], ["clients.view_client"]]}),
+        (f"users/{somebody.pk}", {"groups": [["mine"], []]}),
+    ]
+
+
+def test_a_login_is_none(db: None, client: Browser) -> None:
+    somebody = user()
+    last = Entry.objects.count()
+
+    client.force_login(somebody)
+
+    assert Entry.objects.count() == last
+
+
+class TestPage:
+    def test_shows_who_changed_what_from_what_to_what(
+        self, admin_client: Browser, stage: Stage
+    ) -> None:
+        mailing = scheduled(stage)
+        page = reverse("admin:mailings_mailing_change", args=[mailing.pk])
+        admin_client.post(page, mailing_form(stage, "Good evening"))
+
+        shown = admin_client.get(f"/admin/mailings/mailing/{mailing.pk}/history/").content.decode()
+
+        assert "admin (Console)" in shown
+        assert "text: Hello → Good evening" in shown
+
+    def test_is_there_when_the_object_is_deleted(self, admin_client: Browser, stage: Stage) -> None:
+        mailing = scheduled(stage)
+        delete = reverse("admin:mailings_mailing_delete", args=[mailing.pk])
+        admin_client.post(delete, {"post": "yes"})
+
+        shown = admin_client.get(f"/admin/mailings/mailing/{mailing.pk}/history/").content.decode()
+
+        assert "Deleted" in shown
+        assert admin_client.get("/admin/mailings/mailing/99999/history/").status_code == 404
+
+    def test_shows_what_django_s_log_has_from_before(
+        self, admin_client: Browser, admin_user: User, stage: Stage
+    ) -> None:
+        mailing = scheduled(stage)
+        LogEntry.objects.log_actions(admin_user.pk, [mailing], 2, "Long ago", single_object=True)
+
+        shown = admin_client.get(f"/admin/mailings/mailing/{mailing.pk}/history/").content.decode()
+
+        assert "Long ago" in shown
+
+    def test_is_for_those_who_may_see_the_object(self, client: Browser, stage: Stage) -> None:
+        mailing, somebody = scheduled(stage), user(is_staff=True)
+        client.force_login(somebody)
+        address = f"/admin/mailings/mailing/{mailing.pk}/history/"
+        assert client.get(address).status_code == 403
+        somebody.user_permissions.add(Permission.objects.get(codename="view_mailing"))
+        assert client.get(address).status_code == 200
+
+    def test_of_all_history_is_filtered_and_written_by_nobody(
+        self, admin_client: Browser, stage: Stage
+    ) -> None:
+        for each in (running(stage), running(stage)):
+            admin_client.post(reverse("admin:mailings_mailing_pause", args=[each.pk]))
+        address = reverse("admin:history_entry_changelist")
+        today = f"{stage.now:%Y-%m-%d}"
+
+        def found(query: str) -> int:
+            return len(admin_client.get(f"{address}?{query}").context["cl"].result_list)
+
+        everything = Entry.objects.count()
+        assert found("") == everything
+        assert found(f"object=mailings/{each.pk}") == 1
+        assert found("deed=paused") == 2
+        assert found(f"at_from={today}&at_to={today}") == everything
+        assert found("at_from=2099-01-01") == found("at_to=2019-01-01") == 0
+        entry = Entry.objects.latest("pk")
+        for page in ("change", "delete"):
+            one = reverse(f"admin:history_entry_{page}", args=[entry.pk])
+            assert admin_client.post(one, {"post": "yes"}).status_code == 403

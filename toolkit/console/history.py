@@ -1,0 +1,180 @@
+"""The page "History" of an object, for every page of the console, and history's words.
+
+Django's own log is not written any more: services record what they do, whoever calls them
+(docs/adr/0032-history.md). What it holds from before is shown below.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.options import get_content_type_for_model
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.forms import BaseForm
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.text import Truncator
+from unfold.admin import ModelAdmin
+
+from toolkit.console.labels import format_second
+from toolkit.history.actors import Door
+from toolkit.history.kinds import key_of, kind_of
+from toolkit.history.models import Deed, Entry
+from toolkit.history.recording import differences, record_deed, values_of
+
+SHOWN = 100  # entries of an object, the newest ones, and as many of Django's log
+HEADERS = ["When (UTC)", "Who", "What", "From what to what"]
+NOBODY = {Door.COMMAND: "a command", Door.TASK: "the program itself"}
+
+
+class HistoryPages(ModelAdmin):
+    """Shows the history of an object, also of one that is deleted."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Leave it to the service, or to the watch on the model, to record that."""
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Leave it to the service, or to the watch on the model, to record that."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """Leave it to the service, or to the watch on the model, to record that."""
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show what was done to an object, the newest first.
+
+        Raises:
+            Http404: there is no such object, and there was none.
+        """
+        pk = unquote(object_id)
+        obj = self.get_object(request, pk)
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        kind, key = kind_of(self.model), key_of(obj) if obj else pk
+        entries = list(Entry.objects.of(f"{kind}/{key}")[: SHOWN + 1])
+        former = LogEntry.objects.filter(
+            object_id=pk, content_type=get_content_type_for_model(self.model)
+        ).select_related("user")
+        if not (obj or entries):
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {obj or entries[0].text}",
+            "opts": self.opts,
+            "object": obj,
+            "table": {"headers": HEADERS, "rows": [row_of(each) for each in entries[:SHOWN]]},
+            "is_more": len(entries) > SHOWN,
+            "former": _former_table(former.order_by("-action_time")[:SHOWN]),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/console/history.html", context)
+
+
+class AtomicActions(ModelAdmin):
+    """Applies an action to the selected objects in one transaction with its history."""
+
+    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+        """Apply an action to the selected objects."""
+        with transaction.atomic():
+            return super().response_action(request, queryset)
+
+
+class RecordedForms(AtomicActions, HistoryPages):
+    """Pages of another package's model that are recorded by their forms and actions.
+
+    For models that the program itself writes all the time, so that a watch would note too much.
+    """
+
+    unrecorded = ("last_run_at", "total_run_count", "date_changed")
+
+    def construct_change_message(
+        self, request: HttpRequest, form: BaseForm, formsets: Any, add: bool = False
+    ) -> Any:
+        """Return what a form changes, from what to what."""
+        before = {} if add else {name: form.initial.get(name) for name in form.changed_data}
+        after = {name: form.cleaned_data.get(name) for name in form.changed_data}
+        return differences(before, after)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Record what was added."""
+        record_deed(Deed.CREATED, obj, changes=message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
+        """Record what was changed, if anything was."""
+        if message:
+            record_deed(Deed.CHANGED, obj, changes=message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """Record what is about to be deleted."""
+        for obj in queryset:
+            record_deed(Deed.DELETED, obj)
+
+    def response_action(self, request: HttpRequest, queryset: Any) -> Any:
+        """Apply an action to the selected objects, and record what it changed of them."""
+        ids = [
+            pk
+            for pk in request.POST.getlist(ACTION_CHECKBOX_NAME)
+            if pk.isdecimal() and len(pk) < 19
+        ]
+        with transaction.atomic():
+            before = self._values(ids)
+            response = super().response_action(request, queryset)
+            for row, values in self._values(ids).items():
+                if changes := differences(before[row], values):
+                    record_deed(Deed.CHANGED, row, changes=changes)
+        return response
+
+    def _values(self, ids: Sequence[str]) -> dict[Any, dict[str, Any]]:
+        columns = [
+            field.name
+            for field in self.model._meta.concrete_fields
+            if not field.primary_key and field.name not in self.unrecorded
+        ]
+        return {row: values_of(row, columns) for row in self.model._base_manager.filter(pk__in=ids)}
+
+
+def row_of(entry: Entry) -> list[Any]:
+    """Return an entry as a row of a table."""
+    return [format_second(entry.at), who(entry), what(entry), changes_in_words(entry)]
+
+
+def who(entry: Entry) -> str:
+    """Return in words who did something, and by which way."""
+    if not entry.username:
+        return NOBODY.get(Door(entry.door), "somebody")
+    token = f" with token {entry.token}…" if entry.token else ""
+    return f"{entry.username} ({Door(entry.door).label}{token})"
+
+
+def what(entry: Entry) -> str:
+    """Return in a word what was done."""
+    return dict(Deed.choices).get(entry.deed, entry.deed)
+
+
+def changes_in_words(entry: Entry) -> str:
+    """Return the fields that were changed, and the numbers of a deed on many."""
+    changed = [
+        f"{name}: {_short(old)} → {_short(new)}" for name, (old, new) in entry.changes.items()
+    ]
+    told = [f"{name}: {_short(value)}" for name, value in entry.details.items()]
+    return "; ".join([*changed, *told]) or "–"
+
+
+def _short(value: Any) -> str:
+    if value in (None, "", []):
+        return "nothing"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return Truncator(str(value)).chars(120)
+
+
+def _former_table(log: Any) -> dict[str, Any] | None:
+    rows = [
+        [format_second(each.action_time), each.user.get_username(), each.get_change_message(), "–"]
+        for each in log
+    ]
+    return {"headers": HEADERS, "rows": rows} if rows else None

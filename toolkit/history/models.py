@@ -1,0 +1,116 @@
+"""The entries of history. Each is written once and never changed, but for erased numbers."""
+
+from datetime import datetime, timedelta
+from math import inf
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils import timezone
+
+from toolkit.clock import monotonic
+from toolkit.history.actors import Door
+
+DROPPED = 1_000  # entries that one step drops
+# By how much the order of entries may differ from that of their times: no transaction runs so long.
+DISORDER = timedelta(hours=1)
+
+
+class Deed(models.TextChoices):
+    """What was done."""
+
+    CREATED = "created", "Created"
+    CHANGED = "changed", "Changed"
+    DELETED = "deleted", "Deleted"
+    IMPORTED = "imported", "Imported"
+    LAUNCHED = "launched", "Launched"
+    STARTED = "started", "Started"
+    PAUSED = "paused", "Paused"
+    RESUMED = "resumed", "Resumed"
+    CANCELLED = "cancelled", "Cancelled"
+    FINISHED = "finished", "Finished"
+    RESENT = "resent", "Sent again"
+    CONFIRMED = "confirmed", "Confirmed"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    PROBED = "probed", "Tried"
+    RUN = "run", "Run"
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    """Entries, as phrases."""
+
+    def of(self, name: str) -> "EntryQuerySet":
+        """Keep those of one object, `mailings/12`; of a kind alone, those of deeds on many."""
+        kind, _, key = name.partition("/")
+        return self.filter(kind=kind, key=key)
+
+    def since(self, moment: datetime) -> "EntryQuerySet":
+        """Keep those from a moment on, also by their ids: in the order of these they are read."""
+        earlier = Entry.objects.filter(at__lt=moment - DISORDER).order_by("-at")
+        last = earlier.values_list("pk", flat=True).first()
+        return self.filter(at__gte=moment, pk__gt=last or 0)
+
+    def until(self, moment: datetime) -> "EntryQuerySet":
+        """Keep those before a moment, also by their ids."""
+        later = Entry.objects.filter(at__gt=moment + DISORDER).order_by("at")
+        first = later.values_list("pk", flat=True).first()
+        found = self.filter(at__lt=moment)
+        return found if first is None else found.filter(pk__lt=first)
+
+    def drop_old(self, *, before: datetime, ends_at: float = inf) -> None:
+        """Drop entries from before a moment in short steps, until `ends_at` of `monotonic`."""
+        old = self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)
+        while ids := list(old[:DROPPED]):
+            self.filter(pk__in=ids).delete()
+            if monotonic() > ends_at:
+                return
+
+
+class Entry(models.Model):
+    """One deed: who did what to what. Names are kept, so that it outlives those whom it is about.
+
+    It has no foreign keys: neither a user nor an object that is deleted takes it along.
+    """
+
+    at = models.DateTimeField(default=timezone.now)
+    door = models.CharField(max_length=8, choices=Door)
+    user_id = models.BigIntegerField(null=True)
+    username = models.CharField(max_length=150, default="")
+    token = models.CharField(max_length=64, default="", help_text="The beginning of the token.")
+    deed = models.CharField(max_length=32)
+    kind = models.CharField(max_length=32)
+    key = models.CharField(max_length=64, default="", help_text="Empty where it was done to many.")
+    text = models.CharField(max_length=255, help_text="What the object was called then.")
+    changes = models.JSONField(
+        default=dict, encoder=DjangoJSONEncoder, help_text="{field: [before, after]}"
+    )
+    details = models.JSONField(
+        default=dict, encoder=DjangoJSONEncoder, help_text="How many it was done to, and which."
+    )
+
+    objects = EntryQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "history entry"
+        verbose_name_plural = "history"
+        indexes = (
+            models.Index(fields=("kind", "key", "-id"), name="history_object_idx"),
+            models.Index(
+                fields=("user_id", "-id"),
+                condition=models.Q(user_id__isnull=False),
+                name="history_user_idx",
+            ),
+            models.Index(
+                fields=("token", "-id"), condition=~models.Q(token=""), name="history_token_idx"
+            ),
+            models.Index(fields=("deed", "-id"), name="history_deed_idx"),
+            models.Index(fields=("at",), name="history_age_idx"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.deed}"
+
+    @property
+    def object(self) -> str:
+        """What it was done to, as it is asked for: `mailings/12`, or `clients` for many."""
+        return f"{self.kind}/{self.key}" if self.key else self.kind
