@@ -300,6 +300,7 @@ GROUPS = (
         (
             ("Schedule", "schedule", "django_celery_beat", "periodictask"),
             ("API tokens", "key", "knox", "authtoken"),
+            ("Webhooks", "webhook", "webhooks", "webhook"),
             ("Users", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),
             ("History", "history", "history", "entry"),

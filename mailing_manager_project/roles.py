@@ -15,6 +15,7 @@ VIEWERS = (
     "mailings.view_mailing",
     "messages_app.view_message",
     "messages_app.view_sendingcontrol",
+    "webhooks.view_webhook",
 )
 OPERATORS = (
     *VIEWERS,
@@ -28,6 +29,7 @@ ADMINISTRATORS = (
     *OPERATORS,
     "mailings.delete_mailing",
     "history.view_entry",
+    *(f"webhooks.{verb}_webhook" for verb in ("add", "change", "delete")),
     *(
         f"auth.{verb}_{model}"
         for verb in ("view", "add", "change", "delete")

@@ -91,10 +91,12 @@ INSTALLED_APPS = [
     "toolkit.access",
     "toolkit.console",
     "toolkit.history",
+    "toolkit.outbox",
     "toolkit.rest.idempotency",
     "clients",
     "mailings",
     "messages_app",
+    "webhooks",
     "mailing_manager_project",  # last: its console dresses the others' admins
 ]
 
@@ -218,9 +220,12 @@ CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "mailings"
 # Listed, so that a worker without -Q serves all of them; -Q only splits the work.
 CELERY_TASK_QUEUES = [
-    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages")
+    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages", "webhooks")
 ]
-CELERY_TASK_ROUTES = {"send_message": {"queue": "messages"}}
+CELERY_TASK_ROUTES = {
+    "send_message": {"queue": "messages"},
+    "deliver_webhooks": {"queue": "webhooks"},
+}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,
     "interval_start": 0,
@@ -335,6 +340,14 @@ HISTORY_WATCHED = {
     "knox.authtoken": (),
 }
 
+# Webhooks
+
+# Whether they may go to private addresses, and over plain HTTP: any user who may add one can then
+# have this host call whatever it reaches.
+WEBHOOKS_ALLOW_PRIVATE = read_flag("WEBHOOKS_ALLOW_PRIVATE", default=False)
+# Days that deliveries are listed once they are delivered or given up.
+WEBHOOKS_LOG_DAYS = int(read_positive("WEBHOOKS_LOG_DAYS", 7))
+
 # REST
 
 # Seconds after which Postgres gives up a statement of a web request, which then is a 503.
@@ -411,12 +424,15 @@ SPECTACULAR_SETTINGS = {
         "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
         "mailing_manager_project.error_codes.name_error_codes",
         "toolkit.rest.document.suit_generated_clients",
+        "webhooks.api.document.describe_events",
     ],
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
         "BreakerStateEnum": "messages_app.sending.health.BreakerState",
+        "WebhookEventEnum": "webhooks.models.EventName",
+        "DeliveryStateEnum": "webhooks.models.Delivery.State",
         # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

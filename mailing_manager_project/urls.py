@@ -19,6 +19,7 @@ from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
 from toolkit.rest.history import HistoryViewSet
 from toolkit.rest.schema_view import SchemaView
+from webhooks.api.views import WebhookViewSet
 
 router = DefaultRouter(use_regex_path=False)
 router.include_root_view = False
@@ -27,6 +28,7 @@ router.register("clients", ClientViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
 router.register("history", HistoryViewSet)
+router.register("webhooks", WebhookViewSet)
 
 open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication_classes": []}
 # A page has no answer to OPTIONS.

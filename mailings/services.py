@@ -10,6 +10,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from mailings import events
 from mailings.bookkeeping import is_former_at_work
 from mailings.closing import write_final
 from mailings.models import FormerText, Mailing, new_sender_key
@@ -325,8 +326,11 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             )
         forget_schedule(mailing)
         record_deed(Deed.DELETED, mailing, changes=differences(_shown(mailing), {}))
+        was_open = not (mailing.is_ended or mailing.is_draft)
         mailing.status, mailing.deleted_at = Status.CANCELLED, now
         mailing.save(update_fields=["status", "deleted_at"])
+        if was_open:
+            events.record("cancelled", [mailing])
         folding.forget(mailing.pk)
         return mailing
 
@@ -348,9 +352,11 @@ def _change_status(mailing: Mailing, status: Mailing.Status, deed: Deed) -> Mail
         if mailing.is_ended or mailing.is_draft:
             raise _conflict(mailing, deed)
         changes = differences({"status": mailing.status}, {"status": status})
+        is_starting = (mailing.status, status) == (Status.SCHEDULED, Status.RUNNING)
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
         record_deed(deed, mailing, changes=changes)
+        events.record("started" if is_starting else deed, [mailing])
         return mailing
 
 

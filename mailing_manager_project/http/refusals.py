@@ -26,7 +26,7 @@ def refuse_other_hosts(get_response: Answer) -> Answer:
             return _refuse(
                 request,
                 status=400,
-                code="unknown_host",
+                code="wrong_host",
                 detail="Nothing is served under the name in the Host header. Use a name of this "
                 "installation; its operator lists them in ALLOWED_HOSTS.",
             )

@@ -235,7 +235,7 @@ class TestOutsideOfViews:
         self, api: APIClient, caplog: pytest.LogCaptureFixture
     ) -> None:
         answer = api.get(f"{API}clients/", headers={"Host": "elsewhere.example"})
-        assert refusal(answer) == (400, {None: "unknown_host"})
+        assert refusal(answer) == (400, {None: "wrong_host"})
         (record,) = caplog.records
         assert "elsewhere.example" in record.getMessage()
         assert record.exc_info is None

@@ -17,6 +17,7 @@ from messages_app.models import Message
 from tests.rest import JsonClient, refusal
 from toolkit.access.models import Scope
 from toolkit.access.tokens import create_token
+from webhooks.models import Delivery, Webhook
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = {"/schema/", "/docs/"}
@@ -28,6 +29,8 @@ LAUNCH = "mailings.launch_mailing"
 CHANGE_MAILING = {"post": "mailings.change_mailing"}
 RELAUNCH = {"post": f"mailings.change_mailing {LAUNCH}"}
 RESULTS = {"get": "mailings.view_mailing messages_app.view_message"}
+WEBHOOKS = {"get": "webhooks.view_webhook"}
+CHANGE_WEBHOOK = {"post": "webhooks.change_webhook"}
 SENDER = "messages_app.change_sendingcontrol"
 
 
@@ -77,6 +80,12 @@ TABLE: dict[str, dict[str, str]] = {
     "/messages/<pk>/attempts/": MESSAGES,
     "/messages/<pk>/resend/": {"post": "messages_app.view_message messages_app.resend_message"},
     "/messages/<pk>/confirm/": {"post": "messages_app.view_message messages_app.confirm_message"},
+    "/webhooks/": {**WEBHOOKS, "post": "webhooks.add_webhook"},
+    "/webhooks/<pk>/": one("webhooks", "webhook"),
+    "/webhooks/<pk>/deliveries/": WEBHOOKS,
+    "/webhooks/<pk>/rotate/": CHANGE_WEBHOOK,
+    "/webhooks/<pk>/test/": CHANGE_WEBHOOK,
+    "/webhooks/<pk>/deliveries/<delivery>/redeliver/": CHANGE_WEBHOOK,
     "/sender/": {"get": "messages_app.view_sendingcontrol", "patch": SENDER},
     "/sender/probe/": {"post": SENDER},
     "/history/": {"get": "history.view_entry"},
@@ -106,16 +115,21 @@ def test_every_address_of_the_api_is_in_the_table() -> None:
 def ids(db: None, make_message: Callable[..., Message]) -> dict[str, int]:
     """Return ids of rows that exist, by room."""
     message = make_message()
+    webhook = Webhook.objects.create(url="https://example.com/", events=["sender.held"])
+    (delivery,) = Delivery.objects.make("sender.held", [webhook], at=webhook.created_at)
     return {
         "clients": message.client_id or 0,
         "mailings": message.mailing_id,
         "messages": message.pk,
+        "webhooks": webhook.pk,
+        "delivery": delivery.pk,
     }
 
 
 def ask(api: APIClient, path: str, method: str, ids: dict[str, int]) -> Any:
     room = path.split("/")[1]
     address = "/api/v1" + path.replace("<pk>", str(ids.get(room)))
+    address = address.replace("<delivery>", str(ids["delivery"]))
     answer = getattr(api, method)(address.replace("<client_id>", str(ids["clients"])))
     if answer.streaming:
         b"".join(answer.streaming_content)  # which ends it
@@ -198,6 +212,7 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
         "clients": ("clients", "client"),
         "mailings": ("mailings", "mailing"),
         "messages": ("messages_app", "message"),
+        "webhooks": ("webhooks", "webhook"),
         "sender": ("messages_app", "sendingcontrol"),
         "history": ("history", "entry"),
     }[path.split("/")[1]]
@@ -208,7 +223,11 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
 # What the groups may not do, of all that there is.
 FORBIDDEN = {
     "viewers": {("/history/", "get"), *(deed for deed in DEEDS if deed[1] != "get")},
-    "operators": {("/history/", "get"), ("/mailings/<pk>/", "delete")},
+    "operators": {
+        ("/history/", "get"),
+        ("/mailings/<pk>/", "delete"),
+        *(deed for deed in DEEDS if deed[0].startswith("/webhooks/") and deed[1] != "get"),
+    },
     "administrators": set(),
 }
 

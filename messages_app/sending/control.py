@@ -17,6 +17,7 @@ from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
+from toolkit.outbox.models import Event
 
 FAILURES_TO_OPEN = 20  # in a row, over all workers
 REJECTIONS_TO_OPEN = 20  # without one success among them, over all workers
@@ -183,6 +184,8 @@ def change(**values: object) -> SendingControl:
             paused = Deed.PAUSED if control.is_paused else Deed.RESUMED
             deed = paused if "is_paused" in changes else Deed.CHANGED
             record_deed(deed, control, changes=changes)
+        if control.is_paused != before["is_paused"]:
+            _record(control, "pause", is_holding=control.is_paused)
     return control
 
 
@@ -217,6 +220,7 @@ def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
     # It is longer from the start where probes did not make it better the last time.
     control.probe_interval = min(max(FIRST_PROBE_DELAY, control.probe_interval), MAX_PROBE_DELAY)
     control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
+    _record(control, "breaker", is_holding=True)
     logger.error("Sending stops until the sender takes messages again. %s", control.reason)
 
 
@@ -251,4 +255,19 @@ def _prolong(control: SendingControl, streak: AnswerStreak, now: datetime) -> No
 def _close(control: SendingControl) -> None:
     control.opened_at = control.probe_at = None
     control.reason, control.failures = "", 0
+    _record(control, "breaker", is_holding=False)
     logger.warning("The sender takes messages again.")
+
+
+def _record(control: SendingControl, by: str, *, is_holding: bool) -> None:
+    """Record that the "pause" or the "breaker" holds all sending back now, or does no longer.
+
+    Call it in the transaction that writes the row. `is_held` says whether anything holds it back:
+    of the two, one may go while the other stays.
+    """
+    told = {
+        "by": by,
+        "is_held": control.is_paused or control.opened_at is not None,
+        "reason": control.reason if by == "breaker" else "",
+    }
+    Event.objects.record("sender.held" if is_holding else "sender.released", [told])
