@@ -276,6 +276,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Mailing Manager",
     "DESCRIPTION": "Clients, the mailings sent to them, and what became of every message.",
     "VERSION": "1.0.0",
+    "SERVERS": [{"url": "/", "description": "Where this document comes from."}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
