@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.requirements
 READY_DEV := $(VENV)/.requirements-dev
 
-.PHONY: run demo test faults check bench lint clean
+.PHONY: run demo test faults check schema release-schema bench lint clean
 
 run: $(READY)
 	@$(PY) main.py $(ARGS)
@@ -16,6 +16,7 @@ demo: $(READY)
 # POSTGRES_BIN names the folder of the Postgres to test on; 'wheel' is the 18 that pip brings.
 test: $(READY_DEV)
 	@$(PY) -m tests.browser
+	@$(PY) -m tests.contract.node
 	@$(PY) -m pytest -n auto -m "not faults"
 	@echo "Once more on SQLite: everything that a database decides."
 	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app webhooks
@@ -28,6 +29,14 @@ check: lint test
 
 lint: $(READY_DEV)
 	@sh scripts/gates.sh $(VENV)/bin
+
+# The contract as the code has it now, and the one that programs out there were written for.
+schema: $(READY_DEV)
+	@SECRET_KEY=only-for-the-schema $(PY) manage.py spectacular --validate --fail-on-warn \
+		--file docs/openapi.yaml
+
+release-schema: schema
+	@cp docs/openapi.yaml docs/openapi-released.yaml
 
 bench: $(READY_DEV)
 	@$(PY) -m benchmarks

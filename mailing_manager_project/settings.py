@@ -414,6 +414,7 @@ SPECTACULAR_SETTINGS = {
     "in place of `application/json`. `Retry-After` says when to repeat a request that may succeed "
     "later. An address of more than 4,000 characters is refused with 414.",
     "VERSION": "1.0.0",
+    "SERVERS": [{"url": "/", "description": "Where this document comes from."}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",

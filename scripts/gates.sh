@@ -28,7 +28,17 @@ say "migrations: complete, and safe on a large table"
 PYTHONPATH=. "$bin/python" scripts/lint_migrations.py
 
 say "OpenAPI: valid and complete"
-"$bin/python" manage.py spectacular --validate --fail-on-warn --file "$var/schema.yml"
+"$bin/python" manage.py spectacular --validate --fail-on-warn --file "$var/openapi.yaml"
+"$bin/openapi-spec-validator" "$var/openapi.yaml"
+"$bin/python" -m tests.contract.node redocly lint \
+    --config tests/contract/redocly.yaml --format stylish "$var/openapi.yaml"
+
+say "OpenAPI: as it is checked in"
+if ! diff -u docs/openapi.yaml "$var/openapi.yaml"; then
+    echo "docs/openapi.yaml is not what the code makes: above, - is checked in and + is made now."
+    echo "Run 'make schema', read what it changes for programs that call us, and commit the file."
+    exit 1
+fi
 
 say "check --deploy: a production environment"
 SECRET_KEY=$("$bin/python" -c "import secrets; print(secrets.token_urlsafe(64))") \

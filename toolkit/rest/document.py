@@ -11,6 +11,7 @@ from toolkit.rest.problems import MEDIA_TYPE
 SOMETIMES = {"ConflictReason": {"id"}}
 # Errors that may pass by themselves.
 WAITING = ("409", "429", "503")
+NULL = {"$ref": "#/components/schemas/NullEnum"}
 METHODS = ("get", "post", "put", "patch", "delete")
 
 Json = dict[str, Any]
@@ -49,6 +50,7 @@ def suit_generated_clients(result: Json, **_: Any) -> Json:
         elif properties:
             _leave_defaults_out(properties)
             schema["required"] = sorted(set(properties) - SOMETIMES.get(name, set()))
+    _allow_null(result)
     _share_errors(result)
     return result
 
@@ -57,6 +59,22 @@ def _leave_defaults_out(properties: Json) -> None:
     """Remove defaults of fields: a generated client sends them, also in a PATCH of other fields."""
     for schema in properties.values():
         schema.pop("default", None)
+
+
+def _allow_null(document: Json) -> None:
+    """Describe null beside a component as OpenAPI 3.0 has it.
+
+    `nullable` counts only beside a `type`; with `allOf` or `oneOf` alone, which drf-spectacular
+    writes, strict readers refuse null.
+    """
+    schemas = document["components"]["schemas"]
+    for schema in [*schemas.values()]:
+        for described in schema.get("properties", {}).values():
+            if described.get("nullable") and "type" not in described:
+                del described["nullable"]
+                kinds = described.pop("allOf", None) or described.pop("oneOf")
+                described["oneOf"] = kinds if NULL in kinds else [*kinds, NULL]
+                schemas.setdefault("NullEnum", {"enum": [None]})
 
 
 def _share_errors(document: Json) -> None:
