@@ -324,6 +324,7 @@ HISTORY_KINDS = {
     "mailings": "mailings.mailing",
     "messages": "messages_app.message",
     "sender": "messages_app.sendingcontrol",
+    "webhooks": "webhooks.webhook",
     "users": "auth.user",
     "groups": "auth.group",
     "tokens": "knox.authtoken.token_key",

@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from messages_app.ledger import changes
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, record_deed, values_of
 from toolkit.publishing import publish
 from webhooks import signing
 from webhooks.models import TEST, Delivery, EventName, Webhook
@@ -37,6 +39,7 @@ def add_webhook(webhook: Webhook) -> str:
         webhook.set_secret(secret)
         webhook.position = changes.latest_cursor()
         webhook.save()
+        record_deed(Deed.CREATED, webhook, changes=differences({}, values_of(webhook, EDITABLE)))
     return secret
 
 
@@ -53,6 +56,9 @@ def edit_webhook(webhook: Webhook) -> Webhook:
             webhook.forget_troubles()
             fields += ["disabled_at", "disabled_reason", "failing_since", "held_until"]
         webhook.save(update_fields=fields)
+        was, is_now = values_of(before, EDITABLE), values_of(webhook, EDITABLE)
+        if changed := differences(was, is_now):
+            record_deed(Deed.CHANGED, webhook, changes=changed)
     return webhook
 
 
@@ -64,13 +70,16 @@ def rotate_secret(webhook: Webhook, *, now: datetime) -> str:
         locked.rotate_secret(secret, now=now)
         fields = ["secret", "former_secret", "former_secret_until", "updated_at"]
         locked.save(update_fields=fields)
+        record_deed(Deed.ROTATED, webhook)
     webhook.refresh_from_db()
     return secret
 
 
 def delete_webhook(webhook: Webhook, *, now: datetime) -> None:
     """Delete a webhook: it is called no more, and the tick clears its deliveries away."""
-    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=now, is_active=False)
+    with transaction.atomic():
+        record_deed(Deed.DELETED, webhook, changes=differences(values_of(webhook, EDITABLE), {}))
+        Webhook.objects.filter(pk=webhook.pk).update(deleted_at=now, is_active=False)
 
 
 def try_webhook(webhook: Webhook, *, now: datetime) -> Delivery:
@@ -81,8 +90,11 @@ def try_webhook(webhook: Webhook, *, now: datetime) -> Delivery:
     """
     _refuse_inactive(webhook)
     data = {"webhook": webhook.pk}
-    (delivery,) = Delivery.objects.make(TEST, [webhook], at=now, data=data, next_attempt_at=now)
-    call_courier(webhook)
+    with transaction.atomic():
+        made = Delivery.objects.make(TEST, [webhook], at=now, data=data, next_attempt_at=now)
+        record_deed(Deed.PROBED, webhook)
+        call_courier(webhook)
+    (delivery,) = made
     return delivery
 
 
@@ -93,9 +105,11 @@ def redeliver(delivery: Delivery, webhook: Webhook, *, now: datetime) -> Deliver
         ValidationError: its webhook is not active.
     """
     _refuse_inactive(webhook)
-    delivery.begin_again(now=now)
-    delivery.save()
-    call_courier(webhook)
+    with transaction.atomic():
+        delivery.begin_again(now=now)
+        delivery.save()
+        record_deed(Deed.RESENT, webhook, details={"delivery": delivery.pk})
+        call_courier(webhook)
     return delivery
 
 

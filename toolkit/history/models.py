@@ -32,6 +32,7 @@ class Deed(models.TextChoices):
     CONFIRMED = "confirmed", "Confirmed"
     WITHDRAWN = "withdrawn", "Withdrawn"
     PROBED = "probed", "Tried"
+    ROTATED = "rotated", "Secret replaced"
     RUN = "run", "Run"
 
 
