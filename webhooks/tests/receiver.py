@@ -76,9 +76,8 @@ def running_receiver() -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.received.append(
-                Received(self.path, self.client_address[1], self.headers, body)
-            )
+            port = self.client_address[1]
+            receiver.received.append(Received(self.path, port, self.headers, body))
             receiver.answering.wait(PATIENCE)
             try:
                 self.send_response(receiver.status)
