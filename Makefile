@@ -18,7 +18,7 @@ test: $(READY_DEV)
 	@$(PY) -m tests.browser
 	@$(PY) -m pytest -n auto -m "not faults"
 	@echo "Once more on SQLite: everything that a database decides."
-	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app
+	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app webhooks
 
 # Faults of every kind, one after the other; FAULTS=full for hours of them (docs/reliability.md).
 faults: $(READY_DEV)

@@ -205,6 +205,7 @@ GROUPS = (
         (
             ("Schedule", "schedule", "django_celery_beat", "periodictask"),
             ("API tokens", "key", "knox", "authtoken"),
+            ("Webhooks", "webhook", "webhooks", "webhook"),
             ("Users", "person", "auth", "user"),
             ("Groups", "group", "auth", "group"),
         ),

@@ -44,6 +44,10 @@ OF_REQUESTS = {
     "window_never_open": "The window ends where it starts.",
     "since_after_until": "The time ends before it begins.",
     "span_too_long": "There are too many steps in it.",
+    "invalid_url": "It is no URL that a webhook can have.",
+    "insecure_url": "It does not begin with https.",
+    "unknown_host": "There is no such host, or it could not be looked up now.",
+    "private_address": "It leads to an address that is not on the public internet.",
     "invalid_idempotency_key": "The header is empty, too long, or not written as it should be.",
     "parse_error": "The body or the query is unreadable; `type` is client_error then.",
 }
@@ -72,6 +76,8 @@ OF_STATES = {
     "client_deleted": "The client was deleted.",
     "breaker_closed": "The breaker is closed; there is nothing to probe.",
     "sending_paused": "All sending is paused.",
+    "too_many_webhooks": "There are as many webhooks as there may be.",
+    "webhook_inactive": "The webhook is not active.",
 }
 
 

@@ -15,6 +15,7 @@ VIEWERS = (
     "mailings.view_mailing",
     "messages_app.view_message",
     "messages_app.view_sendingcontrol",
+    "webhooks.view_webhook",
 )
 OPERATORS = (
     *VIEWERS,
@@ -27,6 +28,7 @@ OPERATORS = (
 ADMINISTRATORS = (
     *OPERATORS,
     "mailings.delete_mailing",
+    *(f"webhooks.{verb}_webhook" for verb in ("add", "change", "delete")),
     *(
         f"auth.{verb}_{model}"
         for verb in ("view", "add", "change", "delete")

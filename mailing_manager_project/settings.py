@@ -77,10 +77,12 @@ INSTALLED_APPS = [
     "rest_framework",
     "timezone_field",
     "toolkit.console",
+    "toolkit.outbox",
     "toolkit.rest.idempotency",
     "clients",
     "mailings",
     "messages_app",
+    "webhooks",
     "mailing_manager_project",  # last: its console dresses the others' admins
 ]
 
@@ -172,9 +174,12 @@ CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "mailings"
 # Listed, so that a worker without -Q serves all of them; -Q only splits the work.
 CELERY_TASK_QUEUES = [
-    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages")
+    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages", "webhooks")
 ]
-CELERY_TASK_ROUTES = {"send_message": {"queue": "messages"}}
+CELERY_TASK_ROUTES = {
+    "send_message": {"queue": "messages"},
+    "deliver_webhooks": {"queue": "webhooks"},
+}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,
     "interval_start": 0,
@@ -235,6 +240,14 @@ LEDGER_DAYS = int(read_positive("LEDGER_DAYS", 14))
 SPOOL_DIR = VAR_DIR / "spool"
 MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
+# Webhooks
+
+# Whether they may go to private addresses, and over plain HTTP: any user who may add one can then
+# have this host call whatever it reaches.
+WEBHOOKS_ALLOW_PRIVATE = read_flag("WEBHOOKS_ALLOW_PRIVATE", default=False)
+# Days that deliveries are listed once they are delivered or given up.
+WEBHOOKS_LOG_DAYS = int(read_positive("WEBHOOKS_LOG_DAYS", 7))
+
 # REST
 
 # The largest body, in bytes: room enough to say what is wrong with one of 5 MB.
@@ -286,12 +299,15 @@ SPECTACULAR_SETTINGS = {
         "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",
         "mailing_manager_project.error_codes.name_error_codes",
         "toolkit.rest.document.suit_generated_clients",
+        "webhooks.api.document.describe_events",
     ],
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
         "BreakerStateEnum": "messages_app.sending.health.BreakerState",
+        "WebhookEventEnum": "webhooks.models.EventName",
+        "DeliveryStateEnum": "webhooks.models.Delivery.State",
         # Named here, because drf-spectacular would number them (drf-standardized-errors' docs).
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

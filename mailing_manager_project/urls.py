@@ -15,6 +15,7 @@ from mailings.api.views import MailingViewSet
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
 from toolkit.rest.schema_view import SchemaView
+from webhooks.api.views import WebhookViewSet
 
 router = DefaultRouter(use_regex_path=False)
 router.include_root_view = False
@@ -22,6 +23,7 @@ router.include_format_suffixes = False
 router.register("clients", ClientViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
+router.register("webhooks", WebhookViewSet)
 
 open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication_classes": []}
 # A page has no answer to OPTIONS.

@@ -9,6 +9,7 @@ from math import inf
 
 from django.db import transaction
 
+from mailings import events
 from mailings.bookkeeping import take_in
 from mailings.models import Mailing
 from mailings.schedules import forget_schedule
@@ -103,5 +104,6 @@ def write_final(mailing: Mailing) -> None:
     mailing.success_count, mailing.fail_count = counts["success"], counts["fail"]
     if mailing.status != Status.CANCELLED:
         mailing.status = Status.FINISHED
+        events.record("finished", [mailing])
     mailing.save(update_fields=["success_count", "fail_count", "status"])
     forget_schedule(mailing)

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, When
 
 from clients.models import Client
+from mailings import events
 from mailings.models import Mailing
 from mailings.stats import is_unfinished
 from messages_app import requeueing, waiting
@@ -122,6 +123,9 @@ def start_waiting(mailing_id: int, *, now: datetime) -> dict[int, int]:
         started = list(waiting.select_for_update(skip_locked=True, no_key=True)[:STARTED_AT_ONCE])
         of_these = Mailing.objects.filter(pk__in=[mailing.pk for mailing in started])
         of_these.update(status=Status.RUNNING)
+        for mailing in started:
+            mailing.status = Status.RUNNING
+        events.record("started", started)
         new = [
             planning.NewMailing(mailing.pk, mailing.filters)
             for mailing in started

@@ -10,6 +10,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from mailings import events
 from mailings.bookkeeping import is_former_at_work
 from mailings.closing import write_final
 from mailings.models import FormerText, Mailing
@@ -267,8 +268,10 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
                 code="mailing_resent",
             )
         forget_schedule(mailing)
-        mailing.status, mailing.deleted_at = Status.CANCELLED, now
+        is_ended, mailing.status, mailing.deleted_at = mailing.is_ended, Status.CANCELLED, now
         mailing.save(update_fields=["status", "deleted_at"])
+        if not is_ended:
+            events.record("cancelled", [mailing])
         folding.forget(mailing.pk)
         return mailing
 
@@ -289,8 +292,10 @@ def _change_status(mailing: Mailing, status: Mailing.Status, action: str) -> Mai
             return mailing
         if mailing.is_ended:
             raise _conflict(mailing, action)
+        is_starting = (mailing.status, status) == (Status.SCHEDULED, Status.RUNNING)
         mailing.status = status
         mailing.save(update_fields=["status", "updated_at"])
+        events.record("started" if is_starting else action, [mailing])
         return mailing
 
 

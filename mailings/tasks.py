@@ -7,10 +7,11 @@ a lane): what is to be done is read from the database (docs/adr/0001-database-is
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from celery import shared_task
+from django.conf import settings
 from django.db import Error, transaction
 
 from mailings import closing, preparing
@@ -25,6 +26,7 @@ from messages_app.sending import control, home
 from toolkit import clock, shutdown
 from toolkit.clock import monotonic
 from toolkit.outages import is_outage
+from toolkit.outbox.models import Event
 from toolkit.publishing import publish
 from toolkit.rest.idempotency.models import GivenAnswer
 
@@ -76,6 +78,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
                 publish("finish_mailing", pk)
             keep_books(now=now)
             GivenAnswer.objects.drop_old(now=now)
+            Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 

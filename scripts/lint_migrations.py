@@ -16,7 +16,7 @@ from tests.servers import private_postgres
 def lint() -> bool:
     """Print what is wrong; tell whether something is."""
     linter = MigrationLinter(
-        include_apps=["clients", "idempotency", "mailings", "messages_app"],
+        include_apps=["clients", "idempotency", "mailings", "messages_app", "outbox", "webhooks"],
         no_cache=True,
         quiet=["ok", "ignore"],
         all_warnings_as_errors=True,

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 # From the highest to the lowest.
-ROOMS = ("mailing_manager_project", "mailings", "messages_app", "clients", "toolkit")
+ROOMS = (
+    *("mailing_manager_project", "webhooks", "mailings", "messages_app", "clients", "toolkit"),
+)
 # Packages that are no part of the product.
 OUTSIDE = ("benchmarks", "scripts", "tests")
 

@@ -151,6 +151,7 @@ def list_programs(
             programs.beat(),
             programs.worker("mailings", processes=1),
             programs.worker("messages", processes=settings.MESSAGE_SENDER_PROCESSES),
+            programs.worker("webhooks", processes=1),
         ],
     ]
 

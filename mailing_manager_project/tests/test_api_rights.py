@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from messages_app.models import Message
 from tests.rest import JsonClient, refusal
+from webhooks.models import Delivery, Webhook
 
 METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = {"/schema/", "/docs/"}
@@ -25,6 +26,8 @@ MESSAGES = {"get": "messages_app.view_message"}
 LAUNCH = "mailings.launch_mailing"
 CHANGE_MAILING = {"post": "mailings.change_mailing"}
 RELAUNCH = {"post": f"mailings.change_mailing {LAUNCH}"}
+WEBHOOKS = {"get": "webhooks.view_webhook"}
+CHANGE_WEBHOOK = {"post": "webhooks.change_webhook"}
 SENDER = "messages_app.change_sendingcontrol"
 
 
@@ -61,6 +64,12 @@ TABLE: dict[str, dict[str, str]] = {
     "/messages/<pk>/attempts/": MESSAGES,
     "/messages/<pk>/resend/": {"post": "messages_app.view_message messages_app.resend_message"},
     "/messages/<pk>/confirm/": {"post": "messages_app.view_message messages_app.confirm_message"},
+    "/webhooks/": {**WEBHOOKS, "post": "webhooks.add_webhook"},
+    "/webhooks/<pk>/": one("webhooks", "webhook"),
+    "/webhooks/<pk>/deliveries/": WEBHOOKS,
+    "/webhooks/<pk>/rotate/": CHANGE_WEBHOOK,
+    "/webhooks/<pk>/test/": CHANGE_WEBHOOK,
+    "/webhooks/<pk>/deliveries/<delivery>/redeliver/": CHANGE_WEBHOOK,
     "/sender/": {"get": "messages_app.view_sendingcontrol", "patch": SENDER},
     "/sender/probe/": {"post": SENDER},
 }
@@ -76,7 +85,7 @@ def api_addresses() -> Iterator[str]:
             if isinstance(each, URLResolver):
                 yield from walk(each.url_patterns, path)
             elif isinstance(each, URLPattern) and path.startswith("api/v1/"):
-                yield "/" + path.removeprefix("api/v1/").replace("<int:pk>", "<pk>")
+                yield "/" + path.removeprefix("api/v1/").replace("<int:", "<")
 
     yield from walk(get_resolver().url_patterns, "")
 
@@ -89,16 +98,21 @@ def test_every_address_of_the_api_is_in_the_table() -> None:
 def ids(db: None, make_message: Callable[..., Message]) -> dict[str, int]:
     """Return ids of rows that exist, by room."""
     message = make_message()
+    webhook = Webhook.objects.create(url="https://example.com/", events=["sender.held"])
+    (delivery,) = Delivery.objects.make("sender.held", [webhook], at=webhook.created_at)
     return {
         "clients": message.client_id or 0,
         "mailings": message.mailing_id,
         "messages": message.pk,
+        "webhooks": webhook.pk,
+        "delivery": delivery.pk,
     }
 
 
 def ask(api: APIClient, path: str, method: str, ids: dict[str, int]) -> Any:
     room = path.split("/")[1]
     address = "/api/v1" + path.replace("<pk>", str(ids.get(room)))
+    address = address.replace("<delivery>", str(ids["delivery"]))
     return getattr(api, method)(address)
 
 
@@ -178,6 +192,7 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
         "clients": ("clients", "client"),
         "mailings": ("mailings", "mailing"),
         "messages": ("messages_app", "message"),
+        "webhooks": ("webhooks", "webhook"),
         "sender": ("messages_app", "sendingcontrol"),
     }[path.split("/")[1]]
 
@@ -187,7 +202,10 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
 # What the groups may not do, of all that there is.
 FORBIDDEN = {
     "viewers": {deed for deed in DEEDS if deed[1] != "get"},
-    "operators": {("/mailings/<pk>/", "delete")},
+    "operators": {
+        ("/mailings/<pk>/", "delete"),
+        *(deed for deed in DEEDS if deed[0].startswith("/webhooks/") and deed[1] != "get"),
+    },
     "administrators": set(),
 }
 

@@ -13,12 +13,14 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
 from mailing_manager_project.error_codes import OF_REQUESTS, OF_STATES
+from webhooks.models import EventName
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
 NO_BODY = (
     *("pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
     "/messages/{id}/resend/",
+    *("rotate/", "test/", "redeliver/"),
 )
 
 
@@ -63,6 +65,10 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /messages/{id}/attempts/",
         "get /messages/changes/",
         *("get /mailings/timeline/", "get /mailings/{id}/timeline/"),
+        *("get /webhooks/", "post /webhooks/", "get /webhooks/{id}/deliveries/"),
+        *(f"{method} /webhooks/{{id}}/" for method in ("get", "put", "patch", "delete")),
+        *(f"post /webhooks/{{id}}/{deed}/" for deed in ("rotate", "test")),
+        "post /webhooks/{id}/deliveries/{delivery}/redeliver/",
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",
@@ -80,7 +86,8 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         method, path = name.split()
         has_body = method in BODIES and not path.endswith(NO_BODY)
         about_many = method == "get" and (
-            path.endswith(("attempts/", "timeline/")) or not ("{id}" in path or path == "/sender/")
+            path.endswith(("attempts/", "timeline/", "deliveries/"))
+            or not ("{id}" in path or path == "/sender/")
         )
         errors = {
             *("401", "403", "405", "406", "503"),
@@ -158,6 +165,17 @@ def test_every_answer_has_an_example_that_is_one(
             jsonschema.Draft202012Validator(schema).validate(example["value"])
 
 
+def test_what_is_posted_to_webhooks_is_described_with_an_example_that_is_one(
+    document: dict[str, Any],
+) -> None:
+    components = for_json_schema(document["components"])
+    assert list(document["x-webhooks"]) == EventName.values
+    for methods in document["x-webhooks"].values():
+        body = methods["post"]["requestBody"]["content"]["application/json"]
+        schema = {**for_json_schema(body["schema"]), "components": components}
+        jsonschema.Draft202012Validator(schema).validate(body["example"])
+
+
 def for_json_schema(described: Any) -> Any:
     """Return a description without what only OpenAPI 3.0 knows: null where it is allowed."""
     if isinstance(described, list):
@@ -188,7 +206,7 @@ def test_what_always_comes_in_an_answer_is_required(document: dict[str, Any]) ->
 
 def codes_in_the_code() -> Iterator[str]:
     """Yield the codes that the rooms give to their refusals."""
-    for room in ("clients", "mailings", "messages_app", "toolkit/rest"):
+    for room in ("clients", "mailings", "messages_app", "toolkit/rest", "webhooks"):
         for path in (settings.BASE_DIR / room).rglob("*.py"):
             if not {"tests", "admin", "imports", "migrations"} & set(path.parts):
                 yield from codes_of(ast.parse(path.read_text()))

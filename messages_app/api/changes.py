@@ -1,5 +1,6 @@
 """The change feed of messages: what other programs follow instead of asking again and again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
@@ -98,7 +99,7 @@ class ChangesMixin:
         limit = CursorPages().get_page_size(request)
         page = _read(request.query_params.get("after"), limit)
         return Response(
-            {"results": _rows(page.changes), "next": page.next, "has_more": page.has_more}
+            {"results": change_rows(page.changes), "next": page.next, "has_more": page.has_more}
         )
 
 
@@ -118,7 +119,7 @@ def _read(after: str | None, limit: int) -> changes.Page:
         ) from None
 
 
-def _rows(found: list[Change]) -> list[dict[str, Any]]:
+def change_rows(found: Sequence[Change]) -> list[dict[str, Any]]:
     """Return changes as JSON, with what their messages say of themselves now."""
     ids = {change.message_id for change in found}
     messages = Message.objects.with_sender_id().in_bulk(ids)

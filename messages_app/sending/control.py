@@ -15,6 +15,7 @@ from django.db.models import Q
 
 from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
+from toolkit.outbox.models import Event
 
 FAILURES_TO_OPEN = 20  # in a row, over all workers
 REJECTIONS_TO_OPEN = 20  # without one success among them, over all workers
@@ -173,8 +174,13 @@ def change(**values: object) -> SendingControl:
     if "rate" in values:
         # Slots that were reserved at a lower rate must not delay messages at a higher one.
         values["next_slot_at"] = None
-    SendingControl.objects.filter(pk=1).update(**values)
-    return SendingControl.objects.current()
+    with transaction.atomic():
+        was_paused = SendingControl.objects.select_for_update().current().is_paused
+        SendingControl.objects.filter(pk=1).update(**values)
+        control = SendingControl.objects.current()
+        if control.is_paused != was_paused:
+            _record(control, "pause", is_holding=control.is_paused)
+    return control
 
 
 def probe_now(*, now: datetime) -> SendingControl:
@@ -204,6 +210,7 @@ def _open(control: SendingControl, streak: AnswerStreak, now: datetime) -> None:
     # It is longer from the start where probes did not make it better the last time.
     control.probe_interval = min(max(FIRST_PROBE_DELAY, control.probe_interval), MAX_PROBE_DELAY)
     control.probe_at = now + timedelta(seconds=max(control.probe_interval, streak.wait))
+    _record(control, "breaker", is_holding=True)
     logger.error("Sending stops until the sender takes messages again. %s", control.reason)
 
 
@@ -238,4 +245,19 @@ def _prolong(control: SendingControl, streak: AnswerStreak, now: datetime) -> No
 def _close(control: SendingControl) -> None:
     control.opened_at = control.probe_at = None
     control.reason, control.failures = "", 0
+    _record(control, "breaker", is_holding=False)
     logger.warning("The sender takes messages again.")
+
+
+def _record(control: SendingControl, by: str, *, is_holding: bool) -> None:
+    """Record that the "pause" or the "breaker" holds all sending back now, or does no longer.
+
+    Call it in the transaction that writes the row. `is_held` says whether anything holds it back:
+    of the two, one may go while the other stays.
+    """
+    told = {
+        "by": by,
+        "is_held": control.is_paused or control.opened_at is not None,
+        "reason": control.reason if by == "breaker" else "",
+    }
+    Event.objects.record("sender.held" if is_holding else "sender.released", [told])

@@ -46,13 +46,19 @@ def is_loopback(url: str) -> bool:
 
 
 def authorities() -> str:
-    """Return the PEM file of the authorities whose certificates are trusted.
+    """Return the PEM file of the authorities that may vouch for the sender's certificate.
 
-    MESSAGE_SENDER_CA_FILE, or those of this machine (SSL_CERT_FILE, as everywhere), or where it has
-    none, those that come with requests.
+    MESSAGE_SENDER_CA_FILE, or else those that are trusted for everything.
     """
-    if settings.MESSAGE_SENDER_CA_FILE:
-        return str(settings.MESSAGE_SENDER_CA_FILE)
+    return str(settings.MESSAGE_SENDER_CA_FILE) or system_authorities()
+
+
+def system_authorities() -> str:
+    """Return the PEM file of the authorities that this machine trusts.
+
+    That of SSL_CERT_FILE, as everywhere, or the system's, or where it has none, the one that comes
+    with requests.
+    """
     usual = [ssl.get_default_verify_paths().cafile, *SYSTEM_AUTHORITIES]
     return next((path for path in usual if path and Path(path).exists()), where())
 
