@@ -13,6 +13,7 @@ from django.contrib import messages
 from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -35,8 +36,10 @@ class SessionLimits:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request, without a login if it has ended."""
         # Looked at only where there is one, for an answer that looked varies by cookie.
-        has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
-        if has_session and SESSION_KEY in request.session:
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if key and not (key.isascii() and key.isalnum()):
+            request.session = SessionStore()  # Postgres cannot even look for a NUL.
+        elif key and SESSION_KEY in request.session:
             if _has_ended(request):
                 logout(request)
                 if "HX-Request" in request.headers:  # Or the login page is put into a panel.

@@ -42,6 +42,14 @@ def browser(admin_client: Browser, traveller: time_machine.Traveller) -> Browser
     return admin_client
 
 
+@pytest.mark.parametrize("cookie", ['"\\000aaaaaaaa"', "aaaaaaaa\xff", "x"])
+def test_what_cannot_be_a_session_is_none(cookie: str) -> None:
+    """In the console, too; Postgres cannot even look for a NUL."""
+    answer = Browser().get(ADMIN, headers={"cookie": f"sessionid={cookie}"})
+
+    assert answer.status_code == 302
+
+
 def is_in(browser: Browser) -> bool:
     return browser.get(ADMIN).status_code == 200 and browser.get(CLIENTS).status_code == 200
 
