@@ -115,6 +115,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "toolkit.access.sessions.SessionLimits",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "toolkit.history.middleware.ActorMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it has to see what a login was answered
@@ -139,17 +140,24 @@ TEMPLATES = [
 ]
 
 AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
     *(
         {"NAME": f"django.contrib.auth.password_validation.{name}"}
         for name in (
             "UserAttributeSimilarityValidator",
-            "MinimumLengthValidator",
             "CommonPasswordValidator",
             "NumericPasswordValidator",
         )
     ),
-    {"NAME": "toolkit.access.tokens.PasswordsEndTokens"},
+    {"NAME": "toolkit.access.passwords.FirstPasswordIsReplaced"},
+    {"NAME": "toolkit.access.passwords.NewPasswordsEndTokens"},
 ]
+# A session ends so many seconds after its login, and after so many in which nobody did anything.
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE = 3600
 
 # Logins by password, of which there are the console's: who fails so often in a time is locked out
 # for as long. API_LOGIN_RATE: failures with one name from one address.
@@ -360,7 +368,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "toolkit.rest.authentication.StrictTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "toolkit.rest.authentication.LimitedSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["toolkit.rest.permissions.DeedPermissions"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "toolkit.rest.problems.Negotiation",

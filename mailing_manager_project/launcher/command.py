@@ -185,7 +185,7 @@ def how_to_log_in() -> list[str]:
         return ["Log in as before. Forgotten: python manage.py changepassword NAME"]
     return [
         f"LOG IN as {installation.ADMIN} with the password {password}",
-        "It is shown only this once; change it in the admin.",
+        "It is shown only this once; the first login asks for another one.",
     ]
 
 

@@ -18,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files import locks
 from django.core.management import call_command
 from django.db import Error as DatabaseError
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from mailing_manager_project.checks import TAG
 from mailing_manager_project.environment import VAR_DIR, SetupError, env
@@ -149,12 +149,19 @@ def prepare_database() -> None:
 
 
 def make_first_account() -> str:
-    """Make an administrator if nobody has an account yet; return the password, or nothing."""
+    """Make an administrator if nobody has an account yet; return the password, or nothing.
+
+    The password has to be changed at the first login: it stays in whatever keeps our output.
+    """
+    # Models can be imported only now that Django is set up.
+    from toolkit.access.models import FirstPassword
+
     users = get_user_model().objects
     if users.exists():
         return ""
     password = secrets.token_urlsafe(12)
-    users.create_superuser(ADMIN, password=password)
+    with transaction.atomic():
+        FirstPassword.objects.create(user=users.create_superuser(ADMIN, password=password))
     return password
 
 

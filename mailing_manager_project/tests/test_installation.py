@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth import get_user_model
 
 from mailing_manager_project.environment import SetupError
 from mailing_manager_project.launcher import installation
@@ -18,6 +18,7 @@ from mailing_manager_project.launcher.installation import (
     make_secret_key,
 )
 from tests.servers import free_port
+from toolkit.access.models import FirstPassword
 
 
 @pytest.fixture
@@ -101,10 +102,11 @@ def test_the_next_free_port_is_found() -> None:
 @pytest.mark.django_db
 def test_the_first_account_is_an_administrator() -> None:
     password = make_first_account()
-    user = authenticate(username="admin", password=password)
-    assert user
+    user = get_user_model().objects.get(username="admin")
+    assert user.check_password(password)
     assert user.is_active
     assert user.is_superuser
+    assert FirstPassword.objects.filter(user=user).exists()
 
 
 @pytest.mark.django_db

@@ -10,7 +10,10 @@ class AccessConfig(AppConfig):
     label = "access"
 
     def ready(self) -> None:
-        """Have logins and logouts logged."""
-        from toolkit.access.logins import log_logins  # models are loaded only now
+        """Have logins and logouts logged, and sessions begin with what limits them."""
+        # Models are loaded only now.
+        from toolkit.access.logins import log_logins
+        from toolkit.access.sessions import begin_sessions
 
         log_logins()
+        begin_sessions()

@@ -116,4 +116,4 @@ def _whom(name: object) -> str:
 
 
 def _place(request: HttpRequest | None) -> str:
-    return client_address(request) if request else "this host"
+    return (client_address(request) if request else "") or "an unknown address"

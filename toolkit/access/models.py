@@ -1,10 +1,11 @@
-"""What is kept of each API token beside knox's row: its name, its scope and when it was last used.
+"""What is kept of each API token beside knox's row, and whose password is still the first one.
 
 A token without such a row was made before there were scopes: it may do what its user may.
 """
 
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 from knox.models import AuthToken
@@ -51,6 +52,18 @@ class Grant(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name or 'A token'} ({self.scope})"
+
+
+class FirstPassword(models.Model):
+    """Whose password was made for them, and has to be changed at the first login."""
+
+    # Without a constraint, as above.
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="first_password", db_constraint=False
+    )
+
+    def __str__(self) -> str:
+        return f"The first password of {self.user}"
 
 
 def grant_of(token: AuthToken) -> Grant | None:

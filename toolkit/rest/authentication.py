@@ -1,19 +1,26 @@
-"""Authentication of REST requests by token, sent as `Token …` or `Bearer …`."""
+"""Authentication of REST requests: by token, sent as `Token …` or `Bearer …`, or by session."""
 
 import logging
 from hmac import compare_digest
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError
+from django.urls import reverse
 from django.utils import timezone
 from knox.crypto import hash_token
 from knox.models import AuthToken
 from knox.settings import CONSTANTS
-from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import (
+    BaseAuthentication,
+    SessionAuthentication,
+    get_authorization_header,
+)
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from toolkit.access.models import Grant
+from toolkit.access.sessions import must_change_password
 
 SCHEMES = (b"token", b"bearer")
 REALM = 'realm="Mailing Manager"'
@@ -55,6 +62,24 @@ class StrictTokenAuthentication(BaseAuthentication):
         scheme = get_authorization_header(request).split()[:1]
         is_tried = bool(scheme) and scheme[0].lower() in SCHEMES
         return INVALID if is_tried else f"Bearer {REALM}, Token {REALM}"
+
+
+class LimitedSessionAuthentication(SessionAuthentication):
+    """The console's sessions; not those of whoever has to change their password first."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        """Return the user, if there is a session.
+
+        Raises:
+            PermissionDenied: the password has to be changed, or the CSRF token is missing.
+        """
+        found: tuple[Any, None] | None = super().authenticate(request)
+        if found and must_change_password(request._request):
+            raise PermissionDenied(
+                "Your password was made for you. Choose one of your own first, in the console: "
+                f"{reverse('admin:password_change')}."
+            )
+        return found
 
 
 def _find(text: str) -> AuthToken:

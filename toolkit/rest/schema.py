@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
     OpenApiSerializerExtension,
@@ -364,6 +365,12 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
                 "description": f"The same tokens, in the header as `Bearer 0123abcd…`. {making}",
             },
         ]
+
+
+class LimitedSessionScheme(SessionScheme):
+    """The console's session, as drf-spectacular describes it."""
+
+    target_class = "toolkit.rest.authentication.LimitedSessionAuthentication"
 
 
 class StrictSerializers(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]  # untyped

@@ -1,0 +1,100 @@
+"""How long a login lasts, and the first password, which has to be changed before all else.
+
+A session ends twelve hours after its login, however busy it is, and after an hour in which nobody
+did anything. A page that renews itself (htmx) is nobody.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import SESSION_KEY, logout
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from toolkit.access.models import FirstPassword
+
+# Keys of the session. Moments are whole seconds since 1970.
+BEGAN, SEEN = "login_began_at", "last_seen_at"
+MUST_CHANGE = "password_must_change"
+EXACTNESS = 60  # seconds; a session is not written more often to know when somebody was there
+# Pages of the console for whoever has to change their password.
+OPEN_PAGES = {"password_change", "password_change_done", "login", "logout", "jsi18n"}
+
+
+class SessionLimits:
+    """Ends sessions that are too old, and leads to the page where the first password is changed."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request, without a login if it has ended."""
+        # Looked at only where there is one, for an answer that looked varies by cookie.
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+        if key and not (key.isascii() and key.isalnum()):
+            request.session = SessionStore()  # Postgres cannot even look for a NUL.
+        elif key and SESSION_KEY in request.session:
+            if _has_ended(request):
+                logout(request)
+                if "HX-Request" in request.headers:  # Or the login page is put into a panel.
+                    return HttpResponse(headers={"HX-Refresh": "true"})
+            else:
+                _look_for_new_password(request)
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        """Lead whoever has to change their password to the page for that."""
+        page = request.resolver_match
+        if page is None or page.app_name != "admin" or page.url_name in OPEN_PAGES:
+            return None
+        if not must_change_password(request):
+            return None
+        messages.warning(request, "Choose a password of your own before you go on.")
+        return redirect("admin:password_change")
+
+
+def must_change_password(request: HttpRequest) -> bool:
+    """Tell whether whoever is logged in by a session has to change their password first."""
+    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
+    return has_session and bool(request.session.get(MUST_CHANGE))
+
+
+def begin_sessions() -> None:
+    """Have each login note when it began, and whether its password has to be changed."""
+    user_logged_in.connect(_begin, dispatch_uid="begin_session")
+
+
+def _begin(request: HttpRequest, user: User, **_: object) -> None:
+    request.session[BEGAN] = request.session[SEEN] = int(time.time())
+    if FirstPassword.objects.filter(user=user).exists():
+        request.session[MUST_CHANGE] = True
+
+
+def _has_ended(request: HttpRequest) -> bool:
+    """Tell whether a session is too old; if not, note that somebody is there."""
+    session, now = request.session, int(time.time())
+    began = session.get(BEGAN)
+    if began is None:  # a login of before there were limits
+        session[BEGAN] = session[SEEN] = now
+        return False
+    if now - began >= settings.SESSION_COOKIE_AGE or now - session[SEEN] >= settings.SESSION_IDLE:
+        return True
+    if now - session[SEEN] >= EXACTNESS and "HX-Request" not in request.headers:
+        session[SEEN] = now
+    return False
+
+
+def _look_for_new_password(request: HttpRequest) -> None:
+    """Let somebody go on who has changed their password."""
+    session = request.session
+    if (
+        MUST_CHANGE in session
+        and not FirstPassword.objects.filter(user_id=session[SESSION_KEY]).exists()
+    ):
+        del session[MUST_CHANGE]
