@@ -10,6 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
+from clients.api.imports import ImportViewSet, RejectedAsCsv
 from clients.api.views import ClientViewSet
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
@@ -21,6 +22,7 @@ router = DefaultRouter(use_regex_path=False)
 router.include_root_view = False
 router.include_format_suffixes = False
 router.register("clients", ClientViewSet)
+router.register("imports", ImportViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
 
@@ -34,6 +36,7 @@ urlpatterns = [
     path("api/v1/", include(router.urls)),
     path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),
     path("api/v1/clients/export.ndjson", ClientsAsNdjson.as_view()),
+    path("api/v1/imports/<int:pk>/rejected.csv", RejectedAsCsv.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),
