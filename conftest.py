@@ -158,7 +158,7 @@ def at_once() -> Callable[..., list[Any]]:
 def _take_queued() -> list[tuple[Any, ...]]:
     tasks = []
     with current_app.connection_for_read() as connection:
-        for name in ("mailings", "messages", "webhooks"):
+        for name in ("mailings", "messages", "imports", "webhooks"):
             queue = connection.SimpleQueue(name)
             with suppress(Empty):
                 while message := queue.get_nowait():

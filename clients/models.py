@@ -1,5 +1,8 @@
-"""The client: a phone number, and what mailings select it by."""
+"""The client: a phone number, and what mailings select it by; and imports of files of clients."""
 
+from uuid import uuid4
+
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -7,6 +10,7 @@ from timezone_field import TimeZoneField
 
 from clients import phone_numbers, tags
 from clients.querysets import ClientQuerySet
+from toolkit.jobs.job import Job, JobQuerySet
 
 
 class Client(models.Model):
@@ -64,3 +68,66 @@ class Client(models.Model):
         except ValidationError as error:
             raise ValidationError({"phone_number": error}) from None
         self.operator_code = self.operator_code or code
+
+
+def name_file(instance: "ClientImport", filename: str) -> str:
+    """Return where a file is kept; what its owner called it says too much of them."""
+    return f"imports/{uuid4().hex}"
+
+
+class ClientImportQuerySet(JobQuerySet["ClientImport"]):
+    """Imports, as phrases."""
+
+
+class ClientImport(Job):
+    """A file of clients that somebody has uploaded, and what becomes of its rows."""
+
+    class OnKnown(models.TextChoices):
+        """What happens to a client whose number is known already."""
+
+        UPDATE = "update"
+        SKIP = "skip"
+
+    file = models.FileField(upload_to=name_file, max_length=200, blank=True)
+    file_name = models.CharField(max_length=255, help_text="What the file was called.")
+    on_known = models.CharField(max_length=6, choices=OnKnown.choices, default=OnKnown.UPDATE)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    rows = models.PositiveIntegerField(null=True, help_text="In the file; null until it is read.")
+    done = models.PositiveIntegerField(default=0, help_text="Rows that were looked at.")
+    created = models.PositiveIntegerField(default=0, help_text="Rows whose number was not known.")
+    updated = models.PositiveIntegerField(default=0, help_text="Rows that changed a client.")
+    unchanged = models.PositiveIntegerField(
+        default=0, help_text="Rows with which a client was as it is, or was to be left alone."
+    )
+    rejected = models.PositiveIntegerField(
+        default=0, help_text="Rows that could not be saved; `rejected.csv` has them."
+    )
+    # Where it goes on.
+    columns = models.JSONField(default=list, editable=False)
+    offset = models.BigIntegerField(default=0, editable=False)  # bytes
+    line = models.BigIntegerField(default=0, editable=False)
+    separator = models.CharField(max_length=1, default="", editable=False)
+
+    objects = ClientImportQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"Import {self.pk} of {self.file_name}"
+
+
+class RejectedRows(models.Model):
+    """Rows of one step of an import that could not be saved: [line, reason, *cells] each."""
+
+    of = models.ForeignKey(ClientImport, models.CASCADE, related_name="rejected_rows")
+    rows = models.JSONField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{len(self.rows)} rows of import {self.of_id}"

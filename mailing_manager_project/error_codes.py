@@ -35,6 +35,7 @@ OF_REQUESTS = {
     "filter_too_wide": "Too much would have to be read; `detail` says what to add.",
     "invalid_cursor": "It was never handed out as the beginning of a page.",
     "invalid_phone_number": "It is no international number.",
+    "invalid_clients_file": "It is no CSV or XLSX, or its first row does not name the columns.",
     "repeated_number": "Another client in the same request has this number.",
     "invalid_tag": "It is too long, or has characters in it that cannot be read.",
     "invalid_time_zone": "It is no name of the IANA database.",

@@ -12,6 +12,7 @@ from django.db.models.signals import post_migrate
 
 VIEWERS = (
     "clients.view_client",
+    "clients.view_clientimport",
     "mailings.view_mailing",
     "messages_app.view_message",
     "messages_app.view_sendingcontrol",
@@ -20,6 +21,7 @@ VIEWERS = (
 OPERATORS = (
     *VIEWERS,
     *(f"clients.{verb}_client" for verb in ("add", "change", "delete")),
+    "clients.add_clientimport",
     *(f"mailings.{verb}_mailing" for verb in ("add", "change", "launch")),
     *(f"messages_app.{verb}_message" for verb in ("add", "change", "delete")),
     *(f"messages_app.{verb}_message" for verb in ("resend", "confirm")),

@@ -1,7 +1,9 @@
 """Settings: what an installation may change comes from the environment (see .env.example)."""
 
 from datetime import timedelta
+from importlib.util import find_spec
 
+from django.conf import global_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
@@ -211,6 +213,40 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
     # What the URL says, such as ?sslmode=require, counts more.
     _database["OPTIONS"] = {**LINK, **_database.get("OPTIONS", {})}
+# Files that are uploaded: never under an address, for phone numbers are in them.
+
+
+def _file_storage() -> dict[str, object]:
+    """Return the folder of files, or the bucket where one is named."""
+    bucket = env.str("FILES_S3_BUCKET", default="")
+    if not bucket:
+        modes = {"file_permissions_mode": 0o600, "directory_permissions_mode": 0o700}
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": VAR_DIR / "files", **modes},
+        }
+    if not find_spec("storages"):
+        raise ImproperlyConfigured(
+            "FILES_S3_BUCKET is set, and django-storages is not installed. Run "
+            "'pip install -r requirements-s3.txt', or leave it empty for VAR_DIR/files."
+        )
+    # Who may use the bucket is said as for all of boto3: AWS_ACCESS_KEY_ID and so on, or a role.
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "endpoint_url": env.str("FILES_S3_ENDPOINT", default="") or None,
+            "default_acl": None,  # that of the bucket
+            "file_overwrite": False,
+        },
+    }
+
+
+STORAGES = {**global_settings.STORAGES, "default": _file_storage()}
+# Megabytes of a file that is uploaded, at most.
+IMPORT_MAX_MB = int(read_positive("IMPORT_MAX_MB", 100))
+# Days after which an import that has ended, and its report, are deleted.
+JOB_DAYS = int(read_positive("JOB_DAYS", 30))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Celery: see docs/adr/0004-no-acks-late.md for what is deliberately absent.
@@ -228,10 +264,12 @@ CELERY_RESULT_EXPIRES = None
 CELERY_TASK_DEFAULT_QUEUE = "mailings"
 # Listed, so that a worker without -Q serves all of them; -Q only splits the work.
 CELERY_TASK_QUEUES = [
-    Queue(name, Exchange(name), routing_key=name) for name in ("mailings", "messages", "webhooks")
+    Queue(name, Exchange(name), routing_key=name)
+    for name in ("mailings", "messages", "imports", "webhooks")
 ]
 CELERY_TASK_ROUTES = {
     "send_message": {"queue": "messages"},
+    "import_clients": {"queue": "imports"},
     "deliver_webhooks": {"queue": "webhooks"},
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
@@ -437,6 +475,7 @@ SPECTACULAR_SETTINGS = {
         "webhooks.api.document.describe_events",
     ],
     "ENUM_NAME_OVERRIDES": {
+        "JobStatusEnum": "toolkit.jobs.job.Job.Status",
         "MailingStatusEnum": "mailings.models.Mailing.Status",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",

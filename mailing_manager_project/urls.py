@@ -10,6 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
+from clients.api.imports import ImportViewSet, RejectedAsCsv
 from clients.api.views import ClientViewSet
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.explaining import ExplanationView
@@ -25,6 +26,7 @@ router = DefaultRouter(use_regex_path=False)
 router.include_root_view = False
 router.include_format_suffixes = False
 router.register("clients", ClientViewSet)
+router.register("imports", ImportViewSet)
 router.register("mailings", MailingViewSet)
 router.register("messages", MessageViewSet)
 router.register("history", HistoryViewSet)
@@ -46,6 +48,7 @@ urlpatterns = [
     path("api/v1/mailings/<int:pk>/clients/<int:client_id>/", ExplanationView.as_view()),
     path("api/v1/mailings/<int:pk>/results.csv", ResultsAsCsv.as_view()),
     path("api/v1/mailings/<int:pk>/results.ndjson", ResultsAsNdjson.as_view()),
+    path("api/v1/imports/<int:pk>/rejected.csv", RejectedAsCsv.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

@@ -4,16 +4,14 @@ They live in the package that sees both mailings and messages. A task's only arg
 a lane): what is to be done is read from the database (docs/adr/0001-database-is-the-truth.md).
 """
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 
 from celery import shared_task
 from django.conf import settings
-from django.db import Error, transaction
+from django.db import transaction
 
+from clients.imports.uploads import tend_imports
 from mailings import closing, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
@@ -25,15 +23,13 @@ from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control, home
 from toolkit import clock, shutdown
 from toolkit.clock import monotonic
-from toolkit.outages import is_outage
+from toolkit.outages import tolerate_database_outage
 from toolkit.outbox.models import Event
 from toolkit.publishing import publish
 from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
-
-logger = logging.getLogger(__name__)
 
 
 @shared_task(name="start_mailing")
@@ -79,26 +75,9 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             keep_books(now=now)
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
+            tend_imports(now=now)
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
-
-
-@contextmanager
-def tolerate_database_outage(what: str) -> Iterator[None]:
-    """Log that the database is away, and let the task end: the next tick finds what is left.
-
-    `what` begins the logged sentence.
-    """
-    try:
-        yield
-    except Error as error:
-        if not is_outage(error):
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        logger.error(
-            "%s waits for the database, which does not answer: %s",
-            what, reason, extra={"cause": error},
-        )  # fmt: skip
 
 
 def apply_on_commit(mailing: Mailing) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import JSONRenderer, MultiPartRenderer
 from rest_framework.test import APIClient
 
 from clients.models import Client
@@ -36,9 +36,9 @@ class EscapingRenderer(JSONRenderer):
 
 
 class JsonClient(APIClient):
-    """A client that speaks JSON only."""
+    """A client that speaks JSON, and sends forms where it is told to."""
 
-    renderer_classes_list = (EscapingRenderer,)
+    renderer_classes_list = (EscapingRenderer, MultiPartRenderer)
 
 
 @pytest.fixture

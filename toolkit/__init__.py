@@ -1,5 +1,5 @@
 """Shared code that knows no mailing, no message and no client.
 
-Two kits, each with a subject (`rest`, `console`), and modules without models: the clock, time
-zones, sending hours, publishing to the broker. What only one app needs belongs to that app.
+Three kits, each with a subject (`rest`, `console`, `jobs`), and modules without models: the clock,
+time zones, sending hours, publishing to the broker. What only one app needs belongs to that app.
 """

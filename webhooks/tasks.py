@@ -10,8 +10,8 @@ from threading import Lock, Thread
 from celery import shared_task
 from django.db import connections
 
-from mailings.tasks import tolerate_database_outage
 from toolkit import clock, shutdown
+from toolkit.outages import tolerate_database_outage
 from toolkit.publishing import publish
 from webhooks.delivering import deliver
 from webhooks.relaying import relay

@@ -14,9 +14,12 @@ from clients.imports.csv_rows import CsvRows, Row
 from clients.imports.saving import save
 from clients.imports.values import KEY, NAMES, OPTIONAL, RefusedError, Values, checked
 from clients.models import Client
+from toolkit.cells import as_written
 from toolkit.history.models import Deed
 from toolkit.history.recording import LongDeed, many
 
+# What our own files of rejected rows have besides: they can be corrected and come back as they are.
+OURS = ("line", "error")
 # Rows of one transaction: few enough that a changed client is locked for a fraction of a second.
 BATCH_SIZE = 10_000
 
@@ -86,7 +89,7 @@ def import_batch(
     """
     good = _good(batch, partial(_validated, width=len(columns), pick=_pick(columns)), on_error)
     result.bad += len(batch) - len(good)
-    changing = [column for column in columns if column != KEY] if on_known == "update" else []
+    changing = [name for name in columns if name in OPTIONAL] if on_known == "update" else []
     _save(good, changing, result)
 
 
@@ -101,7 +104,7 @@ def columns_of(header: Row | None) -> list[str]:
     if header.problem:
         raise _not_clients(header.problem)
     names = [cell.lower() for cell in header.cells]
-    if unknown := [name[:40] for name in names if name not in (KEY, *OPTIONAL)]:
+    if unknown := [name[:40] for name in names if name not in (*NAMES, *OURS)]:
         raise _not_clients(f"There are unknown columns: {', '.join(map(repr, unknown))}.")
     if KEY not in names:
         raise _not_clients(f"There is no column {KEY}.")
@@ -122,7 +125,10 @@ def _pick(columns: Sequence[str]) -> Pick:
 
     A column that the file does not have is that empty cell.
     """
-    return itemgetter(*(columns.index(name) if name in columns else -1 for name in NAMES))
+    pick = itemgetter(*(columns.index(name) if name in columns else -1 for name in NAMES))
+    if not set(columns).issuperset(OURS):
+        return pick
+    return lambda cells: tuple(map(as_written, pick(cells)))
 
 
 def _good(

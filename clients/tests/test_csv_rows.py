@@ -3,7 +3,7 @@
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients.imports.csv_rows import ROW_LIMIT, CsvRows, Row
@@ -111,3 +111,26 @@ def test_reading_stays_a_few_kilobytes_behind_the_rows() -> None:
     assert 0 < rows.bytes_read < 50_000
     assert sum(1 for _ in rows) == 100_000
     assert rows.bytes_read == len(file.getvalue())
+
+
+PIECES = st.sampled_from(
+    ["a,b", "é;ß", '"', '""', "\n", "\r\n", "\r", "я" * 1_500, "\0", ",", "\n\n", '"x\ny"']
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.one_of(PIECES, st.text(max_size=4)), max_size=30),
+    st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    st.binary(max_size=3),
+)
+def test_reading_can_go_on_behind_any_row(pieces: list[str], mark: bytes, damage: bytes) -> None:
+    content = mark + b"".join(piece.encode(errors="ignore") for piece in pieces) + damage
+    whole = CsvRows(BytesIO(content))
+    all_rows, places = [], [whole.place]
+    for row in whole:
+        all_rows.append(row)
+        places.append(whole.place)
+
+    for read, place in enumerate(places[1:], start=1):
+        assert list(CsvRows(BytesIO(content), place)) == all_rows[read:]

@@ -156,6 +156,7 @@ def list_programs(
             programs.web(options.host, options.port),
             programs.beat(),
             programs.worker("mailings", processes=1),
+            programs.worker("imports", processes=1),
             programs.worker("messages", processes=settings.MESSAGE_SENDER_PROCESSES),
             programs.worker("webhooks", processes=1),
         ],

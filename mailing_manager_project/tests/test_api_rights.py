@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from clients.models import ClientImport
 from messages_app.models import Message
 from tests.rest import JsonClient, refusal
 from toolkit.access.models import Scope
@@ -23,6 +24,7 @@ METHODS = ("get", "head", "options", "post", "put", "patch", "delete", "trace")
 OPEN = {"/schema/", "/docs/"}
 # What each deed needs; "login" is a login and nothing more.
 CLIENTS = {"get": "clients.view_client"}
+IMPORTS = {"get": "clients.view_clientimport"}
 MAILINGS = {"get": "mailings.view_mailing"}
 MESSAGES = {"get": "messages_app.view_message"}
 LAUNCH = "mailings.launch_mailing"
@@ -52,6 +54,9 @@ TABLE: dict[str, dict[str, str]] = {
     "/clients/export.ndjson": CLIENTS,
     "/clients/count/": CLIENTS,
     "/clients/<pk>/": one("clients", "client"),
+    "/imports/": {**IMPORTS, "post": "clients.add_clientimport clients.add_client"},
+    "/imports/<pk>/": IMPORTS,
+    "/imports/<pk>/rejected.csv": IMPORTS,
     "/mailings/": {**MAILINGS, "post": f"mailings.add_mailing {LAUNCH}"},
     "/mailings/stats/": MAILINGS,
     "/mailings/count/": MAILINGS,
@@ -119,6 +124,7 @@ def ids(db: None, make_message: Callable[..., Message]) -> dict[str, int]:
     (delivery,) = Delivery.objects.make("sender.held", [webhook], at=webhook.created_at)
     return {
         "clients": message.client_id or 0,
+        "imports": ClientImport.objects.create().pk,
         "mailings": message.mailing_id,
         "messages": message.pk,
         "webhooks": webhook.pk,
@@ -210,6 +216,7 @@ def test_nobody_and_somebody_without_rights_do_nothing_at_all(
 def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int]) -> None:
     app, model = {
         "clients": ("clients", "client"),
+        "imports": ("clients", "clientimport"),
         "mailings": ("mailings", "mailing"),
         "messages": ("messages_app", "message"),
         "webhooks": ("webhooks", "webhook"),

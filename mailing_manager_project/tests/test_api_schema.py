@@ -60,6 +60,12 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"get /{room}/stats/" for room in rooms),
         *(f"get /{room}/count/" for room in rooms),
         "post /clients/bulk/",
+        *(
+            "get /imports/",
+            "post /imports/",
+            "get /imports/{id}/",
+            "get /imports/{id}/rejected.csv",
+        ),
         *("get /clients/export.csv", "get /clients/export.ndjson"),
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",

@@ -21,6 +21,7 @@ from messages_app.models import Doorbell, Heartbeat, Lease, LeasedBatch, Line, M
 from messages_app.sending import home
 from messages_app.tests.scripted import idle_in_transaction
 from toolkit import clock
+from toolkit.outages import tolerate_database_outage
 
 pytestmark = pytest.mark.django_db
 
@@ -341,7 +342,7 @@ def test_a_mailing_that_was_not_saved_has_no_effect(
 def test_a_session_that_postgres_ended_idle_costs_one_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with tasks.tolerate_database_outage("Planning"):
+    with tolerate_database_outage("Planning"):
         idle_in_transaction()
     connection.close()
     (line,) = (each for each in caplog.records if each.levelno >= logging.WARNING)
@@ -349,7 +350,7 @@ def test_a_session_that_postgres_ended_idle_costs_one_line_in_the_log(
 
 
 def test_an_internal_error_of_the_database_is_no_outage() -> None:
-    with pytest.raises(InternalError), tasks.tolerate_database_outage("Planning"):
+    with pytest.raises(InternalError), tolerate_database_outage("Planning"):
         raise InternalError("A page of an index is broken.")
 
 
