@@ -289,6 +289,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "MailingStatusEnum": "mailings.models.Mailing.Status",
+        "NewMailingStatusEnum": "mailings.api.fields.STATUSES_OF_NEW",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
         "BreakerStateEnum": "messages_app.sending.health.BreakerState",

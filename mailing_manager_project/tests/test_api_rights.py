@@ -44,6 +44,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/clients/<pk>/": one("clients", "client"),
     "/mailings/": {**MAILINGS, "post": f"mailings.add_mailing {LAUNCH}"},
     "/mailings/stats/": MAILINGS,
+    "/mailings/preview/": {"post": "mailings.add_mailing"},
     "/mailings/timeline/": MAILINGS,
     "/mailings/<pk>/": one("mailings", "mailing"),
     "/mailings/<pk>/stats/": MAILINGS,

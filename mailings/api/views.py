@@ -16,6 +16,7 @@ from rest_framework.viewsets import ModelViewSet
 
 from mailings import services
 from mailings.api.filters import MailingFilterSet
+from mailings.api.preview import PreviewMixin
 from mailings.api.serializers import (
     DetailedStatsSerializer,
     MailingSerializer,
@@ -62,7 +63,7 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
+class MailingViewSet(PreviewMixin, TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -73,6 +74,7 @@ class MailingViewSet(TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("launch", "resume", "resend"), "change launch"),
+        preview="add",
         create="add",  # and unless it is a draft:
         **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
     )
