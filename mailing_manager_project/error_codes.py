@@ -51,6 +51,7 @@ OF_REQUESTS = {
 OF_STATES = {
     "conflict": "Somebody else changed the same thing at the same moment. Try again.",
     "idempotency_in_progress": "The first request with this Idempotency-Key is still at work.",
+    "outcome_unknown": "The first request with this Idempotency-Key was begun; nobody knows more.",
     "phone_number_taken": "There is a client with this number; `id` says which.",
     "mailing_draft": "The mailing is a draft, which was not launched yet.",
     "mailing_finished": "The mailing is finished.",
@@ -73,6 +74,11 @@ OF_STATES = {
     "client_deleted": "The client was deleted.",
     "breaker_closed": "The breaker is closed; there is nothing to probe.",
     "sending_paused": "All sending is paused.",
+    "sending_held": "The database is a copy, which waits for its original.",
+    "breaker_open": "The sender takes nothing at the moment.",
+    "rate_used_up": "Other messages take all of the rate just now. Try again in a moment.",
+    "test_under_way": "Other test messages are under way. Try again in a moment.",
+    "sender_not_configured": "The web server has no token for the sender.",
 }
 
 

@@ -55,6 +55,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/finish/": CHANGE_MAILING,
     "/mailings/<pk>/launch/": RELAUNCH,
     "/mailings/<pk>/resume/": RELAUNCH,
+    "/mailings/<pk>/test/": {"post": f"mailings.view_mailing {LAUNCH}"},
     "/mailings/<pk>/resend/": RELAUNCH,
     "/messages/": {**MESSAGES, "post": "messages_app.add_message"},
     "/messages/stats/": MESSAGES,

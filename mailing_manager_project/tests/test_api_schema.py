@@ -55,7 +55,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"{method} /{room}/{{id}}/" for room in rooms for method in ("get", "put", "patch")),
         *(f"delete /{room}/{{id}}/" for room in rooms),
         *(f"get /{room}/stats/" for room in rooms),
-        "post /mailings/preview/",
+        *("post /mailings/preview/", "post /mailings/{id}/test/"),
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "pause", "resume")),

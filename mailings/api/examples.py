@@ -131,3 +131,15 @@ PREVIEW = _answer(
         ],
     },
 )
+TEST = OpenApiExample("To oneself", value={"phone_number": "+7 999 123-45-67"}, request_only=True)
+TESTED = _answer(
+    "The sender took it",
+    {
+        "outcome": "accepted",
+        "http_status": 200,
+        "error_code": "",
+        "error": "",
+        "seconds": 0.083,
+        "sender_id": "-4180612309871245903",
+    },
+)

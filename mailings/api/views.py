@@ -28,6 +28,7 @@ from mailings.api.serializers import (
     TextVersionSerializer,
 )
 from mailings.api.timeline import TimelineMixin
+from mailings.api.trial import TrialMixin
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
@@ -63,7 +64,9 @@ from toolkit.rest.views import SafeWrites
     ),
 )
 @extend_schema(tags=["mailings"])
-class MailingViewSet(PreviewMixin, TimelineMixin, SafeWrites[Mailing], ModelViewSet[Mailing]):
+class MailingViewSet(
+    PreviewMixin, TimelineMixin, TrialMixin, SafeWrites[Mailing], ModelViewSet[Mailing]
+):
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
@@ -75,6 +78,7 @@ class MailingViewSet(PreviewMixin, TimelineMixin, SafeWrites[Mailing], ModelView
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("launch", "resume", "resend"), "change launch"),
         preview="add",
+        test="view launch",
         create="add",  # and unless it is a draft:
         **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
     )
@@ -83,6 +87,7 @@ class MailingViewSet(PreviewMixin, TimelineMixin, SafeWrites[Mailing], ModelView
     lookup_value_converter = "int"
     is_lock_shared_with_references = True
     untagged = ("text_change",)
+    outside = ("test",)
 
     def get_serializer_class(self) -> type[MailingSerializer]:
         """Return the serializer; that of a new mailing knows drafts."""
