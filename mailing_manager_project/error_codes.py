@@ -60,6 +60,7 @@ OF_REQUESTS = {
 OF_STATES = {
     "conflict": "Somebody else changed the same thing at the same moment. Try again.",
     "idempotency_in_progress": "The first request with this Idempotency-Key is still at work.",
+    "outcome_unknown": "The first request with this Idempotency-Key was begun; nobody knows more.",
     "phone_number_taken": "There is a client with this number; `id` says which.",
     "mailing_draft": "The mailing is a draft, which was not launched yet.",
     "mailing_finished": "The mailing is finished.",
@@ -84,6 +85,11 @@ OF_STATES = {
     "sending_paused": "All sending is paused.",
     "too_many_webhooks": "There are as many webhooks as there may be.",
     "webhook_inactive": "The webhook is not active.",
+    "sending_held": "The database is a copy, which waits for its original.",
+    "breaker_open": "The sender takes nothing at the moment.",
+    "rate_used_up": "Other messages take all of the rate just now. Try again in a moment.",
+    "test_under_way": "Other test messages are under way. Try again in a moment.",
+    "sender_not_configured": "The web server has no token for the sender.",
 }
 
 

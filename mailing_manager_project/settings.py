@@ -367,6 +367,7 @@ HISTORY_DAYS = read_days("HISTORY_DAYS", 1095)  # 0: for ever
 # What has one, by the name that it has there, and the column that names it if that is not its id.
 HISTORY_KINDS = {
     "clients": "clients.client",
+    "imports": "clients.clientimport",
     "mailings": "mailings.mailing",
     "messages": "messages_app.message",
     "sender": "messages_app.sendingcontrol",
@@ -477,6 +478,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobStatusEnum": "toolkit.jobs.job.Job.Status",
         "MailingStatusEnum": "mailings.models.Mailing.Status",
+        "NewMailingStatusEnum": "mailings.api.fields.STATUSES_OF_NEW",
         "MessageStatusEnum": "messages_app.models.Message.Status",
         "MessageErrorCodeEnum": "messages_app.models.ErrorCode",
         "BreakerStateEnum": "messages_app.sending.health.BreakerState",

@@ -15,7 +15,9 @@ from django.db import transaction
 from clients.imports import sheets
 from clients.imports.csv_rows import CsvRows, Place, Row
 from clients.imports.importing import ImportResult, columns_of, import_batch
-from clients.models import ClientImport, RejectedRows
+from clients.models import Client, ClientImport, RejectedRows
+from toolkit.history.models import Deed
+from toolkit.history.recording import differences, many, record_deed
 from toolkit.jobs.working import Write, work
 from toolkit.publishing import publish
 
@@ -35,11 +37,14 @@ def start_import(upload: "File[bytes]", *, on_known: str, user: Any) -> ClientIm
     job = ClientImport(on_known=on_known, file_name=(upload.name or "")[-255:], created_by=user)
     job.file.save("", upload, save=False)
     try:
-        job.save()
+        with transaction.atomic():
+            job.save()
+            told = {"file_name": job.file_name, "on_known": on_known}
+            record_deed(Deed.CREATED, job, changes=differences({}, told))
+            transaction.on_commit(partial(publish, TASK))
     except BaseException:
         job.file.delete(save=False)
         raise
-    transaction.on_commit(partial(publish, TASK))
     return job
 
 
@@ -91,6 +96,14 @@ def _steps(job: ClientImport) -> Iterator[Write]:
         rows = CsvRows(_binary(file), Place(job.offset, job.line, job.separator))
         while batch := list(islice(rows, CHUNK)):
             yield partial(_save, job, batch, rows.place)
+    yield partial(_record_end, job)
+
+
+def _record_end(job: ClientImport) -> None:
+    """Record what has come of an import; twice, if the worker dies just then."""
+    names = ("created", "updated", "unchanged", "rejected")
+    details = {"import": job.pk, **{name: getattr(job, name) for name in names}}
+    record_deed(Deed.IMPORTED, many(Client), details=details)
 
 
 def _opened(job: ClientImport) -> Write:

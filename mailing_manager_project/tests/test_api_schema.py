@@ -67,6 +67,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
             "get /imports/{id}/rejected.csv",
         ),
         *("get /clients/export.csv", "get /clients/export.ndjson"),
+        *("post /mailings/preview/", "post /mailings/{id}/test/"),
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",
         "get /mailings/{id}/failures/",

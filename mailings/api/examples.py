@@ -128,3 +128,58 @@ TIMELINE = _answer(
         ],
     },
 )
+PREVIEWED = OpenApiExample(
+    "What is written so far",
+    value={"text": _TEXT, "filters": {"tag": "new"}, "stop_time": "2030-01-31T18:00:00+03:00"},
+    request_only=True,
+)
+PREVIEW = _answer(
+    "All but some get it in time",
+    {
+        "audience": {
+            "total": 1000,
+            "is_estimate": False,
+            "by_timezone": {"Europe/Moscow": 900, "Asia/Vladivostok": 100},
+            "by_operator_code": {"999": 600, "926": 400},
+            "by_tag": {"new": 1000},
+            "written_to_lately": 12,
+        },
+        "text": {
+            "encoding": "GSM-7",
+            "characters": 46,
+            "units": 46,
+            "parts": 1,
+            "forces_ucs2": [],
+            "parts_without": 1,
+        },
+        "forecast": {
+            "deliverable": 900,
+            "undeliverable": 100,
+            "reasons": {"too_late": 0, "window_never_opens": 100},
+            "finishes_at": "2030-01-31T06:00:09Z",
+            "rate_needed": 0.03,
+            "rate": 100.0,
+            "rate_source": "limit",
+            "ahead": 0,
+        },
+        "warnings": [
+            {
+                "code": "window_never_opens",
+                "detail": "For 100 clients the window is not open once before the stop time, by "
+                "their own local time.",
+            }
+        ],
+    },
+)
+TEST = OpenApiExample("To oneself", value={"phone_number": "+7 999 123-45-67"}, request_only=True)
+TESTED = _answer(
+    "The sender took it",
+    {
+        "outcome": "accepted",
+        "http_status": 200,
+        "error_code": "",
+        "error": "",
+        "seconds": 0.083,
+        "sender_id": "-4180612309871245903",
+    },
+)

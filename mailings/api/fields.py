@@ -18,6 +18,10 @@ class FiltersField(serializers.JSONField):
         return data
 
 
+# What a new mailing's status may be given as.
+STATUSES_OF_NEW = [(Mailing.Status.DRAFT.value, "Draft")]
+
+
 class DraftField(serializers.ChoiceField):
     """The status that a new mailing may be given: a draft. In answers it is any status."""
 
@@ -26,4 +30,4 @@ class DraftField(serializers.ChoiceField):
     }
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(choices=[(Mailing.Status.DRAFT.value, "Draft")], **kwargs)
+        super().__init__(choices=STATUSES_OF_NEW, **kwargs)

@@ -73,7 +73,7 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     class Meta:
         model = Mailing
-        fields = (
+        fields: ClassVar[tuple[str, ...]] = (
             "id",
             "start_time",
             "stop_time",
@@ -90,7 +90,7 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "resends",
             "resent_codes",
         )
-        read_only_fields = ("status", "last_run_time", "text_version")
+        read_only_fields: ClassVar[tuple[str, ...]] = ("status", "last_run_time", "text_version")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Apply the model's rules to the mailing as it would be saved."""

@@ -17,6 +17,7 @@ from rest_framework.viewsets import ModelViewSet
 from mailings import services
 from mailings.api.failures import FailuresMixin
 from mailings.api.filters import MailingFilterSet
+from mailings.api.preview import PreviewMixin
 from mailings.api.serializers import (
     DetailedStatsSerializer,
     MailingSerializer,
@@ -28,6 +29,7 @@ from mailings.api.serializers import (
     TextVersionSerializer,
 )
 from mailings.api.timeline import TimelineMixin
+from mailings.api.trial import TrialMixin
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
 from mailings.tasks import apply_on_commit
@@ -65,7 +67,13 @@ from toolkit.rest.views import SafeWrites
 )
 @extend_schema(tags=["mailings"])
 class MailingViewSet(
-    TimelineMixin, FailuresMixin, CountMixin, SafeWrites[Mailing], ModelViewSet[Mailing]
+    PreviewMixin,
+    TimelineMixin,
+    TrialMixin,
+    FailuresMixin,
+    CountMixin,
+    SafeWrites[Mailing],
+    ModelViewSet[Mailing],
 ):
     """What is sent, to whom, from when to when."""
 
@@ -78,6 +86,8 @@ class MailingViewSet(
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
         **dict.fromkeys(("launch", "resume", "resend"), "change launch"),
+        preview="add",
+        test="view launch",
         create="add",  # and unless it is a draft:
         **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
     )
@@ -86,6 +96,7 @@ class MailingViewSet(
     lookup_value_converter = "int"
     is_lock_shared_with_references = True
     untagged = ("text_change",)
+    outside = ("test",)
 
     def get_serializer_class(self) -> type[MailingSerializer]:
         """Return the serializer; that of a new mailing knows drafts."""

@@ -760,7 +760,9 @@ class TestJournal:
     def test_what_was_accepted_is_what_we_call_a_success(self, world: World, journal: Path) -> None:
         mailings = [delivered(world), rejected(world), expired(world)]
         sent = sender_ids_of(*mailings, status="success")
-        report = audit_with_journal(write(journal, sent, repeated=[sent[0], sent[0], sent[1]]))
+        test_message = -1
+        known = [*sent, test_message]
+        report = audit_with_journal(write(journal, known, repeated=[sent[0], sent[0], sent[1]]))
         assert wrong(report) == {}
         assert len(report.findings) == len(CHECKS) + 4
         assert report.notes == {

@@ -5,7 +5,7 @@ A transport hands requests to the sender and returns answers; `classify` says wh
 
 from messages_app.sender.answers import Answer, Failure, Verdict, classify
 from messages_app.sender.contract import Request
-from messages_app.sender.transports.base import Transport, transport
+from messages_app.sender.transports.base import Transport, transport, transport_of_one
 
 __all__ = [
     "Answer",
@@ -15,4 +15,5 @@ __all__ = [
     "Verdict",
     "classify",
     "transport",
+    "transport_of_one",
 ]

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
-from toolkit.rest.idempotency.answering import answer_once
+from toolkit.rest.idempotency.answering import answer_once, answer_outside
 from toolkit.rest.idempotency.header import read_key
 from toolkit.rest.preconditions import PreconditionFailed, etag_of, is_among, not_modified
 
@@ -32,6 +32,9 @@ class SafeWrites(GenericAPIView[Row]):
     """
 
     is_lock_shared_with_references: ClassVar = False  # FOR NO KEY UPDATE, as the services lock it
+    # Actions that write nothing here and have something done elsewhere, which takes seconds and
+    # cannot be undone: no transaction and no lock is held meanwhile.
+    outside: ClassVar[tuple[str, ...]] = ()
     is_single: ClassVar = False  # a view of the only object of its kind, without an id
     # What the tag does not tell apart, because it says something of the moment or of a request.
     untagged: ClassVar[tuple[str, ...]] = ()
@@ -42,12 +45,18 @@ class SafeWrites(GenericAPIView[Row]):
         name = str(request.method).lower()
         handler = getattr(self, name, None)
         if handler and request.method not in SAFE_METHODS:
-            setattr(self, name, partial(self._write, handler))
+            run = self._write_outside if self.is_outside else self._write
+            setattr(self, name, partial(run, handler))
 
     @property
     def is_writing(self) -> bool:
         """Whether the request may change something."""
         return self.request.method not in SAFE_METHODS
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether the request is for one of the actions in `outside`."""
+        return getattr(self, "action", None) in self.outside
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Select the rows; one that is to be changed is locked with that."""
@@ -55,7 +64,7 @@ class SafeWrites(GenericAPIView[Row]):
 
     def locked(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Return rows that are locked when they are read, if the request writes."""
-        if not self.is_writing:
+        if not self.is_writing or self.is_outside:
             return rows
         return rows.select_for_update(of=("self",), no_key=self.is_lock_shared_with_references)
 
@@ -117,15 +126,24 @@ class SafeWrites(GenericAPIView[Row]):
         if key is None or not request.user.is_authenticated:
             with transaction.atomic():
                 return handler(request, *args, **kwargs)
-        return answer_once(request, key, partial(self._answer, handler, request, *args, **kwargs))
+        undone = transaction.atomic(handler)  # Of what a refusal had done nothing is left.
+        return answer_once(request, key, partial(self._answer, undone, request, *args, **kwargs))
+
+    def _write_outside(
+        self, handler: Handler, request: Request, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        key = read_key(request) if request.method == "POST" else None
+        if key is None or not request.user.is_authenticated:
+            return handler(request, *args, **kwargs)
+        answer = partial(self._answer, handler, request, *args, **kwargs)
+        return answer_outside(request, key, answer)
 
     def _answer(
         self, handler: Handler, request: Request, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Return the rendered answer; of what a refusal had done nothing is left."""
+        """Return the rendered answer, or refusal."""
         try:
-            with transaction.atomic():
-                response: Any = handler(request, *args, **kwargs)
+            response: Any = handler(request, *args, **kwargs)
         except Exception as error:  # as in APIView.dispatch, which would do this later
             response = self.handle_exception(error)
         response = self.finalize_response(request, response, *args, **kwargs)

@@ -98,6 +98,24 @@ def transport() -> Transport:
     Raises:
         ImproperlyConfigured: MESSAGE_SENDER_TOKEN is empty.
     """
+    fixed: int | None = settings.MESSAGE_SENDER_CONCURRENCY
+    sending = _make(
+        fixed or settings.MESSAGE_SENDER_MAX_CONCURRENCY,
+        may_repeat=settings.MESSAGE_SENDER_IDEMPOTENT,
+    )
+    return sending if fixed else ThrottledTransport(sending)
+
+
+def transport_of_one() -> Transport:
+    """Return a transport for one request, which its caller has alone; it posts it once.
+
+    Raises:
+        ImproperlyConfigured: MESSAGE_SENDER_TOKEN is empty.
+    """
+    return _make(1, may_repeat=False)
+
+
+def _make(concurrency: int, *, may_repeat: bool) -> Transport:
     if not settings.MESSAGE_SENDER_TOKEN:
         raise ImproperlyConfigured(
             "MESSAGE_SENDER_TOKEN is empty, so nothing is sent. Set it, or start everything with "
@@ -105,12 +123,10 @@ def transport() -> Transport:
         )
     name = settings.MESSAGE_SENDER_BACKEND
     backend: type[Transport] = import_string(FORMER_NAMES.get(name, name))
-    fixed: int | None = settings.MESSAGE_SENDER_CONCURRENCY
-    sending = backend(
+    return backend(
         url=settings.MESSAGE_SENDER_URL.rstrip("/"),
         token=settings.MESSAGE_SENDER_TOKEN,
-        concurrency=fixed or settings.MESSAGE_SENDER_MAX_CONCURRENCY,
+        concurrency=concurrency,
         timeout=settings.MESSAGE_SENDER_TIMEOUT,
-        may_repeat=settings.MESSAGE_SENDER_IDEMPOTENT,
+        may_repeat=may_repeat,
     )
-    return sending if fixed else ThrottledTransport(sending)

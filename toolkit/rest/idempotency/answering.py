@@ -28,6 +28,17 @@ class InProgress(Conflict):
     wait = 1  # seconds, told as Retry-After
 
 
+class OutcomeUnknown(Conflict):
+    """409: the first request was begun, and nothing is known of its end."""
+
+    default_detail = (
+        "The first request with this Idempotency-Key was begun, and how it ended is not known yet. "
+        "Repeat it in a moment; if it stays so, take a new key to have it done once more."
+    )
+    default_code = "outcome_unknown"
+    wait = 1  # seconds, told as Retry-After
+
+
 class KeyReused(APIException):
     """422: the key belongs to another request."""
 
@@ -66,6 +77,34 @@ def answer_once(request: Request, key: str, answer: Callable[[], HttpResponse]) 
         return undone.response
     if given.fingerprint != fingerprint:
         raise KeyReused
+    return given.give_again()
+
+
+def answer_outside(request: Request, key: str, answer: Callable[[], HttpResponse]) -> HttpResponse:
+    """Do what cannot be undone once at most, and return its rendered answer, or that given before.
+
+    The key is committed first, and no transaction is open while `answer` has something done
+    elsewhere. If its process is killed meanwhile, the key stays without an answer. An answer of
+    500 and more is not kept, as in `answer_once`.
+
+    Raises:
+        OutcomeUnknown: the first one has not been answered, yet or for ever.
+        KeyReused: the first one had another body.
+    """
+    fingerprint = _fingerprint(request)
+    with transaction.atomic():
+        given, is_first = _claim(_hash_of_key(request, key), fingerprint)
+    if is_first:
+        response = answer()
+        if response.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+            given.delete()
+        else:
+            given.keep(response)
+        return response
+    if given.fingerprint != fingerprint:
+        raise KeyReused
+    if not given.status:
+        raise OutcomeUnknown
     return given.give_again()
 
 

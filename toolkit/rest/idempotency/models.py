@@ -41,7 +41,11 @@ class GivenAnswerQuerySet(models.QuerySet["GivenAnswer"]):
 
 
 class GivenAnswer(models.Model):
-    """The answer to one request. Outside of that request's transaction it is always complete."""
+    """The answer to one request. Outside of that request's transaction it is complete.
+
+    `status` is 0 in that of a request that is for somebody else (`answering.answer_outside`) and
+    has not been answered.
+    """
 
     key = models.CharField(
         max_length=64, primary_key=True, help_text="A hash of user, path and Idempotency-Key."

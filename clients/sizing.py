@@ -1,0 +1,121 @@
+"""The size of an audience, told without looking through all clients (docs/adr/0029).
+
+Up to COUNTED clients are counted. Of a larger table a sample of so many is, in slices that lie
+over all ids, and what is found is scaled up; unless so few match that an index finds them.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from django.db.models import Count, F, Max, Min, Q
+
+from clients.audience import KEYS, Filters
+from clients.models import Client
+from clients.querysets import ClientQuerySet
+from toolkit.time_limit import TookTooLong, time_limit
+
+Values = tuple[str, str, str]
+
+COUNTED = 100_000  # clients that are looked at, at most
+SLICES = 100
+RARE = 1_000  # matching clients in a sample; of fewer a share of all says little
+SAMPLED = 1_000
+GOLDEN_RATIO = 0.618034  # whose multiples spread evenly over what follows the decimal point
+PATIENCE = 0.3  # seconds in which few clients are found by an index
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """How many clients some filters select, in all and by what clients are selected by.
+
+    `groups` counts by (operator code, tag, time zone). `everyone` is how many clients there are.
+    `some` are ids of up to SAMPLED of them, spread evenly.
+    """
+
+    groups: Counter[Values]
+    everyone: int
+    is_estimate: bool
+    some: list[int]
+
+    @property
+    def total(self) -> int:
+        """How many clients it has."""
+        return self.groups.total()
+
+    def by(self, key: str) -> Counter[str]:
+        """Return {value: clients} by one of the keys of filters."""
+        numbers: Counter[str] = Counter()
+        place = KEYS.index(key)
+        for values, number in self.groups.items():
+            numbers[values[place]] += number
+        return numbers
+
+
+def audience_of(filters: Filters) -> Audience:
+    """Return how many clients filters select now."""
+    if not _is_large():
+        return _counted(filters)
+    scope, factor = _slices()
+    sampled = Client.objects.filter(scope)
+    everyone = round(sampled.count() * factor)
+    matching = sampled.matching(filters)
+    groups = _groups(matching)
+    if groups.total() < RARE and (few := _few(filters, everyone)):
+        return few
+    scaled = Counter({values: round(number * factor) for values, number in groups.items()})
+    return Audience(scaled, everyone, True, _some(matching, groups.total()))
+
+
+def _is_large() -> bool:
+    return Client.objects.order_by("pk").values("pk")[COUNTED : COUNTED + 1].exists()
+
+
+def _counted(filters: Filters) -> Audience:
+    matching = Client.objects.matching(filters)
+    groups = _groups(matching)
+    return Audience(groups, Client.objects.count(), False, _some(matching, groups.total()))
+
+
+def _few(filters: Filters, everyone: int) -> Audience | None:
+    """Return the audience if it is found in a moment and no larger than COUNTED."""
+    matching = Client.objects.matching(filters)
+    try:
+        with time_limit(PATIENCE):
+            groups = _groups(
+                matching.filter(pk__in=matching.order_by().values("pk")[: COUNTED + 1])
+            )
+            if groups.total() > COUNTED:
+                return None
+            return Audience(groups, everyone, False, _some(matching, groups.total()))
+    except TookTooLong:
+        return None
+
+
+def _slices() -> tuple[Q, float]:
+    """Return the condition of the sample, and how many clients stand for one in it."""
+    ends = Client.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    first, span = ends["first"], ends["last"] - ends["first"] + 1
+    size = COUNTED // SLICES
+    scope = Q()
+    for number in range(SLICES):
+        # Each somewhere else in its share of the ids, or what comes at intervals would be missed.
+        shift = (span / SLICES - size) * (number * GOLDEN_RATIO % 1)
+        begin = first + span * number // SLICES + int(shift)
+        scope |= Q(pk__gte=begin, pk__lt=begin + size)
+    return scope, span / (size * SLICES)
+
+
+def _groups(matching: ClientQuerySet) -> Counter[Values]:
+    rows = matching.order_by().values_list(*KEYS).annotate(number=Count("pk"))
+    groups: Counter[Values] = Counter()
+    for *values, number in rows:
+        operator_code, tag, zone = map(str, values)
+        groups[operator_code, tag, zone] += number
+    return groups
+
+
+def _some(matching: ClientQuerySet, number: int) -> list[int]:
+    """Return ids of up to about SAMPLED of so many clients."""
+    step = max(1, number // SAMPLED)
+    spread = matching.alias(place=F("pk") % step).filter(place=0)
+    return list(spread.order_by().values_list("pk", flat=True)[: 2 * SAMPLED])
