@@ -28,6 +28,7 @@ ADMINISTRATORS = (
     *OPERATORS,
     "mailings.delete_mailing",
     "history.view_entry",
+    "clients.erase_client",
     *(
         f"auth.{verb}_{model}"
         for verb in ("view", "add", "change", "delete")

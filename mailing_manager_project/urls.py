@@ -12,6 +12,7 @@ from rest_framework.routers import DefaultRouter
 from clients.api.views import ClientViewSet
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.views import MailingViewSet
+from messages_app.api.personal_data import EraseClientView, ExportClientView
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
 from toolkit.rest.history import HistoryViewSet
@@ -33,6 +34,8 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
+    path("api/v1/clients/<int:pk>/erase/", EraseClientView.as_view()),
+    path("api/v1/clients/<int:pk>/export/", ExportClientView.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

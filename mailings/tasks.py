@@ -13,7 +13,7 @@ from functools import partial
 from celery import shared_task
 from django.db import Error, transaction
 
-from mailings import closing, preparing
+from mailings import closing, forgetting, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
@@ -30,6 +30,7 @@ from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
+FORGET_TIME_BOX = 1.0  # seconds that a tick forgets numbers
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
                 publish("finish_mailing", pk)
             keep_books(now=now)
             GivenAnswer.objects.drop_old(now=now)
+            forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 

@@ -42,6 +42,8 @@ TABLE: dict[str, dict[str, str]] = {
     "/clients/": {**CLIENTS, "post": "clients.add_client"},
     "/clients/stats/": CLIENTS,
     "/clients/<pk>/": one("clients", "client"),
+    "/clients/<pk>/export/": {"get": "clients.view_client messages_app.view_message"},
+    "/clients/<pk>/erase/": {"post": "clients.erase_client"},
     "/mailings/": {**MAILINGS, "post": f"mailings.add_mailing {LAUNCH}"},
     "/mailings/stats/": MAILINGS,
     "/mailings/timeline/": MAILINGS,
@@ -189,7 +191,11 @@ def test_who_may_see_may_also_ask_what_can_be_done(path: str, ids: dict[str, int
 # What the groups may not do, of all that there is.
 FORBIDDEN = {
     "viewers": {("/history/", "get"), *(deed for deed in DEEDS if deed[1] != "get")},
-    "operators": {("/history/", "get"), ("/mailings/<pk>/", "delete")},
+    "operators": {
+        ("/history/", "get"),
+        ("/clients/<pk>/erase/", "post"),
+        ("/mailings/<pk>/", "delete"),
+    },
     "administrators": set(),
 }
 

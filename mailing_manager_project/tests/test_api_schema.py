@@ -17,7 +17,7 @@ from mailing_manager_project.error_codes import OF_REQUESTS, OF_STATES
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
 NO_BODY = (
-    *("pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
+    *("pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/", "erase/"),
     "/messages/{id}/resend/",
 )
 
@@ -64,6 +64,8 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /messages/changes/",
         *("get /mailings/timeline/", "get /mailings/{id}/timeline/"),
         "get /history/",
+        "post /clients/{id}/erase/",
+        "get /clients/{id}/export/",
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",

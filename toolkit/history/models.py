@@ -32,6 +32,7 @@ class Deed(models.TextChoices):
     WITHDRAWN = "withdrawn", "Withdrawn"
     PROBED = "probed", "Tried"
     RUN = "run", "Run"
+    ERASED = "erased", "Erased"
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
@@ -100,7 +101,9 @@ class Entry(models.Model):
                 name="history_user_idx",
             ),
             models.Index(
-                fields=("token", "-id"), condition=~models.Q(token=""), name="history_token_idx"
+                fields=("token", "-id"),
+                condition=~models.Q(("token", "")),
+                name="history_token_idx",
             ),
             models.Index(fields=("deed", "-id"), name="history_deed_idx"),
             models.Index(fields=("at",), name="history_age_idx"),
