@@ -45,6 +45,7 @@ class Client(models.Model):
         """Newest first; the database itself refuses what is not a number."""
 
         ordering = ("-id",)
+        permissions = (("erase_client", "Can erase client, with all that is kept of it"),)
         constraints = (
             models.CheckConstraint(
                 condition=models.Q(phone_number__regex=phone_numbers.PATTERN),

@@ -80,6 +80,7 @@ OF_STATES = {
     "message_not_failed": "The message has not failed.",
     "message_unconfirmed": "The message may have arrived, so it stays.",
     "message_not_unconfirmed": "The message is not unconfirmed.",
+    "client_in_flight": "A message to the client is on its way. Try again as Retry-After says.",
     "client_deleted": "The client was deleted.",
     "breaker_closed": "The breaker is closed; there is nothing to probe.",
     "sending_paused": "All sending is paused.",

@@ -1,6 +1,7 @@
 """The format of log lines, and which of them an outage is worth."""
 
 import logging
+import re
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,10 @@ from toolkit import request_ids
 # or starts (57P), was left idle in a transaction for too long (25P03), has too many (53300).
 AWAY = ("08", "57P", "25P03", "53300")
 
+# What may be a phone number: 10 to 15 digits. Ids of ours have fewer, the sender's have more.
+NUMBER = re.compile(r"(?<![\w.-])\+?\d{10,15}(?!\w|\.\d)")
+MASK = "***"
+
 logger = logging.getLogger(__name__)
 
 
@@ -24,6 +29,7 @@ class ServerAwayFormatter(logging.Formatter):
     """Writes that a server or a process of ours is gone on one line, without a traceback.
 
     An outage brings hundreds of these errors, and their tracebacks say nothing about its cause.
+    What may be a phone number is masked: the database repeats it in its errors.
     """
 
     def __init__(self) -> None:
@@ -34,6 +40,9 @@ class ServerAwayFormatter(logging.Formatter):
 
         Of a web server's line it says during which request it was written: its X-Request-Id.
         """
+        return NUMBER.sub(MASK, self._format(record))
+
+    def _format(self, record: logging.LogRecord) -> str:
         request_id = request_ids.current()
         record.request = f" [{request_id}]" if request_id else ""
         error = record.exc_info[1] if record.exc_info else None

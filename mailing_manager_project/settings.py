@@ -361,6 +361,9 @@ LEDGER_DAYS = int(read_positive("LEDGER_DAYS", 14))
 SPOOL_DIR = VAR_DIR / "spool"
 MESSAGE_SENDER_IDEMPOTENT = read_flag("MESSAGE_SENDER_IDEMPOTENT", default=True)
 
+# Days after the end of a mailing after which its messages' phone numbers are forgotten.
+MESSAGE_NUMBERS_DAYS = read_days("MESSAGE_NUMBERS_DAYS", 0)  # 0: never
+
 # History
 
 HISTORY_DAYS = read_days("HISTORY_DAYS", 1095)  # 0: for ever

@@ -16,6 +16,7 @@ from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.explaining import ExplanationView
 from mailings.api.results import ResultsAsCsv, ResultsAsNdjson
 from mailings.api.views import MailingViewSet
+from messages_app.api.personal_data import EraseClientView, ExportClientView
 from messages_app.api.sender import ProbeView, SenderView
 from messages_app.api.views import MessageViewSet
 from toolkit.rest.history import HistoryViewSet
@@ -49,6 +50,8 @@ urlpatterns = [
     path("api/v1/mailings/<int:pk>/results.csv", ResultsAsCsv.as_view()),
     path("api/v1/mailings/<int:pk>/results.ndjson", ResultsAsNdjson.as_view()),
     path("api/v1/imports/<int:pk>/rejected.csv", RejectedAsCsv.as_view()),
+    path("api/v1/clients/<int:pk>/erase/", EraseClientView.as_view()),
+    path("api/v1/clients/<int:pk>/export/", ExportClientView.as_view()),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

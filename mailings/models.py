@@ -14,6 +14,8 @@ from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.sql import Condition, moment_value, table_of
 from toolkit.sending_hours import Window
 
+ALL_FORGOTTEN = models.BigIntegerField.MAX_BIGINT
+
 
 def new_sender_key() -> int:
     """Return a random number of 63 bits, from which the sender ids of a mailing are made."""
@@ -102,6 +104,8 @@ class Mailing(models.Model):
         db_index=False,
     )
     resent_codes = models.JSONField(null=True, editable=False)
+    # The id of the last client whose message's number was forgotten; ALL_FORGOTTEN once all are.
+    numbers_forgotten_up_to = models.BigIntegerField(null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
@@ -152,6 +156,16 @@ class Mailing(models.Model):
                 fields=("id",),
                 condition=models.Q(ledger_at=None),
                 name="mailing_outside_ledger_idx",
+            ),
+            # Each tick looks for those whose messages have kept their numbers for long enough.
+            models.Index(
+                fields=("stop_time",),
+                condition=models.Q(success_count__isnull=False)
+                & (
+                    models.Q(numbers_forgotten_up_to=None)
+                    | models.Q(numbers_forgotten_up_to__lt=ALL_FORGOTTEN)
+                ),
+                name="mailing_numbers_idx",
             ),
         )
 

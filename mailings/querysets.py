@@ -98,6 +98,16 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         original = self.model.including_deleted.open().filter(pk=OuterRef("resends"))
         return self.running(now).filter(stale).exclude(Exists(original))
 
+    def with_numbers(self, *, before: datetime) -> "MailingQuerySet":
+        """Keep those that are closed, were over before a moment, and whose messages have numbers.
+
+        One that ended before its stop time counts from that.
+        """
+        is_left = Q(numbers_forgotten_up_to=None)
+        is_left |= Q(numbers_forgotten_up_to__lt=models.BigIntegerField.MAX_BIGINT)
+        over = Q(stop_time__lt=before, updated_at__lt=before)
+        return self.filter(is_left, over, success_count__isnull=False).order_by("stop_time")
+
     def to_close(self, now: datetime) -> "MailingQuerySet":
         """Keep those that are past their stop time or cancelled, and not closed yet."""
         over = Q(stop_time__lte=now, status__in=("scheduled", "running", "paused"))

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from clients.imports.uploads import tend_imports
-from mailings import closing, preparing
+from mailings import closing, forgetting, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
@@ -30,6 +30,7 @@ from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
+FORGET_TIME_BOX = 1.0  # seconds that a tick forgets numbers
 
 
 @shared_task(name="start_mailing")
@@ -76,6 +77,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
             tend_imports(now=now)
+            forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 

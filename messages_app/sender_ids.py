@@ -8,6 +8,10 @@ same.
 from functools import lru_cache
 from hashlib import blake2b
 
+STAND_IN = "#"  # begins what stands where a number was
+# The id in letters: digits would be found by who looks for numbers.
+LETTERS = str.maketrans("0123456789", "abcdefghij")
+DIGITS = str.maketrans("abcdefghij", "0123456789")
 BITS = 63  # the contract has a signed 64-bit integer; ours are never negative
 
 
@@ -17,11 +21,18 @@ def sender_id(sender_key: int | None, *, message_id: int, phone_number: str) -> 
     `sender_key` is its mailing's; None means that an earlier version made the mailing, whose
     messages are known by their own ids.
     """
+    if phone_number.startswith(STAND_IN):
+        return int(phone_number[1:].translate(DIGITS))
     if sender_key is None:
         return message_id
     hash_of_number = _keyed_hash(sender_key).copy()
     hash_of_number.update(phone_number.encode())
     return int.from_bytes(hash_of_number.digest(), "big") >> (64 - BITS)
+
+
+def stand_in(sender_id: int) -> str:
+    """Return what stands in place of a number that is forgotten: the id that was made of it."""
+    return f"{STAND_IN}{sender_id}".translate(LETTERS)
 
 
 @lru_cache(1024)

@@ -248,7 +248,8 @@ def test_messages_to_a_client_can_be_planned_while_an_import_changes_it() -> Non
 def test_a_batch_takes_one_query_and_one_for_history(
     django_assert_num_queries: Iterator[None],
 ) -> None:
-    with django_assert_num_queries(2 + 2):  # with a savepoint, as every test is a transaction  # type: ignore[operator]  # pytest-django has no type
+    # And two for a savepoint, because every test is a transaction.
+    with django_assert_num_queries(2 + 2):  # type: ignore[operator]  # pytest-django has no type
         import_text(many_rows(1_000))
 
 

@@ -57,6 +57,8 @@ TABLE: dict[str, dict[str, str]] = {
     "/imports/": {**IMPORTS, "post": "clients.add_clientimport clients.add_client"},
     "/imports/<pk>/": IMPORTS,
     "/imports/<pk>/rejected.csv": IMPORTS,
+    "/clients/<pk>/export/": {"get": "clients.view_client messages_app.view_message"},
+    "/clients/<pk>/erase/": {"post": "clients.erase_client"},
     "/mailings/": {**MAILINGS, "post": f"mailings.add_mailing {LAUNCH}"},
     "/mailings/stats/": MAILINGS,
     "/mailings/count/": MAILINGS,
@@ -234,6 +236,7 @@ FORBIDDEN = {
     "viewers": {("/history/", "get"), *(deed for deed in DEEDS if deed[1] != "get")},
     "operators": {
         ("/history/", "get"),
+        ("/clients/<pk>/erase/", "post"),
         ("/mailings/<pk>/", "delete"),
         *(deed for deed in DEEDS if deed[0].startswith("/webhooks/") and deed[1] != "get"),
     },

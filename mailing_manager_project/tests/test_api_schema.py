@@ -19,7 +19,7 @@ UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
 PARAMETERS_OF_ONE = ("attempts/", "timeline/", ".csv", ".ndjson")
 NO_BODY = (
-    *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/"),
+    *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/", "erase/"),
     "/messages/{id}/resend/",
     *("rotate/", "test/", "redeliver/"),
 )
@@ -84,6 +84,8 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"{method} /webhooks/{{id}}/" for method in ("get", "put", "patch", "delete")),
         *(f"post /webhooks/{{id}}/{deed}/" for deed in ("rotate", "test")),
         "post /webhooks/{id}/deliveries/{delivery}/redeliver/",
+        "post /clients/{id}/erase/",
+        "get /clients/{id}/export/",
         "get /sender/",
         "patch /sender/",
         "post /sender/probe/",

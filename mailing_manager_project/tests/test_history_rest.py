@@ -55,6 +55,7 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ),
     ("/clients/<pk>/", "patch"): lambda s: (s.clients(1)[0].pk, {"tag": "vip"}, "changed"),
     ("/clients/<pk>/", "delete"): lambda s: (s.clients(1)[0].pk, None, "deleted"),
+    ("/clients/<pk>/erase/", "post"): lambda s: (s.clients(1)[0].pk, None, "erased"),
     ("/mailings/", "post"): lambda s: ("", s.new_mailing(), "created"),
     ("/mailings/<pk>/", "put"): lambda s: (
         s.mailing(status="scheduled", start_time=s.now + timedelta(minutes=9)).pk,

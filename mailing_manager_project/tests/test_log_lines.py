@@ -146,3 +146,40 @@ def test_in_an_outage_requests_that_fail_are_no_events(log: Log) -> None:
 def test_a_connection_without_an_outage_before_it_is_no_event(log: Log) -> None:
     connection_created.send(None)
     assert log.lines == []
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Key (phone_number)=(79995557531) already exists.",
+            "Failing row contains (1, '+79995557531', 999).",
+            "No answer for 79995557531.",
+            "12125550103",
+        ],
+    )
+    def test_are_masked_also_in_tracebacks(self, text: str) -> None:
+        try:
+            raise ValueError(text)
+        except ValueError:
+            record = logging.LogRecord("x", logging.ERROR, "", 1, text, None, sys.exc_info())
+        line = ServerAwayFormatter().format(record)
+
+        assert "***" in line
+        assert "79995557531" not in line
+        assert "12125550103" not in line
+        assert "ValueError" in line
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "Mailing 123456789: 100000000 messages",
+            "6917529027641081856",
+            "Task send_message[f8506f27-60d0-4320-9cbc-123456789012]",
+            "2030-01-31 06:00:00,120 in 0.1375399259995902s",
+        ],
+    )
+    def test_ids_and_times_are_not(self, text: str) -> None:
+        record = logging.LogRecord("x", logging.INFO, "", 1, text, None, None)
+
+        assert ServerAwayFormatter().format(record).endswith(text)

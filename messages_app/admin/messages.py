@@ -122,7 +122,7 @@ class MessageAdmin(ConsoleAdmin):
     @admin.display(description="phone number")
     def number(self, message: Message) -> str:
         """Show the phone number it goes or went to."""
-        number = message.phone_number or (message.client.phone_number if message.client else "")
+        number = message.known_number or (message.client.phone_number if message.client else "")
         return f"+{number}" if number else "–"
 
     @admin.display(description="mailing")

@@ -36,6 +36,11 @@ class MessageSerializer(StrictSerializer[Message]):
     sender_id = serializers.CharField(
         read_only=True, help_text="The id by which the sender knows it, a number of 64 bits."
     )
+    phone_number = serializers.CharField(
+        source="known_number",
+        read_only=True,
+        help_text="The number it goes or went to; empty once that is erased.",
+    )
     error_code = ErrorCodeField(help_text="Why the last attempt, or the message, failed.")
     client = IdField(
         queryset=Client.objects.all(),

@@ -7,7 +7,7 @@ from django.db import models
 
 from clients.models import Client
 from messages_app.querysets import MessageQuerySet
-from messages_app.sender_ids import sender_id
+from messages_app.sender_ids import STAND_IN, sender_id
 
 
 class ErrorCode(models.TextChoices):
@@ -183,6 +183,11 @@ class Message(models.Model):
     def schedule(self, at: datetime | None) -> None:
         """Have it wait in the queue for its next attempt, or have none. The caller saves it."""
         self.next_attempt_at = self.queued_at = at
+
+    @property
+    def known_number(self) -> str:
+        """The number it goes or went to; empty once that is forgotten."""
+        return "" if self.phone_number.startswith(STAND_IN) else self.phone_number
 
     @property
     def sender_id(self) -> int:

@@ -34,6 +34,7 @@ class Deed(models.TextChoices):
     PROBED = "probed", "Tried"
     ROTATED = "rotated", "Secret replaced"
     RUN = "run", "Run"
+    ERASED = "erased", "Erased"
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
@@ -102,7 +103,9 @@ class Entry(models.Model):
                 name="history_user_idx",
             ),
             models.Index(
-                fields=("token", "-id"), condition=~models.Q(token=""), name="history_token_idx"
+                fields=("token", "-id"),
+                condition=~models.Q(("token", "")),
+                name="history_token_idx",
             ),
             models.Index(fields=("deed", "-id"), name="history_deed_idx"),
             models.Index(fields=("at",), name="history_age_idx"),

@@ -24,6 +24,23 @@ from toolkit.rest.views import SafeWrites
 
 ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
 
+ENTRY = OpenApiExample(
+    "A text was changed",
+    value={
+        "id": 4711,
+        "at": "2030-01-31T06:00:00.120000Z",
+        "door": "rest",
+        "user": {"id": 3, "username": "anna"},
+        "token": "5f1c0a9e3b7d42c",
+        "deed": "changed",
+        "object": "mailings/12",
+        "text": "Mailing 12",
+        "changes": {"text": ["Hello", "Hello again"]},
+        "details": {},
+    },
+    response_only=True,
+)
+
 
 class WhoSerializer(serializers.Serializer[Any]):
     """A user, as it was called then; it may be deleted since."""
@@ -32,26 +49,7 @@ class WhoSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "A text was changed",
-            value={
-                "id": 4711,
-                "at": "2030-01-31T06:00:00.120000Z",
-                "door": "rest",
-                "user": {"id": 3, "username": "anna"},
-                "token": "5f1c0a9e3b7d42c",
-                "deed": "changed",
-                "object": "mailings/12",
-                "text": "Mailing 12",
-                "changes": {"text": ["Hello", "Hello again"]},
-                "details": {},
-            },
-            response_only=True,
-        )
-    ]
-)
+@extend_schema_serializer(examples=[ENTRY])
 class EntrySerializer(serializers.ModelSerializer[Entry]):
     """One deed: who did what to what, when, and what it was before."""
 

@@ -179,7 +179,7 @@ REPLAYED = OpenApiParameter(
     "Idempotent-Replayed",
     {"type": "string", "enum": ["true"]},
     OpenApiParameter.HEADER,
-    response=[200, 201, 202],
+    response=[200, 201, 202, 204],
     description="This is the first answer to this Idempotency-Key once more; nothing was done now.",
 )
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, models
+from django.db.models import F, Func, Value
 from django.http import HttpResponse
 from django.utils import timezone
 
@@ -14,6 +16,29 @@ PATIENCE = "1s"  # how long a repetition waits for the first request to end
 
 # What an answer means is in these headers; whatever else it has belongs to its own transfer.
 KEPT_HEADERS = ("Content-Type", "Content-Language", "ETag", "Location", "Retry-After")
+
+
+class Position(Func):
+    """Where bytes are found in others, from 1; 0 if they are not."""
+
+    function = "INSTR"
+    output_field = models.IntegerField()
+    template = "INSTR(%(expressions)s)"
+
+    def __init__(self, wanted: Any, within: Any) -> None:
+        super().__init__(within, wanted)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """Return the SQL for Postgres, which has another name for it."""
+        within, wanted = self.source_expressions
+        turned = Func(
+            wanted,
+            within,
+            template="position(%(expressions)s)",
+            arg_joiner=" IN ",
+            output_field=models.IntegerField(),
+        )
+        return turned.as_sql(compiler, connection, **context)
 
 
 class GivenAnswerQuerySet(models.QuerySet["GivenAnswer"]):
@@ -32,6 +57,16 @@ class GivenAnswerQuerySet(models.QuerySet["GivenAnswer"]):
         with _short_of_patience():
             self.filter(pk=key, created_at__lt=timezone.now() - KEPT_FOR).delete()
             return self.get_or_create(pk=key, defaults={"fingerprint": fingerprint})
+
+    def forget(self, number: str) -> None:
+        """Take a phone number out of all answers that show it; they are repeated without it.
+
+        It reads the answers of one day, by one statement, and writes those that it finds.
+        """
+        found = self.annotate(place=Position(Value(number.encode()), F("body"))).filter(place__gt=0)
+        for given in found.iterator():
+            body = bytes(given.body).replace(number.encode(), b"")
+            self.filter(pk=given.pk).update(body=body)
 
     def drop_old(self, *, now: datetime) -> None:
         """Drop the answers that are older than a day, in short steps."""

@@ -1,0 +1,17 @@
+"""A permission of its own to erase a client everywhere."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("clients", "0001_initial")]
+
+    operations = [
+        migrations.AlterModelOptions(
+            name="client",
+            options={
+                "ordering": ("-id",),
+                "permissions": (("erase_client", "Can erase client, with all that is kept of it"),),
+            },
+        ),
+    ]
