@@ -34,6 +34,7 @@ OF_REQUESTS = {
     "repeated_parameter": "The query parameter is there more than once.",
     "invalid_cursor": "It was never handed out as the beginning of a page.",
     "invalid_phone_number": "It is no international number.",
+    "invalid_text": "It has control characters in it other than line breaks, such as tabs.",
     "invalid_tag": "It is too long, or has characters in it that cannot be read.",
     "invalid_time_zone": "It is no name of the IANA database.",
     "invalid_filters": "They are no object of known keys with texts or lists of texts.",

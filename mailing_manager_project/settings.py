@@ -15,6 +15,7 @@ from mailing_manager_project.environment import (
     env,
     file_limit,
     read_address,
+    read_duration,
     read_flag,
     read_header_value,
     read_number_or_auto,
@@ -50,8 +51,12 @@ SECRET_KEY = _secret_key()
 IS_LOCAL = set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not IS_LOCAL
 SECURE_PROXY_SSL_HEADER = None if IS_LOCAL else ("HTTP_X_FORWARDED_PROTO", "https")
-SECURE_HSTS_SECONDS = 0 if IS_LOCAL else 365 * 24 * 3600
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+# How long browsers refuse plain HTTP, for this name and those below it. Preloading, which puts a
+# whole domain into browsers for years, is for its owner to ask for.
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_duration("HSTS_SECONDS", 365 * 24 * 3600)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL and read_flag("HSTS_SUBDOMAINS", default=True)
+SECURE_HSTS_PRELOAD = not IS_LOCAL and read_flag("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # asks for preloading
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
