@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.requirements
 READY_DEV := $(VENV)/.requirements-dev
 
-.PHONY: run demo test faults check schema release-schema bench lint clean
+.PHONY: run demo test faults check schema release-schema bench lint lock clean
 
 run: $(READY)
 	@$(PY) main.py $(ARGS)
@@ -41,14 +41,21 @@ release-schema: schema
 bench: $(READY_DEV)
 	@$(PY) -m benchmarks
 
-$(READY): requirements.txt
+# After any change of requirements.txt or requirements-dev.txt. Needs no more than uv.
+lock:
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m uv --version >/dev/null 2>&1 || \
+		$(PY) -m pip install -qq --disable-pip-version-check "$$(grep '^uv==' requirements-dev.txt)"
+	@$(PY) -m scripts.lock
+
+$(READY): requirements.lock
 	@$(PYTHON) -m venv $(VENV)
 	@echo "Installing what Mailing Manager needs; this takes a minute the first time."
-	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
-$(READY_DEV): requirements-dev.txt $(READY)
-	@$(PY) -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+$(READY_DEV): requirements-dev.lock $(READY)
+	@$(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 clean:

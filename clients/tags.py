@@ -1,25 +1,20 @@
 """Tags: any words to select clients by."""
 
-import unicodedata
-
 from django.core.exceptions import ValidationError
 
+from toolkit.characters import DIRECTIONS, is_unwritable
+
 MAX_LENGTH = 64  # characters
-# Unicode categories: control characters and surrogates. Cf is allowed, since it joins emoji.
-UNWRITABLE = ("Cc", "Cs")
 
 
 def validate(tag: str) -> None:
-    """Refuse a tag that is too long or has unreadable characters.
+    """Refuse a tag that is too long, or has characters that cannot be read or turn others around.
 
     Raises:
         ValidationError: with a sentence that says what a tag may be.
     """
-    if len(tag) > MAX_LENGTH or any(_is_unwritable(character) for character in tag):
+    if len(tag) > MAX_LENGTH or any(is_unwritable(each) or each in DIRECTIONS for each in tag):
         raise ValidationError(
-            f"Write up to {MAX_LENGTH} characters that can be read.", code="invalid_tag"
+            f"Write up to {MAX_LENGTH} characters that can be read, on one line.",
+            code="invalid_tag",
         )
-
-
-def _is_unwritable(character: str) -> bool:
-    return unicodedata.category(character) in UNWRITABLE and not character.isspace()

@@ -22,6 +22,9 @@ COMMANDS = ("check", "runserver")
 # libcurl waits for its requests by select(), which knows only files below 1024. It looks at the few
 # others when one of these has something to read; with many more it would look without a pause.
 MOST_REQUESTS = 1000
+# What Django itself asks of a key (security.W009), which main.py's own has: 50 characters, 5 of
+# them different, and not the prefix of those that startproject writes.
+KEY_LENGTH, KEY_VARIETY, INSECURE = 50, 5, "django-insecure-"
 
 
 def register_checks(command_line: Sequence[str]) -> None:
@@ -86,6 +89,23 @@ def check_hosts(**_: Any) -> list[CheckMessage]:
             "has made up.",
             hint="List the names under which it is reached, such as mailings.example.com.",
             id="mailing_manager.W004",
+        )
+    ]
+
+
+def check_secret_key(**_: Any) -> list[CheckMessage]:
+    """Refuse, where others can reach it, a key that can be guessed."""
+    key = settings.SECRET_KEY
+    if settings.DEBUG or settings.IS_LOCAL:
+        return []
+    if len(key) >= KEY_LENGTH and len(set(key)) >= KEY_VARIETY and not key.startswith(INSECURE):
+        return []
+    return [
+        Error(
+            "SECRET_KEY can be guessed: whoever does so can log in as anybody.",
+            hint=f"Write at least {KEY_LENGTH} characters of chance: python -c 'import secrets; "
+            "print(secrets.token_urlsafe(64))'. Or leave it unset: main.py makes one.",
+            id="mailing_manager.E004",
         )
     ]
 
@@ -186,6 +206,7 @@ CHECKS = (
     check_address,
     check_database,
     check_hosts,
+    check_secret_key,
     check_folder,
     check_shared_counts,
     check_proxies,

@@ -40,6 +40,18 @@ def read_positive(name: str, default: int) -> int:
     return int(raw)
 
 
+def read_duration(name: str, default: int) -> int:
+    """Return a whole number of seconds, from 0 upwards.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip() or str(default)
+    if not (raw.isascii() and raw.isdecimal() and int(raw) < 10**9):
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a whole number of seconds.")
+    return int(raw)
+
+
 def read_number_or_auto(name: str) -> int | None:
     """Return a whole number from 1 upwards, or None for "auto", which also nothing means.
 

@@ -37,6 +37,7 @@ OF_REQUESTS = {
     "invalid_phone_number": "It is no international number.",
     "invalid_clients_file": "It is no CSV or XLSX, or its first row does not name the columns.",
     "repeated_number": "Another client in the same request has this number.",
+    "invalid_text": "It has control characters in it other than line breaks, such as tabs.",
     "invalid_tag": "It is too long, or has characters in it that cannot be read.",
     "invalid_time_zone": "It is no name of the IANA database.",
     "invalid_object": "It is no kind and id, such as mailings/12.",

@@ -22,6 +22,7 @@ from mailing_manager_project.environment import (
     read_address,
     read_count,
     read_days,
+    read_duration,
     read_flag,
     read_frequency,
     read_header_value,
@@ -59,8 +60,12 @@ SECRET_KEY = _secret_key()
 IS_LOCAL = set(ALLOWED_HOSTS) <= set(LOCAL_HOSTS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not IS_LOCAL
 SECURE_PROXY_SSL_HEADER = None if IS_LOCAL else ("HTTP_X_FORWARDED_PROTO", "https")
-SECURE_HSTS_SECONDS = 0 if IS_LOCAL else 365 * 24 * 3600
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+# How long browsers refuse plain HTTP, for this name and those below it. Preloading, which puts a
+# whole domain into browsers for years, is for its owner to ask for.
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_duration("HSTS_SECONDS", 365 * 24 * 3600)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL and read_flag("HSTS_SUBDOMAINS", default=True)
+SECURE_HSTS_PRELOAD = not IS_LOCAL and read_flag("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W021"]  # asks for preloading
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
@@ -81,6 +86,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "corsheaders",
+    "csp",
     "django_celery_beat",
     "django_filters",
     "drf_spectacular",
@@ -104,6 +110,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mailing_manager_project.http.request_id.name_requests",
+    "mailing_manager_project.http.policies.Policies",
     "mailing_manager_project.http.answers.leave_out_bodies",
     "corsheaders.middleware.CorsMiddleware",
     "mailing_manager_project.http.answers.keep_private",
@@ -470,7 +477,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "SWAGGER_UI_SETTINGS": {"persistAuthorization": True},
+    "SWAGGER_UI_SETTINGS": {"persistAuthorization": False},
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_standardized_errors.openapi_hooks.postprocess_schema_enums",

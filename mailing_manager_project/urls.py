@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
@@ -55,7 +55,7 @@ urlpatterns = [
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(**page), name="docs"),
+    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(**page), name="docs"),
     re_path("^api/", NoSuchAddress.as_view()),
     path("health/", Health.as_view(checks=["health_check.checks.Database"]), name="health"),
 ]

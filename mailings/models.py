@@ -12,6 +12,7 @@ from clients.audience import validate_filters
 from mailings.querysets import MailingManager, MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.sql import Condition, moment_value, table_of
+from toolkit.characters import is_unwritable
 from toolkit.sending_hours import Window
 
 ALL_FORGOTTEN = models.BigIntegerField.MAX_BIGINT
@@ -278,12 +279,24 @@ class Mailing(models.Model):
         if not self.text.strip():
             blank = ValidationError("Write what the clients should read.", code="blank")
             raise ValidationError({"text": blank})
+        self._validate_characters()
         if self.start_time and self.stop_time and self.stop_time <= self.start_time:
             too_early = ValidationError(
                 "The stop time must be later than the start time.", code="stop_before_start"
             )
             raise ValidationError({"stop_time": too_early})
         self._validate_window()
+
+    def _validate_characters(self) -> None:
+        """Write line breaks in one way; refuse what no phone shows as it was meant, tabs too."""
+        self.text = self.text.replace("\r\n", "\n")  # as browsers send them
+        if any(each != "\n" and is_unwritable(each) for each in self.text):
+            unreadable = ValidationError(
+                "There is a character in it that cannot be read, such as a tab or an escape. Write "
+                "letters, signs, blanks and line breaks.",
+                code="invalid_text",
+            )
+            raise ValidationError({"text": unreadable})
 
     def _validate_window(self) -> None:
         """Refuse a window with only one end, or with a start equal to its end."""

@@ -63,6 +63,7 @@ class Connection(asyncio.Protocol):
         self.unfinished_bytes = 0
         self.url = b""
         self.authorization = b""
+        self.host = b""
         self.body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -109,6 +110,7 @@ class Connection(asyncio.Protocol):
         """Clear the data of the request before."""
         self.url = b""
         self.authorization = b""
+        self.host = b""
         self.body.clear()
 
     def on_url(self, url: bytes) -> None:
@@ -116,10 +118,12 @@ class Connection(asyncio.Protocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the Authorization header, and answer an Expect header."""
+        """Keep the headers Authorization and Host, and answer an Expect header."""
         # Lengths are compared first, because lower() takes longer and most headers are others.
         if len(name) == 13 and name.lower() == b"authorization":
             self.authorization = value
+        elif len(name) == 4 and name.lower() == b"host":
+            self.host = value
         elif len(name) == 6 and name.lower() == b"expect":
             self.invite_body()
 
@@ -133,7 +137,11 @@ class Connection(asyncio.Protocol):
             return
         self.unfinished_bytes = 0
         answer, delay = self.routes.answer(
-            self.parser.get_method(), self.url, self.authorization, b"".join(self.body)
+            self.parser.get_method(),
+            self.url,
+            self.authorization,
+            b"".join(self.body),
+            self.host,
         )
         if answer.close_after == KEEP_OPEN and not self.parser.should_keep_alive():
             answer = answer.closing()

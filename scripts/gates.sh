@@ -13,6 +13,9 @@ say "ruff: mistakes and layout"
 "$bin/ruff" check .
 "$bin/ruff" format --check .
 
+say "lock: what is installed is what is required"
+"$bin/python" -m scripts.lock --check
+
 say "mypy: types"
 "$bin/mypy" .
 

@@ -26,13 +26,13 @@ class GetRoutes(SendRoutes):
     """The main port, which also takes messages by GET."""
 
     def answer(
-        self, method: bytes, url: bytes, authorization: bytes, body: bytes
+        self, method: bytes, url: bytes, authorization: bytes, body: bytes, host: bytes
     ) -> tuple[Answer, float]:
         """Accept the message in the address, if there is one."""
         path, _, query = url.partition(b"?")
         folder, _, message_id = path.rpartition(b"/")
         if method != b"GET" or folder not in SEND_PATHS:
-            return super().answer(method, url, authorization, body)
+            return super().answer(method, url, authorization, body, host)
         return self.accept(int(message_id), query.decode()), self.send_endpoint.draw.draw_delay()
 
     def accept(self, message_id: int, query: str) -> Answer:

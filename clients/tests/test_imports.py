@@ -142,7 +142,7 @@ def test_a_bad_row_is_told_with_its_line_and_reason_and_the_others_are_kept(
 ) -> None:
     result, errors = import_text(
         "phone_number,operator_code,tag,timezone\n"
-        '79990000001,,"two\nlines",\n'
+        '79990000001,,"vip\n",\n'  # two lines
         f"{row}\n"
         "79990000002,,,UTC\n"
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.core.checks import run_checks
+from django.core.checks import CheckMessage, Tags, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files import locks
 from django.core.management import call_command
@@ -120,13 +120,20 @@ def load_settings() -> None:
         django.setup()
     except (ImproperlyConfigured, ValueError, OSError) as error:
         raise SetupError(f"A setting is wrong. {error} See .env.example.") from None
-    found = [issue for issue in run_checks(tags=[TAG]) if not issue.is_silenced()]
-    issues = sorted(found, key=lambda issue: str(issue.id))  # Django keeps checks in no order.
+    issues = sorted(_find_issues(), key=lambda issue: str(issue.id))  # Django keeps no order.
     for issue in issues:
         if issue.is_serious():
             raise SetupError(f"{issue.msg} {issue.hint}")
     for issue in issues:
         logger.warning("%s %s (%s)", issue.msg, issue.hint, issue.id)
+
+
+def _find_issues() -> list[CheckMessage]:
+    """Return what our checks find, and Django's for production where others are served."""
+    found = list(run_checks(tags=[TAG]))
+    if not settings.IS_LOCAL:
+        found += run_checks(tags=[Tags.security], include_deployment_checks=True)
+    return [issue for issue in found if not issue.is_silenced()]
 
 
 def prepare_database() -> None:

@@ -67,6 +67,8 @@ def test_whoever_enters_a_token_under_authorize_can_try_the_api(
     answer = operation.locator(".live-responses-table tbody")
     expect(answer.locator(".response-col_status")).to_have_text("200", timeout=20_000)
     expect(answer).to_contain_text("79991234567")
+    # What is kept in the browser can be read by every page of this host, and by the next user.
+    assert token not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
     assert complaints == []
 
 

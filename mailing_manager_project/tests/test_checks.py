@@ -40,6 +40,7 @@ def _faultless(settings: Settings, use_engine: Engine) -> None:
     settings.TRUSTED_PROXIES = 1
     settings.API_RATE = (600, 60)
     settings.CACHES = {"default": {"BACKEND": "toolkit.rest.shared_counts.RedisCounts"}}
+    settings.SECRET_KEY = "0123456789" * 5
     use_engine("postgresql")
 
 
@@ -72,6 +73,16 @@ def test_without_a_token_nothing_is_sent(settings: Settings) -> None:
 def test_sqlite_is_not_for_others(use_engine: Engine) -> None:
     use_engine("sqlite3")
     assert found() == ["W002"]
+
+
+@pytest.mark.parametrize(
+    "key", ["a", "x" * 60, "0123456789" * 4, "django-insecure-" + "0123456789" * 5]
+)
+def test_a_key_that_can_be_guessed_is_for_trials_only(key: str, settings: Settings) -> None:
+    settings.SECRET_KEY = key
+    assert found() == ["E004"]
+    settings.IS_LOCAL = True
+    assert found() == []
 
 
 @pytest.mark.parametrize("setting", ["DEBUG", "IS_LOCAL"])
@@ -202,11 +213,11 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> set[object]:
 @pytest.mark.parametrize(
     ("command_line", "number"),
     [
-        ("manage.py check", 9),
-        ("./manage.py check --deploy", 9),
-        ("manage.py runserver 8080", 9),
-        ("main.py", 9),
-        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 9),
+        ("manage.py check", 10),
+        ("./manage.py check --deploy", 10),
+        ("manage.py runserver 8080", 10),
+        ("main.py", 10),
+        ("/venv/bin/gunicorn mailing_manager_project.wsgi", 10),
         ("manage.py migrate", 0),
         ("manage.py test check", 0),
         ("manage.py", 0),
@@ -231,6 +242,8 @@ def test_check_shows_everything_and_migrate_nothing(
         text=True,
         timeout=PATIENCE,
     )
-    said = [each for each in ("E001", "W001", "W002", "W003", "W004") if each in result.stderr]
+    said = [
+        each for each in ("E001", "E004", "W001", "W002", "W003", "W004") if each in result.stderr
+    ]
     assert result.returncode == code
-    assert len(said) == (5 if code else 0)
+    assert len(said) == (6 if code else 0)

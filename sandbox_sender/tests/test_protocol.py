@@ -265,3 +265,36 @@ def ask_without_reading(client: socket.socket, most_bytes: int) -> None:
     request = b"GET / HTTP/1.1\r\nX: %b\r\n\r\n" % (b"x" * 4000)
     for _ in range(most_bytes // len(request)):
         client.sendall(request)
+
+
+@pytest.mark.parametrize(
+    "host", ["rebind.evil.example", "Evil.Example:8025", "127.0.0.1.evil.example."]
+)
+@pytest.mark.parametrize("request_line", ["GET /inbox.json", "GET /", "PUT /faults", "GET /stats"])
+def test_pages_are_not_for_other_sites_that_point_their_name_here(
+    sandbox: RunningSandbox, request_line: str, host: str
+) -> None:
+    assert ask(sandbox, request_line, host).startswith(b"HTTP/1.1 403")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:8025",
+        "127.0.0.1:8025",
+        "[::1]:8025",
+        "192.0.2.1",
+        "sandbox",
+        "a.localhost",
+    ],
+)
+def test_pages_are_for_those_who_use_the_sandbox(sandbox: RunningSandbox, host: str) -> None:
+    assert ask(sandbox, "GET /stats", host).startswith(b"HTTP/1.1 200")
+
+
+def ask(sandbox: RunningSandbox, request_line: str, host: str) -> bytes:
+    words = f"{request_line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\n\r\n{{}}"
+    with connect(sandbox) as client:
+        client.sendall(words.encode())
+        return client.recv(4096)

@@ -19,14 +19,14 @@ class StrictCharField(serializers.CharField):
     default_error_messages: ClassVar = {"invalid": "Write a text, in quotation marks."}
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the text without blanks around it.
+        """Return the text without blanks around it, its line breaks of one character each.
 
         Raises:
             ValidationError: it is no text.
         """
         if not isinstance(data, str):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        return super().to_internal_value(data.replace("\r\n", "\n"))
 
 
 class StrictBooleanField(serializers.BooleanField):
