@@ -367,7 +367,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         ]
 
 
-class LimitedSessionScheme(SessionScheme):
+class LimitedSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]  # untyped
     """The console's session, as drf-spectacular describes it."""
 
     target_class = "toolkit.rest.authentication.LimitedSessionAuthentication"

@@ -7,7 +7,7 @@ from toolkit.indexes import AddIndexBesideWriters
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("mailings", "0009_numbers_forgotten")]
+    dependencies = [("mailings", "0010_numbers_forgotten")]
     operations = [
         AddIndexBesideWriters(
             "mailing",

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailings", "0008_launch")]
+    dependencies = [("mailings", "0009_drafts")]
 
     operations = [
         migrations.AddField(

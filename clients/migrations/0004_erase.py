@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("clients", "0001_initial")]
+    dependencies = [("clients", "0003_imports")]
 
     operations = [
         migrations.AlterModelOptions(
