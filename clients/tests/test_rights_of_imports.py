@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission, User
 
 pytestmark = pytest.mark.django_db
 
-MIGRATION = "clients.migrations.0002_imports"
+MIGRATION = "clients.migrations.0003_imports"
 
 
 @pytest.mark.parametrize(
