@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError  # nosec B405  # the error, and no parser
 from zipfile import BadZipFile, ZipFile
 
 import openpyxl
