@@ -20,6 +20,8 @@ from mailing_manager_project.wsgi import application
 from mailings.api.serializers import MailingSerializer
 from messages_app.api.serializers import MessageSerializer
 from messages_app.models import Message
+from webhooks.api.serializers import WebhookSerializer
+from webhooks.models import Delivery, EventName, Webhook
 
 API = "/api/v1/"
 # The document does not say which texts are phone numbers and time zones, and a query parameter
@@ -29,6 +31,7 @@ SERIALIZERS = {
     "clients": ClientSerializer,
     "mailings": MailingSerializer,
     "messages": MessageSerializer,
+    "webhooks": WebhookSerializer,
 }
 # The fields of each room that can be written.
 ROOMS = {
@@ -72,8 +75,17 @@ def name_what_exists(case: Case, make_message: Callable[..., Message]) -> None:
     if not case.path_parameters and not isinstance(case.body, dict):
         return
     message = make_message()
-    ids = {"clients": message.client_id, "mailings": message.mailing_id, "messages": message.pk}
+    webhook = Webhook.objects.create(url="https://example.com/", events=EventName.values)
+    (delivery,) = Delivery.objects.make("sender.held", [webhook], at=webhook.created_at)
+    ids = {
+        "clients": message.client_id,
+        "mailings": message.mailing_id,
+        "messages": message.pk,
+        "webhooks": webhook.pk,
+    }
     room = case.path.split("/")[3]
+    if is_third(case.path_parameters.get("delivery")):
+        case.path_parameters["delivery"] = delivery.pk
     if is_third(case.path_parameters.get("id")):
         case.path_parameters["id"] = ids[room]
     if not isinstance(case.body, dict):

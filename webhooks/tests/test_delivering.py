@@ -228,6 +228,9 @@ class TestRetries:
         receiver.status, receiver.headers = status, {"Retry-After": asked}
         happen()
         deliver(webhook.pk)
+        told = webhook.deliveries.get().next_attempt_at
+        assert told
+        assert told > timezone.now() + timedelta(minutes=minutes - 1)
         happen()
         later(webhook, minutes=minutes - 1)
         deliver(webhook.pk)
