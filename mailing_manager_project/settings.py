@@ -165,6 +165,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "toolkit.access.passwords.NewPasswordsEndTokens"},
 ]
 # A session ends so many seconds after its login, and after so many in which nobody did anything.
+# Not in a cookie, which whoever has it can read: some messages show a secret, this once.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_IDLE = 3600
 

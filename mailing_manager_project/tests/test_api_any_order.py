@@ -86,7 +86,8 @@ class Follower:
         return bool(page["has_more"])
 
     def _page(self, after: str, size: int) -> Any:
-        return self._api.get(CHANGES, {"after": after, "page_size": size}).json()
+        asked: dict[str, str | int] = {"after": after, "page_size": size}
+        return self._api.get(CHANGES, asked).json()
 
 
 def withdraw(mailing: Mailing, now: datetime, number: int) -> None:
