@@ -1,7 +1,7 @@
 """The size of an audience, told without looking through all clients (docs/adr/0029).
 
-Up to COUNTED clients are counted. Of a larger table a sample of so many is, in slices that lie
-over all ids, and what is found is scaled up; unless so few match that an index finds them.
+Up to COUNTED clients are counted. Of a larger table a SAMPLE is, in slices that lie over all ids,
+and what is found is scaled up; unless so few match that an index finds them.
 """
 
 from collections import Counter
@@ -17,9 +17,10 @@ from toolkit.time_limit import TookTooLong, time_limit
 Values = tuple[str, str, str]
 
 COUNTED = 100_000  # clients that are looked at, at most
-SLICES = 100
+SAMPLE = 20_000  # of more
+SLICES = 400  # of a sample; many, because clients that were imported together are alike
 RARE = 1_000  # matching clients in a sample; of fewer a share of all says little
-SAMPLED = 1_000
+SOME = 1_000
 GOLDEN_RATIO = 0.618034  # whose multiples spread evenly over what follows the decimal point
 PATIENCE = 0.3  # seconds in which few clients are found by an index
 
@@ -29,7 +30,7 @@ class Audience:
     """How many clients some filters select, in all and by what clients are selected by.
 
     `groups` counts by (operator code, tag, time zone). `everyone` is how many clients there are.
-    `some` are ids of up to SAMPLED of them, spread evenly.
+    `some` are ids of up to SOME of them, spread evenly.
     """
 
     groups: Counter[Values]
@@ -53,21 +54,21 @@ class Audience:
 
 def audience_of(filters: Filters) -> Audience:
     """Return how many clients filters select now."""
-    if not _is_large():
+    ends = Client.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    span = ends["last"] - ends["first"] + 1 if ends["last"] else 0
+    if span <= COUNTED:
         return _counted(filters)
-    scope, factor = _slices()
+    scope, factor = _slices(ends["first"], span)
     sampled = Client.objects.filter(scope)
     everyone = round(sampled.count() * factor)
+    if everyone <= COUNTED:  # with gaps between their ids
+        return _counted(filters)
     matching = sampled.matching(filters)
     groups = _groups(matching)
     if groups.total() < RARE and (few := _few(filters, everyone)):
         return few
     scaled = Counter({values: round(number * factor) for values, number in groups.items()})
     return Audience(scaled, everyone, True, _some(matching, groups.total()))
-
-
-def _is_large() -> bool:
-    return Client.objects.order_by("pk").values("pk")[COUNTED : COUNTED + 1].exists()
 
 
 def _counted(filters: Filters) -> Audience:
@@ -91,11 +92,9 @@ def _few(filters: Filters, everyone: int) -> Audience | None:
         return None
 
 
-def _slices() -> tuple[Q, float]:
+def _slices(first: int, span: int) -> tuple[Q, float]:
     """Return the condition of the sample, and how many clients stand for one in it."""
-    ends = Client.objects.aggregate(first=Min("pk"), last=Max("pk"))
-    first, span = ends["first"], ends["last"] - ends["first"] + 1
-    size = COUNTED // SLICES
+    size = SAMPLE // SLICES
     scope = Q()
     for number in range(SLICES):
         # Each somewhere else in its share of the ids, or what comes at intervals would be missed.
@@ -115,7 +114,7 @@ def _groups(matching: ClientQuerySet) -> Counter[Values]:
 
 
 def _some(matching: ClientQuerySet, number: int) -> list[int]:
-    """Return ids of up to about SAMPLED of so many clients."""
-    step = max(1, number // SAMPLED)
+    """Return ids of up to about SOME of so many clients."""
+    step = max(1, number // SOME)
     spread = matching.alias(place=F("pk") % step).filter(place=0)
-    return list(spread.order_by().values_list("pk", flat=True)[: 2 * SAMPLED])
+    return list(spread.order_by().values_list("pk", flat=True)[: 2 * SOME])

@@ -21,9 +21,10 @@ MakeClients = Callable[..., list[Client]]
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have more than 200 clients be too many to be counted."""
     monkeypatch.setattr(sizing, "COUNTED", 200)
+    monkeypatch.setattr(sizing, "SAMPLE", 200)
     monkeypatch.setattr(sizing, "SLICES", 20)
     monkeypatch.setattr(sizing, "RARE", 20)
-    monkeypatch.setattr(sizing, "SAMPLED", 30)
+    monkeypatch.setattr(sizing, "SOME", 30)
 
 
 def test_few_clients_are_counted(make_clients: MakeClients) -> None:
