@@ -236,7 +236,10 @@ def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) ->
         ("/clients/", {"phone_number", "operator_code", "tag", "timezone", "search"}),
         (
             "/messages/",
-            {"id", "mailing", "client", "phone_number", "status", "error_code", "search"},
+            {
+                *("id", "mailing", "client", "phone_number", "status", "error_code", "search"),
+                *("created_after", "created_before", "sent_after", "sent_before"),
+            },
         ),
         (
             "/mailings/",

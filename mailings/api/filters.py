@@ -3,9 +3,7 @@
 from django_filters import CharFilter
 
 from mailings.models import Mailing
-from toolkit.rest.filters import MomentFilter, WalkedFilterSet, choices
-
-ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
+from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices
 
 
 class MailingFilterSet(WalkedFilterSet):

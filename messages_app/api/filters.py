@@ -1,22 +1,30 @@
 """Query parameters of the list of messages, and the way through it."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from functools import cached_property
 
 from django.db.models import Q, QuerySet
 from django_filters import CharFilter
+from rest_framework.exceptions import ValidationError
 
 from clients.api.filters import having_number_part, whole_numbers
 from clients.models import Client
 from messages_app.api.serializers import STATUS
 from messages_app.models import ErrorCode, Message
 from messages_app.querysets import MessageQuerySet
-from toolkit.rest.filters import WalkedFilterSet, choices, ids
+from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices, ids
 from toolkit.rest.walking import Leg
+
+BESIDE = "Only beside `mailing`, `client`, `phone_number` or `id`."
+SENT = ("sent_after", "sent_before")
+SENT_BESIDE = ("mailing", "client", "phone_number", "id")
+# Ids are in the order of creation but for those that several transactions make at once.
+DISORDER = timedelta(hours=1)
 
 
 class MessageFilterSet(WalkedFilterSet):
-    """By mailing, client, status and reason of failure."""
+    """By mailing, client, status, reason of failure, and time."""
 
     id = ids(help_text="Id of a message.")
     mailing = ids(
@@ -33,6 +41,10 @@ class MessageFilterSet(WalkedFilterSet):
     )
     status = choices(Message.Status, help_text=STATUS)
     error_code = choices(ErrorCode, help_text="Why the last attempt, or the message, failed.")
+    created_after = MomentFilter("created_at", "gte", help_text=f"Planned or added then. {ISO}")
+    created_before = MomentFilter("created_at", "lt", help_text=f"Planned or added before. {ISO}")
+    sent_after = MomentFilter("sent_at", "gte", help_text=f"Accepted then or later. {BESIDE} {ISO}")
+    sent_before = MomentFilter("sent_at", "lt", help_text=f"Accepted before. {BESIDE} {ISO}")
     search = CharFilter(
         method="containing",
         help_text="Part of the phone number, written any usual way, or of the error in words. "
@@ -55,7 +67,15 @@ class MessageFilterSet(WalkedFilterSet):
         return messages.filter(self._to_numbers)
 
     def filter_queryset(self, queryset: QuerySet[Message]) -> QuerySet[Message]:
-        """Keep messages that meet all parameters."""
+        """Keep messages that meet all parameters.
+
+        Raises:
+            ValidationError: a time of sending stands alone.
+        """
+        alone = [name for name in SENT if self.values(name)]
+        if alone and not any(map(self.values, SENT_BESIDE)):
+            sentence = "No index has these times. Add mailing, client, phone_number or id."
+            raise ValidationError(dict.fromkeys(alone, sentence), code="filter_too_wide")
         found: QuerySet[Message] = super().filter_queryset(queryset)
         has_failed = self.values("status") == [Message.Status.FAIL]
         # Each failed one has an error code, and only that has an index.
@@ -78,9 +98,18 @@ class MessageFilterSet(WalkedFilterSet):
                 leg for pk in sorted(set(mailings), reverse=True) for leg in legs_of_mailing(pk)
             ]
         if self.values("error_code") or self.values("status") == [Message.Status.FAIL]:
-            has_failed = ~Q(error_code="")
+            has_failed = ~Q(error_code="") & self._made_in_time
             return [Leg(has_failed, [has_failed])]
-        return super().legs()
+        return [Leg(self._made_in_time, [self._made_in_time])]
+
+    @cached_property
+    def _made_in_time(self) -> Q:
+        """Which ids messages have that were created between two times, and some more."""
+        after, before = self.values("created_after"), self.values("created_before")
+        messages = Message.objects.all()
+        first = {"pk__gte": messages.first_id_at(after - DISORDER)} if after else {}
+        end = {"pk__lt": messages.first_id_at(before + DISORDER)} if before else {}
+        return Q(**first, **end)
 
     @cached_property
     def _to_numbers(self) -> Q:

@@ -90,14 +90,11 @@ class MessageViewSet(ChangesMixin, CountMixin, SafeWrites[Message], ModelViewSet
         return messages if self.action in ("list", "count") else messages.of_present_mailings()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Select messages; where the ledger says that there are none, without looking for them."""
+        """Select messages; of mailings that have none by the ledger, without looking for them."""
         found = super().filter_queryset(queryset)
-        if self.action != "list" or "status" not in self.request.query_params:
+        if self.action != "list" or not {"mailing", "status"} <= set(self.request.query_params):
             return found
-        if self._number_by_ledger() != 0:
-            return found
-        self.legs = ()
-        return found.none()
+        return found.none() if self._number_by_ledger() == 0 else found
 
     def count_rows(self, rows: QuerySet[Message]) -> tuple[int, bool]:
         """Return the number of the selected messages, from the ledger where it can tell."""

@@ -1,7 +1,7 @@
 """Lists and counts of messages over REST."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,8 @@ from rest_framework.test import APIClient
 
 from mailings.services import cancel_mailing, delete_mailing
 from messages_app.models import Message
-from tests.rest import refusal
+from messages_app.services import withdraw_message
+from tests.rest import iso, refusal
 
 MESSAGES = "/api/v1/messages/"
 STATS = f"{MESSAGES}stats/"
@@ -68,6 +69,107 @@ def test_a_list_has_the_messages_asked_for_newest_first(
 
     found = [message["id"] for message in answer.json()["results"]]
     assert found == [four_messages[number].pk for number in numbers]
+
+
+def test_messages_are_found_by_a_whole_number_also_of_a_client_who_was_deleted(
+    api: APIClient, make_message: Make
+) -> None:
+    present, former, _ = make_message(), make_message(client=None), make_message()
+    assert present.client
+    number = present.client.phone_number
+    Message.objects.filter(pk=former.pk).update(phone_number="79261000001")
+
+    def found(**query: Any) -> list[int]:
+        return [row["id"] for row in api.get(MESSAGES, query).json()["results"]]
+
+    assert found(phone_number=f"+{number[0]} {number[1:]}") == [present.pk]
+    assert found(phone_number=["79261000001", number]) == [former.pk, present.pk]
+    assert found(phone_number="79261000002") == []
+    assert found(phone_number=number, status="success") == []
+    assert found(id=[present.pk, former.pk, 2**63 - 1]) == [former.pk, present.pk]
+    assert refusal(api.get(MESSAGES, {"phone_number": "7926"}))[0] == 400
+
+
+def test_messages_are_found_by_the_time_they_were_created_or_sent(
+    api: APIClient, make_message: Make, now: datetime
+) -> None:
+    mailing, day = make_message().mailing, timedelta(days=1)
+    Message.objects.update(created_at=now - 9 * day)
+    messages = [make_message(mailing=mailing) for _ in range(6)]
+    for number, message in enumerate(messages):
+        at = now + number * day
+        Message.objects.filter(pk=message.pk).update(created_at=at, sent_at=at)
+
+    def found(**query: Any) -> list[int]:
+        rows = api.get(MESSAGES, query).json()["results"]
+        return sorted(messages.index(Message.objects.get(pk=row["id"])) for row in rows)
+
+    second, fourth = iso(now + 2 * day), iso(now + 4 * day)
+    assert found(created_after=second) == [2, 3, 4, 5]
+    assert found(created_after=second, created_before=fourth) == [2, 3]
+    assert found(created_after=iso(now + 6 * day)) == []
+    assert found(created_before=iso(now - 10 * day)) == []
+    assert found(sent_after=second, sent_before=fourth, mailing=mailing.pk) == [2, 3]
+    answer = api.get(MESSAGES, {"sent_after": second, "status": "success"})
+    assert refusal(answer) == (400, {"sent_after": "filter_too_wide"})
+
+
+def test_what_the_ledger_cannot_count_is_not_counted_without_a_client(
+    api: APIClient, four_messages: list[Message]
+) -> None:
+    assert refusal(api.get(STATS, {"search": "1000"})) == (400, {"search": "filter_too_wide"})
+
+    query: dict[str, Any] = {"search": "1000", "client": four_messages[2].client_id}
+    counts = api.get(STATS, query).json()
+    assert (counts["total"], counts["error_codes"]) == (1, {"rejected": 1})
+
+
+def test_a_status_that_no_message_of_a_mailing_has_any_more_is_an_empty_page(
+    api: APIClient, four_messages: list[Message], make_message: Make, now: datetime
+) -> None:
+    mailing = four_messages[3].mailing
+    last = make_message(mailing=mailing)
+    query: dict[str, Any] = {"mailing": mailing.pk, "status": "pending", "page_size": 1}
+    make_message(mailing=mailing)
+    first = api.get(MESSAGES, query).json()
+
+    withdraw_message(last, now=now)
+    withdraw_message(Message.objects.get(pk=first["results"][0]["id"]), now=now)
+    with CaptureQueriesContext(connection) as context:
+        page = api.get(first["next"]).json()
+
+    assert (page["results"], page["next"]) == ([], None)
+    assert not any("LIMIT 2" in query["sql"] for query in context.captured_queries)
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [({}, 4), ({"status": "fail"}, 2), ({"search": "1000"}, 1), ({"status": "success"}, 1)],
+)
+def test_a_list_can_be_counted(
+    api: APIClient,
+    four_messages: list[Message],
+    query: dict[str, Any],
+    number: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def counted() -> Any:
+        return api.get(f"{MESSAGES}count/", query).json()
+
+    assert counted() == {"count": number, "is_capped": False}
+    for module in ("toolkit.rest.counts", "messages_app.api.views"):
+        monkeypatch.setattr(f"{module}.CAP", 1)
+    assert counted() == {"count": 1, "is_capped": number > 1}
+
+
+def test_a_count_that_looks_at_too_many_ends_and_says_so(
+    api: APIClient, four_messages: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.rest.walking.FIRST_STRETCH", 1)
+    monkeypatch.setattr("toolkit.rest.walking.COUNT_REACH", 2)
+
+    counted = api.get(f"{MESSAGES}count/", {"search": "1000"}).json()
+    assert counted == {"count": 1, "is_capped": True}
 
 
 def test_messages_of_nobody_are_none(api: APIClient, four_messages: list[Message]) -> None:

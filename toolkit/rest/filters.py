@@ -20,6 +20,8 @@ from rest_framework.views import APIView
 from toolkit.rest.fields import MomentField
 from toolkit.rest.walking import Leg, plain_leg
 
+ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
+
 
 class StrictFilterBackend(DjangoFilterBackend):
     """Refuses query parameters that would not select what was meant; see `check_parameters`."""

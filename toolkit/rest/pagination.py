@@ -160,9 +160,8 @@ class CursorPages(CursorPagination):
 def _walk(rows: QuerySet[Any], view: APIView | None, ordering: str) -> Walk:
     """Return the way through a list: the one of its filters, or its plain order."""
     legs = getattr(view, "legs", ())
-    if legs:
-        return Walk(rows, legs)
-    return Walk(rows, [plain_leg(getattr(view, "ordering", ordering))], is_bounded=False)
+    plain = plain_leg(getattr(view, "ordering", ordering))
+    return Walk(rows, legs or [plain], is_bounded=bool(legs) and not rows.query.is_empty())
 
 
 def _place(cursor: Cursor, walk: Walk) -> Place:
