@@ -183,7 +183,7 @@ def test_no_list_and_no_count_reads_many_rows(api: APIClient, many: list[int], r
     for question in [[], *questions(room, many)]:
         names = {name for name, _ in question}
         is_alone = names & SENT and not names & SENT_BESIDE
-        for path in ("", "count/"):
+        for path in ("", "count/") if len(question) < 2 else ("",):
             most, together, answer = spent(api, f"/api/v1/{room}/{path}", question)
             assert answer.status_code == (400 if is_alone else 200), question
             if most > MOST or together > 5 * MOST:
@@ -194,6 +194,8 @@ def test_no_list_and_no_count_reads_many_rows(api: APIClient, many: list[int], r
 def test_no_counts_by_status_read_many_rows(api: APIClient, many: list[int]) -> None:
     too_many = {}
     for question in [[], *questions("messages", many)]:
+        if len(question) == 2 and not {name for name, _ in question} <= COUNTED:
+            continue
         most, _, answer = spent(api, "/api/v1/messages/stats/", question)
         names = {name for name, _ in question}
         is_too_wide = names - COUNTED and not names & {"client", "phone_number", "id"}
