@@ -95,7 +95,7 @@ def test_whoever_has_it_already_gets_it_no_second_time(reader: APIClient) -> Non
 
     assert (first["Cache-Control"], first["Vary"]) == (
         "public, no-cache",
-        "Accept-Encoding, Accept",
+        "Accept-Encoding, Accept, origin",
     )
     assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
     assert as_json.status_code == 200
