@@ -100,7 +100,8 @@ class ErrorHandler(ExceptionHandler):
     def run(self) -> Response | None:
         """Answer an error; one that came before requests are counted is counted first."""
         try:
-            count_refused(self.context["request"], self.context["view"])
+            if isinstance(self.exc, exceptions.APIException):
+                count_refused(self.context["request"], self.context["view"])
         except TooMany as error:
             self.exc = error
         return super().run()
