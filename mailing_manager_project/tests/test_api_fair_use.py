@@ -11,6 +11,7 @@ import pytest
 import time_machine
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import Settings
 from redis.backoff import NoBackoff
@@ -110,6 +111,24 @@ class TestWhoIsCounted:
         cache.clear()
 
         assert api.post(CLIENTS, payload, headers=key).status_code == 201
+
+
+@pytest.mark.parametrize(("accept", "expected"), [("*/*", 503), ("text/html", 406)])
+def test_a_database_that_does_not_answer_is_told_as_that(
+    make_machine: Callable[[], APIClient],
+    monkeypatch: pytest.MonkeyPatch,
+    accept: str,
+    expected: int,
+) -> None:
+    machine = make_machine()
+    machine.raise_request_exception = False
+
+    def fail(_: str) -> None:
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr("toolkit.rest.authentication._find", fail)
+
+    assert refusal(machine.get(CLIENTS, headers={"accept": accept}))[0] == expected
 
 
 class TestWhatIsTold:

@@ -14,6 +14,7 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
@@ -22,7 +23,7 @@ from toolkit.access.models import FirstPassword
 # Keys of the session. Moments are whole seconds since 1970.
 BEGAN, SEEN = "login_began_at", "last_seen_at"
 MUST_CHANGE = "password_must_change"
-EXACTNESS = 60  # seconds; a session is not written more often to know when somebody was there
+EXACTNESS = 300  # seconds; a session is not written more often to know when somebody was there
 # Pages of the console for whoever has to change their password.
 OPEN_PAGES = {"password_change", "password_change_done", "login", "logout", "jsi18n"}
 
@@ -39,13 +40,10 @@ class SessionLimits:
         key = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
         if key and not (key.isascii() and key.isalnum()):
             request.session = SessionStore()  # Postgres cannot even look for a NUL.
-        elif key and SESSION_KEY in request.session:
-            if _has_ended(request):
-                logout(request)
-                if "HX-Request" in request.headers:  # Or the login page is put into a panel.
-                    return HttpResponse(headers={"HX-Refresh": "true"})
-            else:
-                _look_for_new_password(request)
+        elif key and _has_ended(request):
+            logout(request)
+            if "HX-Request" in request.headers:  # Or the login page is put into a panel.
+                return HttpResponse(headers={"HX-Refresh": "true"})
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
@@ -77,6 +75,23 @@ def _begin(request: HttpRequest, user: User, **_: object) -> None:
 
 
 def _has_ended(request: HttpRequest) -> bool:
+    """Tell whether a login is too old; if not, keep what is known of it up to date.
+
+    Where the database does not answer, nothing is told here: whatever asks who is logged in fails
+    by itself, and says so as it should.
+    """
+    try:
+        if SESSION_KEY not in request.session:
+            return False
+        if _is_too_old(request):
+            return True
+        _look_for_new_password(request)
+    except DatabaseError:
+        pass
+    return False
+
+
+def _is_too_old(request: HttpRequest) -> bool:
     """Tell whether a session is too old; if not, note that somebody is there."""
     session, now = request.session, int(time.time())
     began = session.get(BEGAN)

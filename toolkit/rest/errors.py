@@ -113,7 +113,8 @@ class ErrorHandler(ExceptionHandler):
         """Answer an error; one that came before requests are counted is counted first."""
         request = self.context["request"]
         try:
-            count_refused(request, self.context["view"])
+            if isinstance(self.exc, exceptions.APIException):
+                count_refused(request, self.context["view"])
         except TooMany as error:
             self.exc = error
         response = super().run()

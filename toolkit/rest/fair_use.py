@@ -14,6 +14,7 @@ from zlib import crc32
 
 from django.conf import settings
 from django.core.cache import caches
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from redis.exceptions import RedisError
 from rest_framework.exceptions import APIException, Throttled
@@ -113,7 +114,7 @@ def _whose(request: Request) -> tuple[str, str]:
             return "token", str(request.auth.pk)[:32]
         if request.user.is_authenticated:
             return "user", str(request.user.pk)
-    except APIException:  # a login that was refused
+    except (APIException, DatabaseError):  # a login that was refused, or cannot be looked up
         pass
     return "address", client_address(request._request)
 
