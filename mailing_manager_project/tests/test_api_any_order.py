@@ -86,8 +86,7 @@ class Follower:
         return bool(page["has_more"])
 
     def _page(self, after: str, size: int) -> Any:
-        asked: dict[str, str | int] = {"after": after, "page_size": size}
-        return self._api.get(CHANGES, asked).json()
+        return self._api.get(CHANGES, {"after": after, "page_size": str(size)}).json()
 
 
 def withdraw(mailing: Mailing, now: datetime, number: int) -> None:
