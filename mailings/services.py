@@ -87,6 +87,12 @@ def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     return mailing
 
 
+def record_trial(mailing: Mailing, *, phone_number: str) -> None:
+    """Record that somebody is about to have a test message sent."""
+    with transaction.atomic():
+        record_deed(Deed.TRIED, mailing, details={"phone_number": f"***{phone_number[-2:]}"})
+
+
 def _prepare(mailing: Mailing, now: datetime) -> None:
     """Make a mailing ready to be started.
 

@@ -92,7 +92,7 @@ def try_webhook(webhook: Webhook, *, now: datetime) -> Delivery:
     data = {"webhook": webhook.pk}
     with transaction.atomic():
         made = Delivery.objects.make(TEST, [webhook], at=now, data=data, next_attempt_at=now)
-        record_deed(Deed.PROBED, webhook)
+        record_deed(Deed.TRIED, webhook)
         call_courier(webhook)
     (delivery,) = made
     return delivery

@@ -17,11 +17,11 @@ from webhooks.models import EventName
 
 UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
-PARAMETERS_OF_ONE = ("attempts/", "timeline/", ".csv", ".ndjson")
+PARAMETERS_OF_ONE = ("attempts/", "timeline/", "deliveries/", "results.csv", "results.ndjson")
 NO_BODY = (
     *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/", "erase/"),
     "/messages/{id}/resend/",
-    *("rotate/", "test/", "redeliver/"),
+    *("rotate/", "/webhooks/{id}/test/", "redeliver/"),
 )
 
 
@@ -103,8 +103,7 @@ def test_every_operation_lists_its_errors(operations: dict[str, dict[str, Any]])
         method, path = name.split()
         has_body = method in BODIES and not path.endswith(NO_BODY)
         about_many = method == "get" and (
-            path.endswith(("attempts/", "timeline/", "deliveries/", ".csv", ".ndjson"))
-            or not ("{id}" in path or path == "/sender/")
+            path.endswith(PARAMETERS_OF_ONE) or not ("{id}" in path or path == "/sender/")
         )
         errors = {
             *("401", "403", "405", "406", "429", "503"),

@@ -123,7 +123,7 @@ class TestList:
         day = timedelta(days=1)
         (old,) = make(at=now - 3 * day, user_id=8, token="aa", deed="paused", key="9")
         (many,) = make(at=now, kind="clients", key="", deed="imported")
-        (new,) = make(at=now + 9 * day, user_id=9, token="bb", deed="probed", key="90")
+        (new,) = make(at=now + 9 * day, user_id=9, token="bb", deed="tried", key="90")
 
         assert found(auditor, "object=mailings/9") == [old.pk]
         assert found(auditor, "object=clients") == [many.pk]

@@ -10,18 +10,25 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError
 from knox.models import AuthToken
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from clients.models import Client
+from clients.models import Client, ClientImport
 from mailing_manager_project.tests.test_api_rights import DEEDS
 from mailings.models import Mailing
 from messages_app.models import Message, SendingControl
 from tests.rest import JsonClient, iso
 from toolkit.history.models import Entry
+from webhooks import signing
+from webhooks.models import Delivery, Webhook
 
-WRITES = {(path, method) for path, method in DEEDS if method != "get"}
+# A preview is asked for with a body, and changes nothing.
+WRITES = {(path, method) for path, method in DEEDS if method != "get"} - {
+    ("/mailings/preview/", "post")
+}
 FAILED = {"status": "fail", "error_code": "unconfirmed", "next_attempt_at": None, "attempts": 1}
 
 Scene = Callable[["Stage"], tuple[str, Any]]
@@ -41,6 +48,21 @@ class Stage:
     def new_mailing(self, **fields: Any) -> dict[str, Any]:
         return {**self.times(), "text": "New", "filters": {}, **fields}
 
+    def draft(self) -> Mailing:
+        mailing: Mailing = self.mailing(status="draft", text="Later")
+        return mailing
+
+    def webhook(self) -> Webhook:
+        webhook = Webhook(url="https://93.184.215.14/", events=["mailing.started"])
+        webhook.set_secret(signing.new_secret())
+        webhook.save()
+        return webhook
+
+    def delivered(self) -> Webhook:
+        webhook = self.webhook()
+        Delivery.objects.make("mailing.started", [webhook], at=self.now, data={})
+        return webhook
+
     def paused_mailing(self) -> Mailing:
         mailing: Mailing = self.mailing(status="paused")
         return mailing
@@ -56,6 +78,10 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ("/clients/<pk>/", "patch"): lambda s: (s.clients(1)[0].pk, {"tag": "vip"}, "changed"),
     ("/clients/<pk>/", "delete"): lambda s: (s.clients(1)[0].pk, None, "deleted"),
     ("/clients/<pk>/erase/", "post"): lambda s: (s.clients(1)[0].pk, None, "erased"),
+    ("/clients/bulk/", "post"): lambda s: (
+        "", {"mode": "strict", "clients": [{"phone_number": "79995550004"}]}, "imported"
+    ),
+    ("/imports/", "post"): lambda s: ("", uploaded("phone_number\n79995550005\n"), "created"),
     ("/mailings/", "post"): lambda s: ("", s.new_mailing(), "created"),
     ("/mailings/<pk>/", "put"): lambda s: (
         s.mailing(status="scheduled", start_time=s.now + timedelta(minutes=9)).pk,
@@ -63,6 +89,10 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ),
     ("/mailings/<pk>/", "patch"): lambda s: (s.mailing().pk, {"text": "Other"}, "changed"),
     ("/mailings/<pk>/", "delete"): lambda s: (s.paused_mailing().pk, None, "deleted"),
+    ("/mailings/<pk>/launch/", "post"): lambda s: (s.draft().pk, None, "launched"),
+    ("/mailings/<pk>/test/", "post"): lambda s: (
+        s.draft().pk, {"phone_number": "79995550006"}, "tried"
+    ),
     ("/mailings/<pk>/pause/", "post"): lambda s: (s.mailing().pk, None, "paused"),
     ("/mailings/<pk>/resume/", "post"): lambda s: (s.paused_mailing().pk, None, "resumed"),
     ("/mailings/<pk>/cancel/", "post"): lambda s: (s.mailing().pk, None, "cancelled"),
@@ -84,15 +114,39 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ("/messages/<pk>/", "delete"): lambda s: (s.message().pk, None, "withdrawn"),
     ("/messages/<pk>/resend/", "post"): lambda s: (s.message(**FAILED).pk, None, "resent"),
     ("/messages/<pk>/confirm/", "post"): lambda s: (s.message(**FAILED).pk, None, "confirmed"),
+    ("/webhooks/", "post"): lambda s: (
+        "", {"url": "https://93.184.215.14/", "events": ["mailing.started"]}, "created"
+    ),
+    ("/webhooks/<pk>/", "put"): lambda s: (
+        s.webhook().pk, {"url": "https://93.184.215.14/a", "events": ["sender.held"]}, "changed"
+    ),
+    ("/webhooks/<pk>/", "patch"): lambda s: (s.webhook().pk, {"is_active": False}, "changed"),
+    ("/webhooks/<pk>/", "delete"): lambda s: (s.webhook().pk, None, "deleted"),
+    ("/webhooks/<pk>/rotate/", "post"): lambda s: (s.webhook().pk, None, "rotated"),
+    ("/webhooks/<pk>/test/", "post"): lambda s: (s.webhook().pk, None, "tried"),
+    ("/webhooks/<pk>/deliveries/<delivery>/redeliver/", "post"): lambda s: (
+        s.delivered().pk, None, "resent"
+    ),
     ("/sender/", "patch"): lambda s: (1, {"is_paused": True}, "paused"),
     ("/sender/probe/", "post"): lambda s: (
-        SendingControl.objects.filter(pk=1).update(opened_at=s.now), None, "probed"
+        SendingControl.objects.filter(pk=1).update(opened_at=s.now), None, "tried"
     ),
 }  # fmt: skip
 
 
+def uploaded(text: str) -> dict[str, Any]:
+    """Return the form by which a file of clients is uploaded."""
+    return {"file": SimpleUploadedFile("clients.csv", text.encode()), "on_known": "update"}
+
+
 def test_every_write_has_its_scene() -> None:
     assert set(SCENES) == WRITES
+
+
+@pytest.fixture(autouse=True)
+def _has_a_token(settings: Settings) -> None:
+    """Have a test message go to the sender, which is not there."""
+    settings.MESSAGE_SENDER_TOKEN = "token"
 
 
 @pytest.fixture
@@ -103,9 +157,17 @@ def stage(db: None, make_clients: Any, make_mailing: Any, make_message: Any, now
 def do(api: APIClient, path: str, method: str, stage: Stage) -> tuple[Any, str, str]:
     """Do a deed of the table; return the answer, what it was done to, and what was done."""
     pk, body, deed = SCENES[path, method](stage)
-    answer = getattr(api, method)(f"/api/v1{path.replace('<pk>', str(pk))}", body)
+    answer = ask(api, path, method, pk, body)
     made = pk or (answer.json().get("id") if answer.content else "")
-    return answer, f"{path.split('/')[1]}/{made}", deed
+    room = path.split("/")[1]
+    return answer, f"{room}/{made}" if made else room, deed
+
+
+def ask(api: APIClient, path: str, method: str, pk: Any, body: Any) -> Any:
+    delivery = Delivery.objects.values_list("pk", flat=True).first()
+    address = path.replace("<pk>", str(pk)).replace("<delivery>", str(delivery))
+    form = {"format": "multipart"} if body and "file" in body else {}
+    return getattr(api, method)(f"/api/v1{address}", body, **form)
 
 
 @pytest.mark.parametrize(("path", "method"), sorted(SCENES))
@@ -136,18 +198,19 @@ def test_what_cannot_be_recorded_is_not_done(
         raise DatabaseError("no room")
 
     pk, body, _ = SCENES[path, method](stage)
-    address = f"/api/v1{path.replace('<pk>', str(pk))}"
     monkeypatch.setattr(Entry, "save", fail)
     before = rows()
     api.raise_request_exception = False
 
-    assert getattr(api, method)(address, body).status_code == 500
+    assert ask(api, path, method, pk, body).status_code == 500
     assert rows() == before
 
 
 def rows() -> list[Any]:
     """Return everything that the writes may change."""
-    models: tuple[Any, ...] = (Client, Mailing, Message, SendingControl)
+    models: tuple[Any, ...] = (
+        *(Client, ClientImport, Mailing, Message, SendingControl, Webhook, Delivery),
+    )
     return [list(model._base_manager.order_by("pk").values()) for model in models]
 
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.api.fields import PhoneNumberField
+from mailings import services
 from mailings.api import examples
 from messages_app.models import ErrorCode
 from messages_app.sending.trial import Outcome, send_trial
@@ -64,5 +65,6 @@ class TrialMixin:
         wanted = TrialSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         mailing = self.get_object()  # type: ignore[attr-defined]  # of the view
+        services.record_trial(mailing, **wanted.validated_data)
         found = send_trial(text=mailing.text, now=clock.now(), **wanted.validated_data)
         return Response({**found._asdict(), "sender_id": str(found.sender_id)})

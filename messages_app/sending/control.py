@@ -208,7 +208,7 @@ def probe_now(*, now: datetime) -> SendingControl:
                 code="sending_paused",
             )
         control = SendingControl.objects.current()
-        record_deed(Deed.PROBED, control)
+        record_deed(Deed.TRIED, control)
     return control
 
 

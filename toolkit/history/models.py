@@ -31,7 +31,7 @@ class Deed(models.TextChoices):
     RESENT = "resent", "Sent again"
     CONFIRMED = "confirmed", "Confirmed"
     WITHDRAWN = "withdrawn", "Withdrawn"
-    PROBED = "probed", "Tried"
+    TRIED = "tried", "Tried"
     ROTATED = "rotated", "Secret replaced"
     RUN = "run", "Run"
     ERASED = "erased", "Erased"
