@@ -78,8 +78,15 @@ DESCRIPTION = (
 
 def describe_events(result: Json, **_: Any) -> Json:
     """Return the document with what is posted to webhooks; a hook of drf-spectacular."""
+    # What is read-only where it is asked for is not so where it is posted.
+    _writable(result["components"]["schemas"]["Change"])
     result["x-webhooks"] = {str(event): {"post": _operation(event)} for event in EventName}
     return result
+
+
+def _writable(schema: Json) -> None:
+    for each in schema["properties"].values():
+        each.pop("readOnly", None)
 
 
 def _operation(event: EventName) -> Json:
@@ -97,6 +104,7 @@ def _operation(event: EventName) -> Json:
         "summary": SUMMARIES[event],
         "description": DESCRIPTION,
         "tags": ["webhooks"],
+        "security": [],  # nothing but the signature
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
             "2XX": {"description": "It was taken."},
