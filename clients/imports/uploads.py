@@ -50,7 +50,7 @@ def start_import(upload: "File[bytes]", *, on_known: str, user: Any) -> ClientIm
 
 def import_next() -> bool:
     """Import for a bounded time from the file whose turn it is. Returns whether there is more."""
-    return work(ClientImport.objects.all(), _steps, seconds=TIME_BOX)
+    return work(ClientImport.objects.all(), _steps, seconds=TIME_BOX, at_end=_record_end)
 
 
 def tend_imports(*, now: datetime) -> None:
@@ -96,11 +96,10 @@ def _steps(job: ClientImport) -> Iterator[Write]:
         rows = CsvRows(_binary(file), Place(job.offset, job.line, job.separator))
         while batch := list(islice(rows, CHUNK)):
             yield partial(_save, job, batch, rows.place)
-    yield partial(_record_end, job)
 
 
 def _record_end(job: ClientImport) -> None:
-    """Record what has come of an import; twice, if the worker dies just then."""
+    """Record what has come of an import."""
     names = ("created", "updated", "unchanged", "rejected")
     details = {"import": job.pk, **{name: getattr(job, name) for name in names}}
     record_deed(Deed.IMPORTED, many(Client), details=details)

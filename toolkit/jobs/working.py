@@ -27,7 +27,11 @@ class _LeaseLostError(Exception):
 
 
 def work(
-    jobs: JobQuerySet[AnyJob], steps: Callable[[AnyJob], Iterator[Write]], *, seconds: float
+    jobs: JobQuerySet[AnyJob],
+    steps: Callable[[AnyJob], Iterator[Write]],
+    *,
+    seconds: float,
+    at_end: Callable[[AnyJob], None],
 ) -> bool:
     """Work on one job for a bounded time. Returns whether there is more to do.
 
@@ -36,14 +40,16 @@ def work(
         steps: yields, from where a job stands, what writes the next step. What takes long, such as
             reading, it does before it yields. ValidationError means that the job cannot be done.
         seconds: after which no new step begins.
+        at_end: called in the transaction in which a job ends, finished or failed.
     """
     job = jobs.claim_next(now=clock.now())
     if job is None:
         return False
     if job.tries > MAX_TRIES:
-        _end(jobs, job, Job.Status.FAILED, f"It was given up after {MAX_TRIES} failures in a row.")
+        why = f"It was given up after {MAX_TRIES} failures in a row."
+        _end(jobs, job, Job.Status.FAILED, why, at_end=at_end)
     else:
-        _work_on(jobs, job, steps, ends_at=monotonic() + seconds)
+        _work_on(jobs, job, steps, ends_at=monotonic() + seconds, at_end=at_end)
     return jobs.is_any_waiting(clock.now())
 
 
@@ -53,6 +59,7 @@ def _work_on(
     steps: Callable[[AnyJob], Iterator[Write]],
     *,
     ends_at: float,
+    at_end: Callable[[AnyJob], None],
 ) -> None:
     try:
         for write in steps(job):
@@ -60,11 +67,11 @@ def _work_on(
             if monotonic() > ends_at or shutdown.is_requested():
                 _release(jobs, job)
                 return
-        _end(jobs, job, Job.Status.FINISHED)
+        _end(jobs, job, Job.Status.FINISHED, at_end=at_end)
     except _LeaseLostError:
         logger.warning("Job %s went on elsewhere: this worker stood still for too long.", job.pk)
     except ValidationError as error:
-        _end(jobs, job, Job.Status.FAILED, error.messages[0])
+        _end(jobs, job, Job.Status.FAILED, error.messages[0], at_end=at_end)
     except Exception as error:
         if not (isinstance(error, Error) and is_outage(error)):
             _release(jobs, job)  # The next tick tries again.
@@ -89,8 +96,16 @@ def _release(jobs: JobQuerySet[Any], job: Job) -> None:
     jobs.filter(job.is_held).update(lease_until=None)
 
 
-def _end(jobs: JobQuerySet[AnyJob], job: AnyJob, status: Job.Status, error: str = "") -> None:
+def _end(
+    jobs: JobQuerySet[AnyJob],
+    job: AnyJob,
+    status: Job.Status,
+    error: str = "",
+    *,
+    at_end: Callable[[AnyJob], None],
+) -> None:
     with transaction.atomic():
         if jobs.select_for_update().filter(job.is_held).exists():
             job.end(status, now=clock.now(), error=error)
             job.save(update_fields=["status", "error", "finished_at", "lease_token", "lease_until"])
+            at_end(job)
