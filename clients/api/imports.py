@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.core.exceptions import ValidationError as Refusal
 from django.http.response import HttpResponseBase
-from django_filters import FilterSet
+from django.urls import reverse
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
@@ -18,14 +18,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from clients.imports.importing import OURS
 from clients.imports.uploads import start_import
 from clients.models import ClientImport
 from toolkit.rest.errors import TooLarge
-from toolkit.rest.filters import choices
+from toolkit.rest.filters import WalkedFilterSet, choices
 from toolkit.rest.permissions import needs, require
 from toolkit.rest.streams import CSV, Chunks, ExportView, described, stream
 from toolkit.rest.views import SafeWrites
@@ -98,7 +97,7 @@ class NewImportSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class ImportFilterSet(FilterSet):
+class ImportFilterSet(WalkedFilterSet):
     """By status."""
 
     status = choices(ClientImport.Status, help_text="How far it is.")
@@ -169,7 +168,7 @@ class ImportViewSet(SafeWrites[ClientImport], ReadOnlyModelViewSet[ClientImport]
             job = start_import(form.validated_data["file"], on_known=on_known, user=request.user)
         except Refusal as error:
             raise ValidationError({"file": error.messages}, code=error.code) from None
-        where = reverse("clientimport-detail", args=[job.pk], request=request)
+        where = reverse("clientimport-detail", args=[job.pk])
         return Response(self.get_serializer(job).data, status=202, headers={"Location": where})
 
 

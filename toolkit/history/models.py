@@ -46,17 +46,12 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         return self.filter(kind=kind, key=key)
 
     def since(self, moment: datetime) -> "EntryQuerySet":
-        """Keep those from a moment on, also by their ids: in the order of these they are read."""
-        earlier = Entry.objects.filter(at__lt=moment - DISORDER).order_by("-at")
-        last = earlier.values_list("pk", flat=True).first()
-        return self.filter(at__gte=moment, pk__gt=last or 0)
+        """Keep those from a moment on."""
+        return self.filter(ids_since(moment), at__gte=moment)
 
     def until(self, moment: datetime) -> "EntryQuerySet":
-        """Keep those before a moment, also by their ids."""
-        later = Entry.objects.filter(at__gt=moment + DISORDER).order_by("at")
-        first = later.values_list("pk", flat=True).first()
-        found = self.filter(at__lt=moment)
-        return found if first is None else found.filter(pk__lt=first)
+        """Keep those before a moment."""
+        return self.filter(ids_until(moment), at__lt=moment)
 
     def drop_old(self, *, before: datetime, ends_at: float = inf) -> None:
         """Drop entries from before a moment in short steps, until `ends_at` of `monotonic`."""
@@ -118,3 +113,17 @@ class Entry(models.Model):
     def object(self) -> str:
         """What it was done to, as it is asked for: `mailings/12`, or `clients` for many."""
         return f"{self.kind}/{self.key}" if self.key else self.kind
+
+
+def ids_since(moment: datetime) -> models.Q:
+    """Return a condition on ids that all entries from a moment on meet, and few earlier ones."""
+    earlier = Entry.objects.filter(at__lt=moment - DISORDER).order_by("-at")
+    last = earlier.values_list("pk", flat=True).first()
+    return models.Q(pk__gt=last or 0)
+
+
+def ids_until(moment: datetime) -> models.Q:
+    """Return a condition on ids that all entries before a moment meet, and few later ones."""
+    later = Entry.objects.filter(at__gt=moment + DISORDER).order_by("at")
+    first = later.values_list("pk", flat=True).first()
+    return models.Q() if first is None else models.Q(pk__lt=first)

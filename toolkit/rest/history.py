@@ -1,8 +1,11 @@
 """History over REST: who did what, when, and with which token."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from django_filters import CharFilter, FilterSet
+from django.db.models import Q
+from django_filters import CharFilter
 from drf_spectacular.utils import (
     OpenApiExample,
     extend_schema,
@@ -17,10 +20,11 @@ from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
 from toolkit.history.kinds import validate_object, view_permission
-from toolkit.history.models import Deed, Entry, EntryQuerySet
-from toolkit.rest.filters import MomentFilter, choices, ids, texts
+from toolkit.history.models import Deed, Entry, EntryQuerySet, ids_since, ids_until
+from toolkit.rest.filters import MomentFilter, WalkedFilterSet, choices, ids, texts
 from toolkit.rest.permissions import DeedPermissions, holds, needs, require
 from toolkit.rest.views import SafeWrites
+from toolkit.rest.walking import Leg, leg_by_values, plain_leg
 
 ISO = "ISO 8601 with the offset from UTC, a plus sign of which is written %2B."
 
@@ -91,7 +95,7 @@ class EntrySerializer(serializers.ModelSerializer[Entry]):
         return None if entry.user_id is None else dict(WhoSerializer(entry).data)
 
 
-class EntryFilterSet(FilterSet):
+class EntryFilterSet(WalkedFilterSet):
     """By object, user, token, deed and time."""
 
     object = CharFilter(
@@ -109,6 +113,25 @@ class EntryFilterSet(FilterSet):
     class Meta:
         model = Entry
         fields = ()
+
+    def legs(self) -> Sequence[Leg]:
+        """Return the way along the index of what is asked for, between the times asked for."""
+        leg = self._leg()
+        between = Q()
+        if after := self.values("after"):
+            between &= ids_since(after)
+        if before := self.values("before"):
+            between &= ids_until(before)
+        return [replace(leg, strands=[strand & between for strand in leg.strands])]
+
+    def _leg(self) -> Leg:
+        if name := self.values("object"):
+            kind, _, key = name.partition("/")
+            return Leg(Q(), [Q(kind=kind, key=key)])
+        for column, parameter in (("user_id", "user"), ("token", "token"), ("deed", "deed")):
+            if values := self.values(parameter):
+                return leg_by_values(column, values)
+        return plain_leg()
 
     def of_object(self, entries: EntryQuerySet, name: str, value: str) -> EntryQuerySet:
         """Keep what was done to one object."""
