@@ -481,5 +481,5 @@ def test_no_view_that_writes_is_forgotten() -> None:
         if any(hasattr(view, name) for name in (*unsafe, "create", "update", "destroy"))
     }
 
-    assert len(writing) == 6
+    assert len(writing) == 8
     assert [view for view in writing if not issubclass(view, SafeWrites)] == []
