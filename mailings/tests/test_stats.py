@@ -478,5 +478,5 @@ class Account(RuleBasedStateMachine):
 def test_the_account_is_straight_whatever_happens_in_whatever_order() -> None:
     # Without shrinking, which takes minutes: the steps that led to a failure are printed anyway.
     phases = (Phase.explicit, Phase.reuse, Phase.generate)
-    account = settings(max_examples=12, stateful_step_count=25, deadline=None, phases=phases)
+    account = settings(max_examples=6, stateful_step_count=25, deadline=None, phases=phases)
     run_state_machine_as_test(Account, settings=account)
