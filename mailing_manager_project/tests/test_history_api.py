@@ -183,9 +183,8 @@ class TestList:
             if "history_entry" in asked["sql"] and asked["sql"].startswith("SELECT"):
                 with connection.cursor() as cursor:
                     cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked['sql']}")
-                    assert most_rows(cursor.fetchone()[0][0]["Plan"]) <= 2 * FIRST_STRETCH, asked[
-                        "sql"
-                    ]
+                    plan = cursor.fetchone()[0][0]["Plan"]
+                assert most_rows(plan) <= 2 * FIRST_STRETCH, asked["sql"]
 
 
 def most_rows(plan: dict[str, Any]) -> float:
