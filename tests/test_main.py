@@ -209,7 +209,7 @@ def test_only_who_sends_knows_the_token(options: Namespace) -> None:
         for each in stage
         if each.environment.get("MESSAGE_SENDER_TOKEN") is None
     }
-    assert knowing == {"sandbox", "messages"}
+    assert knowing == {"sandbox", "web", "messages"}
 
 
 @pytest.mark.parametrize("blank", ["", " "])

@@ -30,8 +30,8 @@ def redis(broker: Broker) -> Program:
     return Program("redis", broker.command, broker.answers, hint, environment=NO_TOKEN)
 
 
-# Only the worker that sends knows the sender's token. Empty, because .env would fill in what is not
-# there.
+# Only the worker that sends knows the sender's token, and the web server, which sends test messages.
+# Empty, because .env would fill in what is not there.
 NO_TOKEN = {"MESSAGE_SENDER_TOKEN": ""}
 # No word that the sandbox says: whatever it says, our token is masked in it.
 SANDBOX_TOKEN = "the-token-of-this-sandbox"
@@ -51,7 +51,7 @@ def web(host: str, port: int) -> Program:
     command += ["--graceful-timeout=5", "--log-level=warning", "--no-control-socket"]
     application = "mailing_manager_project.wsgi:application"
     serves = _serves(host, port, "/health/")
-    return Program("web", [*PYTHON, *command, application], serves, environment=NO_TOKEN)
+    return Program("web", [*PYTHON, *command, application], serves)
 
 
 def beat() -> Program:
