@@ -25,7 +25,7 @@ class WebhookForm(ConsoleForm):
     """A webhook, with its events to be ticked."""
 
     events = forms.MultipleChoiceField(
-        choices=EventName.choices,
+        choices=[(name, name) for name in EventName.values],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="What it is told.",
     )
