@@ -93,7 +93,7 @@ class ClaimQueue:
         self._is_turn_over = False
         self._may_add = True
         self._has_claimed = False
-        self._look_at = self._looked_at = 0.0
+        self._look_at = 0.0
         self._claim_at = 0.0
         self._control = SendingControl()  # as it was at the last look
         self._claimable: deque[Turn] = deque()  # those of which more may be due; the next one first
@@ -165,16 +165,11 @@ class ClaimQueue:
         if self._has_had_its_turn():
             self._claimable.clear()
 
-    @property
-    def has_just_looked(self) -> bool:
-        """Whether what the last look allowed may be done still, although one is due perhaps."""
-        return monotonic() < self._looked_at + 2 * LOOK_INTERVAL
-
-    def look(self, *, is_idle: Callable[[], bool]) -> bool:
+    def look(self, *, is_idle: bool) -> bool:
         """Look, every LOOK_INTERVAL, whether messages may still be claimed and begun.
 
         Whatever waits is to be released when they may not, and also when its mailing was edited:
-        it is then claimed anew, for the new text, filters and times. `is_idle` says whether no
+        it is then claimed anew, for the new text, filters and times. `is_idle` says that no
         request is open: only then may a message be the breaker's probe.
 
         Returns:
@@ -182,13 +177,12 @@ class ClaimQueue:
         """
         if monotonic() < self._look_at:
             return False
-        now, self._looked_at = self._clock.now(), monotonic()
+        now, number = self._clock.now(), len(self._waiting)
         self._control = SendingControl.objects.read()
         known = {pk: turn.mailing for pk, turn in self.turns.items()}
         mailings = self._read_mailings(self.turns, now, known=known)
         self._is_turn_over = self._has_had_its_turn()
-        number = len(self._waiting)
-        if self._may_go_on(is_idle(), now):
+        if self._may_go_on(is_idle, now):
             for turn in self.turns.values():
                 self._adopt(turn, mailings.get(turn.mailing.id))
             if self._is_turn_over:

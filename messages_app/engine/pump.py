@@ -2,25 +2,22 @@
 
 One thread looks, claims, sends and records in turns: ten times a second it looks whether it may go
 on and which other mailings wait, the next batch is claimed while the last one is in flight, answers
-are written in batches, and no transaction waits for HTTP requests. While it waits for the database,
-it goes on beginning requests and receiving answers.
+are written in batches, and no transaction is open during HTTP requests.
 """
 
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
 
 from django.conf import settings
 
 from messages_app import sender
 from messages_app.engine import bulk, doorbells, leasing, recovery
 from messages_app.engine.claim_queue import MAX_IDLE_TIME, ClaimQueue, ReadyMessage
-from messages_app.engine.database_waits import meanwhile
 from messages_app.engine.outcomes import outcome
 from messages_app.engine.records import Bell, Claimed
-from messages_app.engine.turn import Answers, Turn
+from messages_app.engine.turn import Turn
 from messages_app.mailing_snapshot import ReadMailings
 from messages_app.models import SendingControl
 from messages_app.sending import control
@@ -28,7 +25,6 @@ from toolkit.clock import Clock, monotonic
 
 RECORD_SIZE = 1000  # answers that are written at once
 RECORD_DELAY = 0.2  # seconds after which fewer answers are written, too
-FEW = 20  # requests that are begun at once where the database's answer may come any moment
 
 logger = logging.getLogger(__name__)
 
@@ -93,20 +89,17 @@ class _Delivery:
         self._open: dict[int, ReadyMessage] = {}
         self._unrecorded = 0  # answers
         self._streak = control.AnswerStreak()
-        self._is_breaker_updated = True
-        self._error: Exception | None = None  # that came up while the database was waited for
         self._heard_at = clock.now()
         self._recorded_at = monotonic()
 
     def run(self, bell: Bell) -> None:
         try:
-            with meanwhile(self._attend):
-                if doorbells.answer(bell, self._clock.now()):
-                    self._join([bell])
+            if doorbells.answer(bell, self._clock.now()):
+                self._join([bell])
+            self._join_waiting()
+            while self._queue.turns:
+                self._pump()
                 self._join_waiting()
-                while self._queue.turns:
-                    self._pump()
-                    self._join_waiting()
         except BaseException:
             self._save_open_answers()
             raise
@@ -121,28 +114,20 @@ class _Delivery:
             self._begin()
             self._collect()
             if self._should_record():
+                self._keep_busy()
                 self._record()
-            if self._error:
-                raise self._error
         self._record()
         self._queue.drain()
         self._end(self._queue.remove_ended())
 
-    def _attend(self) -> None:
-        """Keep the sender busy while this process waits for the database (`meanwhile`)."""
-        if self._error:
-            return
-        is_allowed = self._is_breaker_updated and not self._streak.is_alarming
-        try:
-            if is_allowed and self._queue.has_just_looked:
-                self._begin(FEW)
-            if self._open:
-                self._collect(0)
-        except Exception as error:  # It must not tear the conversation with the database.
-            self._error = error
+    def _keep_busy(self) -> None:
+        """Give the sender something to do while this process waits for the database."""
+        if self._queue and self._transport.capacity and not self._streak.is_alarming:
+            self._begin()
+            self._collect(0)  # That is when a transport writes to the network.
 
     def _look(self) -> None:
-        if self._queue.look(is_idle=lambda: not self._open):
+        if self._queue.look(is_idle=not self._open):
             if any(turn.to_release for turn in self._turns):
                 self._record()
             self._join_waiting()
@@ -205,10 +190,9 @@ class _Delivery:
                 self._hear()
             self._record()
 
-    def _begin(self, most: int | None = None) -> None:
-        """Begin the requests of ready messages, `most` or as many as there is capacity for."""
-        capacity = self._transport.capacity
-        begun = self._queue.pop_ready(capacity if most is None else min(most, capacity))
+    def _begin(self) -> None:
+        """Begin the requests of as many ready messages as the transport has capacity for."""
+        begun = self._queue.pop_ready(self._transport.capacity)
         by_turn: dict[Turn, list[Claimed]] = defaultdict(list)
         for message, turn, *_ in begun:
             by_turn[turn].append(message)
@@ -278,45 +262,41 @@ class _Delivery:
             self._record_answers()
             self._update_breaker()
         for turn in self._turns:
-            token, ids = turn.lease.token, turn.take_releases()
+            token, ids = turn.lease.token, turn.to_release
             if bulk.release(ids, token=token) < len(ids):
                 recovery.undo_reclaim(ids, turn.lease, now=self._clock.now())
-            turn.held -= len(ids)
+            turn.forget_recorded()
         self._recorded_at = monotonic()
         self._end(self._queue.remove_ended())
 
     def _record_answers(self) -> None:
-        at, number, self._unrecorded = self._heard_at, self._unrecorded, 0
-        taken = {turn: turn.take_answers() for turn in self._turns}
-        sent = {turn.mailing.id: answers.sent for turn, answers in taken.items() if answers.sent}
-        tokens = [turn.lease.token for turn, answers in taken.items() if answers.sent]
-        written = bulk.record_accepted(sent, tokens=tokens, at=at)
-        for turn, answers in taken.items():
-            written += bulk.record(answers.outcomes, token=turn.lease.token)
-        if written < number:
-            self._record_late(taken, at)
-        for turn, answers in taken.items():
-            turn.held -= len(answers.sent) + len(answers.outcomes)
+        sent = {turn.mailing.id: turn.sent for turn in self._turns if turn.sent}
+        tokens = [turn.lease.token for turn in self._turns if turn.sent]
+        written = bulk.record_accepted(sent, tokens=tokens, at=self._heard_at)
+        for turn in self._turns:
+            written += bulk.record(turn.outcomes, token=turn.lease.token)
+        if written < self._unrecorded:
+            self._record_late()
+        self._unrecorded = 0
 
-    def _record_late(self, taken: Mapping[Turn, Answers], at: datetime) -> None:
+    def _record_late(self) -> None:
         """Write those of the answers that came after their lease was reclaimed."""
         self._queue.expire()
-        with_answers = [turn for turn, answers in taken.items() if any(answers)]
+        with_answers = [turn for turn in self._turns if turn.sent or turn.outcomes]
         held = leasing.existing([turn.lease for turn in with_answers])
         for turn in with_answers:
             if turn.lease.token not in held:
                 logger.warning(
                     "Mailing %s: answers came after their lease had ended.", turn.mailing.id
                 )
-            ids = [message.id for message in taken[turn].sent]
-            recovery.record_late(turn.lease, sent=ids, outcomes=taken[turn].outcomes, at=at)
+            ids = [message.id for message in turn.sent]
+            recovery.record_late(turn.lease, sent=ids, outcomes=turn.outcomes, at=self._heard_at)
 
     def _update_breaker(self) -> None:
         """Update the breaker from the recorded answers; claim no more if it is open."""
         streak, self._streak = self._streak, control.AnswerStreak()
-        queue, self._is_breaker_updated = self._queue, not streak.is_alarming
+        queue = self._queue
         may_send = control.update_breaker(streak, is_probe=queue.is_probe, now=self._clock.now())
-        self._is_breaker_updated = True
         if not may_send:
             queue.drain()
         elif queue.is_probe:

@@ -1,19 +1,11 @@
 """The turn of one mailing in a delivery: its lease, its spool, and what came of its messages."""
 
 from datetime import datetime
-from typing import NamedTuple
 
 from messages_app.engine.records import Bell, Claimed, Outcome
 from messages_app.engine.spool import Spool
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.models import Lease
-
-
-class Answers(NamedTuple):
-    """Answers to messages of one turn: those accepted at their first attempt, and all others."""
-
-    sent: list[Claimed]
-    outcomes: list[Outcome]
 
 
 class Turn:
@@ -56,14 +48,8 @@ class Turn:
         self.spool.answer(ids, self.outcomes[outcomes:], at)
         self._spooled = (len(self.sent), len(self.outcomes))
 
-    def take_answers(self) -> "Answers":
-        """Take the answers that are to be recorded now; others may come meanwhile."""
-        taken = Answers(self.sent, self.outcomes)
-        self.sent, self.outcomes = [], []
+    def forget_recorded(self) -> None:
+        """Forget the answers, because they are in the database, and what was released."""
+        self.held -= len(self.sent) + len(self.outcomes) + len(self.to_release)
+        self.sent, self.outcomes, self.to_release = [], [], []
         self._spooled = (0, 0)
-        return taken
-
-    def take_releases(self) -> list[int]:
-        """Take the ids of the messages that are to be released."""
-        ids, self.to_release = self.to_release, []
-        return ids

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from clients.models import Client
 from messages_app import sender
-from messages_app.engine import claim_queue, database_waits
+from messages_app.engine import claim_queue
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post_by_mailing
 from messages_app.models import Message
@@ -63,11 +63,9 @@ def scripted(
 ) -> Callable[[int, Script], ScriptedTransport]:
     """Return a function that puts a scripted transport of so many open requests in place.
 
-    Chance then chooses the longest pauses: a delivery is not to send a message a second time. And
-    it is not polled while the database is waited for, because scripts use the database, too.
+    Chance then chooses the longest pauses: a delivery is not to send a message a second time.
     """
     monkeypatch.setattr(random, "uniform", lambda _, longest: longest)
-    monkeypatch.setattr(database_waits, "PAUSE", 3600)
 
     def install(concurrency: int, script: Script) -> ScriptedTransport:
         transport = ScriptedTransport(concurrency, script)

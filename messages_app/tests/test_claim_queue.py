@@ -88,7 +88,7 @@ def to_release(queue: ClaimQueue) -> list[int]:
 
 def claim(queue: ClaimQueue, *, answered: int = 0, is_idle: bool = True) -> int:
     """Look and claim; return how many are waiting."""
-    queue.look(is_idle=lambda: is_idle)
+    queue.look(is_idle=is_idle)
     queue.claim(answered=answered, most_open=10)
     return len(queue)
 
@@ -166,7 +166,7 @@ class TestLooking:
     def look(self, queue: ClaimQueue) -> tuple[bool, bool, int, int]:
         """Look; say if it gave back, may claim, and how many wait and are to be released."""
         before = len(queue)
-        queue.look(is_idle=lambda: False)
+        queue.look(is_idle=False)
         return len(queue) < before, queue.may_claim, len(queue), len(to_release(queue))
 
     @pytest.mark.parametrize(

@@ -17,9 +17,8 @@ from pytest_django import Settings
 
 from mailings.services import edit_mailing
 from messages_app import sender
-from messages_app.engine import claim_queue, claiming, database_waits, pump, recovery
+from messages_app.engine import claim_queue, claiming, pump, recovery
 from messages_app.engine.leasing import LEASE, LEASE_MARGIN
-from messages_app.engine.spool import Spool
 from messages_app.models import Attempt, Lease, Message
 from messages_app.sender import Answer, Failure
 from messages_app.sending import control
@@ -167,63 +166,27 @@ class TestPumping:
         assert deliver(mailing.pk) == succeeded() == 9
         assert claimed_ahead[:2] == [0, 3]
 
-    @pytest.mark.postgres
-    @pytest.mark.parametrize(("look_interval", "begun"), [(60, 4), (-1, 0)])
-    def test_while_answers_are_written_requests_begin_unless_the_last_look_is_old(
-        self,
-        mailing: "Mailing",
-        add: Add,
-        scripted: Scripted,
-        monkeypatch: pytest.MonkeyPatch,
-        look_interval: float,
-        begun: int,
+    def test_the_sender_has_something_to_do_while_answers_are_written(
+        self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        add(8)
-        transport = scripted(2, ScriptedTransport.answer)
-        monkeypatch.setattr(database_waits, "PAUSE", 0.001)
-        monkeypatch.setattr(claim_queue, "LOOK_INTERVAL", look_interval)
-        monkeypatch.setattr(claim_queue.ClaimQueue, "_limit", lambda *_: 8)
         monkeypatch.setattr(pump, "RECORD_SIZE", 2)
-        during: list[int] = []
+        monkeypatch.setattr(pump, "RECORD_DELAY", 60)
+        add(6)
+
+        def script(transport: ScriptedTransport) -> Sequence[Answer]:
+            return [] if transport.polls % 2 else transport.answer()
+
+        transport = scripted(2, script)
+        busy = []
 
         def watch(execute: Any, sql: str, *args: Any) -> Any:
             if "SET status = 'success'" in sql:
-                before = len(transport.sent)
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_sleep(0.1)")
-                during.append(len(transport.sent) - before)
+                busy.append(len(transport.open))
             return execute(sql, *args)
 
         with connection.execute_wrapper(watch):
-            assert deliver(mailing.pk) == succeeded() == 8
-        assert during[0] >= begun
-        assert bool(during[0]) is bool(begun)
-
-    @pytest.mark.postgres
-    def test_what_fails_while_the_database_is_waited_for_is_raised_afterwards(
-        self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        add(4)
-        transport = scripted(2, ScriptedTransport.answer)
-        monkeypatch.setattr(database_waits, "PAUSE", 0.001)
-        monkeypatch.setattr(claim_queue.ClaimQueue, "_limit", lambda *_: 4)
-        monkeypatch.setattr(pump, "RECORD_SIZE", 2)
-        is_full: list[bool] = []
-
-        def refuse(*_: object) -> None:
-            raise OSError("disk full")
-
-        def watch(execute: Any, sql: str, *args: Any) -> Any:
-            if "SET status = 'success'" in sql and not is_full:
-                is_full.append(True)
-                with monkeypatch.context() as full_disk, connection.cursor() as cursor:
-                    full_disk.setattr(Spool, "begin", refuse)
-                    cursor.execute("SELECT pg_sleep(0.1)")
-            return execute(sql, *args)
-
-        with connection.execute_wrapper(watch), pytest.raises(OSError, match="disk full"):
-            deliver(mailing.pk)
-        assert (len(transport.sent), succeeded()) == (2, 2)
+            assert deliver(mailing.pk) == 6
+        assert busy[0] == 2
 
     def test_answers_are_written_while_others_are_awaited(
         self, mailing: "Mailing", add: Add, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
