@@ -30,7 +30,7 @@ def redis(broker: Broker) -> Program:
     return Program("redis", broker.command, broker.answers, hint, environment=NO_TOKEN)
 
 
-# Only the worker that sends knows the sender's token, and the web server, which sends test messages.
+# Only the worker that sends and the web server, which sends test messages, know the sender's token.
 # Empty, because .env would fill in what is not there.
 NO_TOKEN = {"MESSAGE_SENDER_TOKEN": ""}
 # No word that the sandbox says: whatever it says, our token is masked in it.
