@@ -5,7 +5,9 @@ no more than a "\\d": whatever it is, they say the same.
 """
 
 from collections.abc import Iterator
-from re import _constants, _parser  # there is no other way to read a pattern
+
+# There is no other way to read a pattern. mypy does or does not find them, as it happens.
+from re import _constants, _parser  # type: ignore[attr-defined, unused-ignore]
 from typing import Any
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, country_mobile_token
