@@ -51,6 +51,7 @@ def statuses(api: APIClient, path: str = CLIENTS, times: int = 4) -> list[int]:
     return [api.get(path).status_code for _ in range(times)]
 
 
+@pytest.mark.usefixtures("traveller")  # no other while begins meanwhile
 class TestWhoIsCounted:
     def test_each_token_has_its_own(self, make_machine: Callable[[], APIClient]) -> None:
         one, another = make_machine(), make_machine()
@@ -131,6 +132,7 @@ def test_a_database_that_does_not_answer_is_told_as_that(
     assert refusal(machine.get(CLIENTS, headers={"accept": accept}))[0] == expected
 
 
+@pytest.mark.usefixtures("traveller")  # no other while begins meanwhile
 class TestWhatIsTold:
     def usage(self, answer: Any) -> tuple[str, int, int]:
         match = re.fullmatch(r'"(\w+)";r=(\d+);t=(\d+)', answer["RateLimit"])
@@ -177,6 +179,7 @@ class TestWhatIsTold:
         assert "RateLimit" not in api.get(CLIENTS)
 
 
+@pytest.mark.usefixtures("traveller")  # no other while begins meanwhile
 class TestTheSharedCount:
     @pytest.fixture
     def redis(self, settings: Settings) -> Iterator[RedisServer]:
