@@ -16,6 +16,11 @@ from messages_app.sending.control import is_held_back
 from toolkit.sending_hours import next_opening
 
 ATTEMPTS_SHOWN = 100
+# Rules that somebody, or the sender, has to mend; time alone does not.
+HOLDING = {
+    *("launched", "mailing_not_paused"),
+    *("sending_not_paused", "sending_not_held", "breaker_closed"),
+}
 VALUES_NAMED = 5  # of a filter, in a sentence
 
 
@@ -105,8 +110,7 @@ def _verdict(case: Case, lasting: list[Rule], passing: list[Rule]) -> Verdict:
         return Verdict.FAILED
     if not all(rule.holds for rule in lasting):
         return Verdict.WILL_NOT_BE_SENT
-    held = {"mailing_not_paused", "sending_not_paused", "sending_not_held", "breaker_closed"}
-    is_held = any(rule.rule in held and not rule.holds for rule in passing)
+    is_held = any(rule.rule in HOLDING and not rule.holds for rule in passing)
     return Verdict.HELD if is_held else Verdict.WILL_BE_SENT
 
 
@@ -186,6 +190,12 @@ def _passing(case: Case) -> Iterator[Rule]:
         yield rule(case)
 
 
+def _launched(case: Case) -> Rule:
+    is_draft = case.mailing.is_draft
+    detail = "The mailing is a draft until it is launched." if is_draft else "It was launched."
+    return Rule("launched", not is_draft, detail)
+
+
 def _planned(case: Case) -> Rule:
     if case.message:
         return Rule("planned", True, f"The message was made {_at(case.message.created_at)}.")
@@ -198,7 +208,8 @@ def _planned(case: Case) -> Rule:
 
 def _started(case: Case) -> Rule:
     mailing = case.mailing
-    has_started = mailing.start_time <= case.now and mailing.status != Mailing.Status.SCHEDULED
+    waits = mailing.status in (Mailing.Status.DRAFT, Mailing.Status.SCHEDULED)
+    has_started = mailing.start_time <= case.now and not waits
     return Rule("started", has_started, f"The start time is {_at(mailing.start_time)}.")
 
 
@@ -254,7 +265,7 @@ def _breaker_closed(case: Case) -> Rule:
 
 
 RULES: tuple[Callable[[Case], Rule], ...] = (
-    *(_planned, _started, _not_paused, _in_window, _due),
+    *(_launched, _planned, _started, _not_paused, _in_window, _due),
     *(_sending_goes_on, _not_held, _breaker_closed),
 )
 

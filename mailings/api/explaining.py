@@ -27,8 +27,8 @@ class RuleSerializer(serializers.Serializer[Any]):
 
     rule = serializers.CharField(
         help_text="Its name: `operator_code`, `tag`, `timezone` (the filters), `failed_before`, "
-        "`not_withdrawn`, `number_not_reached_before`, `not_over`, `time_left`, `planned`, "
-        "`started`, `mailing_not_paused`, `window_open`, `due`, `sending_not_paused`, "
+        "`not_withdrawn`, `number_not_reached_before`, `not_over`, `time_left`, `launched`, "
+        "`planned`, `started`, `mailing_not_paused`, `window_open`, `due`, `sending_not_paused`, "
         "`sending_not_held`, `breaker_closed`. There may be new ones."
     )
     holds = serializers.BooleanField(help_text="Whether it is met now.")

@@ -134,6 +134,15 @@ def test_what_somebody_has_to_let_go_on_is_held(
     assert set(broken(body)) == {rule}
 
 
+def test_a_draft_waits_for_its_launch(
+    api: APIClient, client: Client, make_mailing: Make, now: datetime
+) -> None:
+    body = ask(api, make_mailing(status="draft"), client)
+
+    assert (body["verdict"], body["next"]) == ("held", None)
+    assert set(broken(body)) == {"launched", "planned", "started"}
+
+
 def test_what_is_left_for_later_says_when(
     api: APIClient, client: Client, make_mailing: Make, make_message: Make, now: datetime
 ) -> None:
