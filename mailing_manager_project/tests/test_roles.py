@@ -1,10 +1,13 @@
 """The groups that every installation begins with."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group, Permission, User
+from django.db.migrations import RunPython
+from django.db.models import Q
 from django.test import Client as Browser
 from knox.models import AuthToken
 
@@ -12,6 +15,12 @@ from mailing_manager_project.roles import GROUPS, seed_groups
 
 pytestmark = pytest.mark.django_db
 SENDER = apps.get_app_config("messages_app")
+# Migrations that give groups what came after them.
+LATER_RIGHTS = (
+    "clients.migrations.0004_erase",
+    "toolkit.history.migrations.0002_who_may_read",
+    "webhooks.migrations.0002_tick_and_rights",
+)
 
 
 def rights_of(group: str) -> set[str]:
@@ -24,6 +33,23 @@ def rights_of(group: str) -> set[str]:
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_new_installation_has_the_groups(group: str) -> None:
     assert rights_of(group) == set(GROUPS[group])
+
+
+def test_groups_of_before_get_what_new_ones_have_and_one_that_was_deleted_nothing() -> None:
+    """Of permissions that are newer than the groups."""
+    newer = Q(content_type__app_label__in=("webhooks", "history")) | Q(codename="erase_client")
+    Permission.objects.filter(newer).delete()
+    Group.objects.filter(name="viewers").delete()
+
+    for name in LATER_RIGHTS:
+        for operation in import_module(name).Migration.operations:
+            if isinstance(operation, RunPython):
+                run: Any = operation.code
+                run(apps, None)
+
+    for group in ("operators", "administrators"):
+        assert rights_of(group) == set(GROUPS[group])
+    assert not Group.objects.filter(name="viewers").exists()
 
 
 def test_what_an_administrator_changed_stays() -> None:
