@@ -76,8 +76,8 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             keep_books(now=now)
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
-            tend_imports(now=now)
             forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
+            tend_imports(now=now)  # last: the storage of files may be away
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)
 

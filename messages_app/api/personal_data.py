@@ -5,7 +5,6 @@ Here and not with clients, because it reaches their messages.
 
 from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError
 from django.db.models import Prefetch
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -26,17 +25,9 @@ from messages_app.api.serializers import AttemptSerializer, MessageSerializer
 from messages_app.erasing import erase_client
 from messages_app.models import Message
 from toolkit.history.models import Entry
-from toolkit.rest.errors import Conflict
 from toolkit.rest.history import ENTRY, EntrySerializer
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
-
-
-class ClientInFlight(Conflict):
-    """409: a message to the client is on its way, which is over in a moment."""
-
-    default_code = "client_in_flight"
-    wait = 10  # seconds, told as Retry-After
 
 
 class MessageWithAttemptsSerializer(MessageSerializer):
@@ -116,11 +107,9 @@ class EraseClientView(SafeWrites[Client]):
 
         Its messages stay without a number, so that all counts stay true; those that were never
         handed to the sender are withdrawn, and none is tried again. History tells that it was
-        erased, and nothing of it. It cannot be taken back. 409 with Retry-After while a message to
-        it is on its way.
+        erased, and nothing of it. What is not reached: rows that an import has rejected, until
+        that is deleted after JOB_DAYS, and backups. It cannot be taken back. 409 with Retry-After
+        while a message to it is on its way.
         """
-        try:
-            erase_client(self.get_object())
-        except ValidationError as refusal:
-            raise ClientInFlight(refusal.messages[0]) from refusal
+        erase_client(self.get_object())
         return Response(status=204)
