@@ -15,6 +15,7 @@ from messages_app.api.serializers import STATUS, ErrorCodeField
 from messages_app.ledger import changes
 from messages_app.ledger.changes import Change
 from messages_app.models import Message
+from messages_app.sender_ids import sender_id
 from toolkit.rest.filters import check_parameters
 from toolkit.rest.pagination import MAX_PAGE_SIZE, CursorPages
 from toolkit.rest.schema import GoneResponse
@@ -120,18 +121,25 @@ def _read(after: str | None, limit: int) -> changes.Page:
 
 
 def change_rows(found: Sequence[Change]) -> list[dict[str, Any]]:
-    """Return changes as JSON, with what their messages say of themselves now."""
-    ids = {change.message_id for change in found}
-    messages = Message.objects.with_sender_id().in_bulk(ids)
+    """Return changes as JSON, with what their messages say of themselves now.
+
+    Without making a `Message` of each, which takes several times as long.
+    """
+    messages = Message.objects.filter(pk__in={change.message_id for change in found})
+    columns = ("pk", "client_id", "phone_number", "mailing__sender_key")
+    told = {
+        pk: (client_id, str(sender_id(key, message_id=pk, phone_number=number)))
+        for pk, client_id, number, key in messages.order_by().values_list(*columns)
+    }
     rows = []
     for change in found:
-        message = messages.get(change.message_id)
+        client_id, name = told.get(change.message_id, (None, None))
         rows.append(
             {
                 "message": change.message_id,
-                "sender_id": str(message.sender_id) if message else None,
+                "sender_id": name,
                 "mailing": change.mailing_id,
-                "client": message.client_id if message else None,
+                "client": client_id,
                 "before": change.before,
                 "status": change.status,
                 "error_code": change.error_code,
