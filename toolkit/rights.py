@@ -5,7 +5,6 @@ has renamed or deleted is left alone.
 """
 
 from collections.abc import Collection, Mapping
-from functools import partial
 from typing import Any
 
 from django.db.migrations import RunPython
@@ -29,30 +28,21 @@ def give_rights(
             makes permissions only at its end.
         groups: {name of a group: codenames}.
     """
-    give = partial(_give, app_label=app_label, model=model, names=names, of=groups)
+
+    def give(apps: Any, schema_editor: Any) -> None:
+        receivers = list(apps.get_model("auth", "Group").objects.filter(name__in=groups))
+        if not receivers:
+            return
+        content_types = apps.get_model("contenttypes", "ContentType").objects
+        content_type, _ = content_types.get_or_create(app_label=app_label, model=model)
+        permissions = apps.get_model("auth", "Permission").objects
+        made = {
+            codename: permissions.get_or_create(
+                content_type=content_type, codename=codename, defaults={"name": name}
+            )[0]
+            for codename, name in names.items()
+        }
+        for group in receivers:
+            group.permissions.add(*(made[codename] for codename in groups[group.name]))
+
     return RunPython(give, RunPython.noop)
-
-
-def _give(
-    apps: Any,
-    _: Any,
-    *,
-    app_label: str,
-    model: str,
-    names: Mapping[str, str],
-    of: Mapping[str, Collection[str]],
-) -> None:
-    groups = list(apps.get_model("auth", "Group").objects.filter(name__in=of))
-    if not groups:
-        return
-    content_types = apps.get_model("contenttypes", "ContentType").objects
-    content_type, _ = content_types.get_or_create(app_label=app_label, model=model)
-    permissions = apps.get_model("auth", "Permission").objects
-    made = {
-        codename: permissions.get_or_create(
-            content_type=content_type, codename=codename, defaults={"name": name}
-        )[0]
-        for codename, name in names.items()
-    }
-    for group in groups:
-        group.permissions.add(*(made[codename] for codename in of[group.name]))
