@@ -526,7 +526,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",
     "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",
-    "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar"},
+    "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar.sidebar"},
 }
 
 # Logs: one line an event, to standard error, for whatever collects them.
