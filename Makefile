@@ -15,7 +15,7 @@ demo: $(READY)
 
 # POSTGRES_BIN names the folder of the Postgres to test on; 'wheel' is the 18 that pip brings.
 test: $(READY_DEV)
-	@$(PY) -m tests.browser
+	@$(PY) -m tests.browser.chromium
 	@$(PY) -m tests.contract.node
 	@$(PY) -m pytest -n auto -m "not faults and not fuzz"
 	@echo "Once more on SQLite: everything that a database decides."

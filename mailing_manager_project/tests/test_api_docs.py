@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
-from tests.browser import running_chromium
+from tests.browser.chromium import running_chromium
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The browser of the tests: the machine's Chromium, else the one that Playwright downloads.
 
-`python -m tests.browser` gets it or says what does; `make test` runs that before any test.
+`python -m tests.browser.chromium` gets it or says what does; `make test` runs that before any test.
 """
 
 import shutil

@@ -1,18 +1,17 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as DjangoClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
 from messages_app.models import Message, SendingControl
 from messages_app.tests.scenes import open_books
-from tests.browser import running_chromium
 from toolkit import clock
 
 PHONE = {"width": 390, "height": 844}
@@ -37,54 +36,10 @@ MakeMailing = Callable[..., Mailing]
 MakeClients = Callable[..., list[Client]]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with pytest.MonkeyPatch.context() as environment, running_chromium() as browser:
-        # Playwright keeps an event loop running in this thread, where the tests use the ORM.
-        environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield browser
-
-
 @pytest.fixture
-def complaints() -> list[str]:
-    """Return what browsers find wrong: errors of scripts and servers, and foreign hosts."""
-    return []
-
-
-@pytest.fixture
-def open_page(
-    chromium: Browser, live_server: LiveServer, complaints: list[str]
-) -> Iterator[Callable[..., Page]]:
-    contexts = []
-
-    def open_page(**options: Any) -> Page:
-        context = chromium.new_context(base_url=live_server.url, **options)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        page = context.new_page()
-        watch(page, urlsplit(live_server.url).netloc, complaints)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
-
-
-def watch(page: Page, host: str, complaints: list[str]) -> None:
-    def note(is_wrong: object, what: object) -> None:
-        if is_wrong:
-            complaints.append(f"{page.url}: {what}")
-
-    page.on("pageerror", lambda error: note(True, error))
-    page.on("console", lambda line: note(line.type in ("error", "warning"), line.text))
-    page.on("response", lambda answer: note(answer.status >= 400, (answer.status, answer.url)))
-    page.on("request", lambda request: note(is_foreign(request.url, host), request.url))
-
-
-def is_foreign(url: str, host: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme not in ("data", "blob") and parts.netloc != host
+def open_page(new_page: Callable[..., Page], live_server: LiveServer) -> Callable[..., Page]:
+    """Return a function that opens a page of the server that shares the test's database."""
+    return partial(new_page, live_server.url)
 
 
 @pytest.fixture
