@@ -125,6 +125,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "toolkit.access.sessions.SessionLimits",
+    "toolkit.console.locale.PersonalLocale",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "toolkit.history.middleware.ActorMiddleware",
     "axes.middleware.AxesMiddleware",  # last: it has to see what a login was answered
@@ -192,9 +193,12 @@ AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
-# Language and time: stored and served in UTC.
+# Language and time: stored, and served over REST, in English and UTC. The console has each user's
+# own (toolkit/console/locale.py).
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ru", "Русский")]
+FORMAT_MODULE_PATH = "mailing_manager_project.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -524,6 +528,8 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
+    "SCRIPTS": [lambda request: static("console/time_zone.js")],
+    "ACCOUNT": {"navigation": "mailing_manager_project.admin.preferences.account_links"},
     "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",
     "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",
     "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar.sidebar"},

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from toolkit import clock
@@ -80,7 +81,7 @@ class WebhookAdmin(ConsoleAdmin):
             return label("failing", "warning")
         return label("works", "success")
 
-    @admin.display(description="fails since (UTC)")
+    @admin.display(description=_("fails since"))
     def failing(self, webhook: Webhook) -> str:
         """Show since when no call has succeeded."""
         return format_second(webhook.failing_since)
@@ -181,12 +182,12 @@ class DeliveryAdmin(ConsoleAdmin):
         """Show what has become of it as a coloured label."""
         return label(delivery.get_state_display(), COLOURS[delivery.state])
 
-    @admin.display(description="last attempt (UTC)")
+    @admin.display(description=_("last attempt"))
     def attempted(self, delivery: Delivery) -> str:
         """Show when it was last tried."""
         return format_second(delivery.attempted_at)
 
-    @admin.display(description="next attempt (UTC)")
+    @admin.display(description=_("next attempt"))
     def next_attempt(self, delivery: Delivery) -> str:
         """Show when it is tried next."""
         return format_second(delivery.next_attempt_at)

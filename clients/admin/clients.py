@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, JsonResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
 
@@ -121,12 +122,12 @@ class ClientAdmin(ConsoleAdmin):
         """Show the zone's name; looking it up among hundreds of choices would be slower."""
         return str(client.timezone)
 
-    @admin.display(description="created (UTC)")
+    @admin.display(description=_("created"))
     def created(self, client: Client) -> str:
         """Show when the client was added."""
         return format_minute(client.created_at)
 
-    @admin.display(description="updated (UTC)")
+    @admin.display(description=_("updated"))
     def updated(self, client: Client) -> str:
         """Show when the client was last changed."""
         return format_minute(client.updated_at)

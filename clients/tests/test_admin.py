@@ -163,10 +163,10 @@ def test_the_list_asks_as_many_questions_for_many_clients_as_for_few(
 ) -> None:
     make_clients(2)
     # Session, user, sending control, heartbeats; count, rows.
-    with django_assert_num_queries(4 + 2):
+    with django_assert_num_queries(5 + 2):
         admin_client.get(LIST)
     make_clients(40)
-    with django_assert_num_queries(4 + 2):
+    with django_assert_num_queries(5 + 2):
         admin_client.get(LIST)
 
 
@@ -256,7 +256,8 @@ class TestSuggestions:
     ) -> None:
         make_clients(50, tag="vip")
         make_clients(50, tag="new")
-        with django_assert_num_queries(2 + 3):  # session, user; two values, and no third
+        # Session, user, preferences; two values, and no third.
+        with django_assert_num_queries(3 + 3):
             assert self.suggest(admin_client, "tag") == ["new", "vip"]
 
     def test_are_for_those_who_may_see_clients(

@@ -261,9 +261,10 @@ def test_every_write_of_the_console_has_its_scene(admin_user: User) -> None:
     assert set(console_writes(admin_user)) == set(SCENES)
 
 
-def test_the_site_itself_writes_nothing_but_ones_own_password() -> None:
+def test_the_site_itself_writes_nothing_but_ones_own_password_and_preferences() -> None:
     names = {each.name for each in admin.site.get_urls() if hasattr(each, "name")}
-    assert names - READS_OF_SITE - {None} == {"password_change"}
+    # test_preferences.py has the scene of the latter.
+    assert names - READS_OF_SITE - {None} == {"password_change", "preferences"}
 
 
 def press(browser: Browser, label: str, name: str, row: Model | None, form: Any) -> Any:

@@ -1,12 +1,14 @@
 """The form of a mailing: its filters as lists to pick from, not as JSON."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.urls import reverse_lazy
+from django.utils.translation import gettext as _
 from unfold.widgets import (
     UnfoldAdminExpandableTextareaWidget,
     UnfoldAdminMultipleAutocompleteWidget,
@@ -17,6 +19,7 @@ from unfold.widgets import (
 from clients.audience import KEYS, as_lists, validate_filters
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleForm
+from toolkit.console.labels import zone_name
 
 
 class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):
@@ -48,6 +51,14 @@ class AnyValuesField(forms.MultipleChoiceField):
         return True
 
 
+class MomentField(forms.DateTimeField):
+    """A moment that a form keeps for itself: exact, and whatever the zone of its reader."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text that stands in the page."""
+        return value.isoformat() if isinstance(value, datetime) else value
+
+
 class MailingForm(ConsoleForm):
     """A mailing as an operator writes it."""
 
@@ -59,20 +70,18 @@ class MailingForm(ConsoleForm):
         required=False, label="Time zones", widget=UnfoldAdminSelect2MultipleWidget
     )
     # The `updated_at` that was edited: an edit of an older version is refused by the service.
-    version = forms.DateTimeField(required=False, widget=forms.HiddenInput)
+    version = MomentField(required=False, widget=forms.HiddenInput)
 
     class Meta:
-        """Times are those of UTC or each client's own, and say so."""
+        """Times of the window are each client's own, and say so."""
 
         labels = {  # noqa: RUF012  # Django's own way
-            "start_time": "Start time (UTC)",
-            "stop_time": "Stop time (UTC)",
             "window_start": "Only from (each client's own local time)",
             "window_end": "Only until (each client's own local time)",
         }
         widgets = {  # noqa: RUF012  # likewise
             "text": UnfoldAdminExpandableTextareaWidget,
-            # Django's own widget offers the current hour and shows the offset from UTC.
+            # Django's own widget offers the current hour, in the operator's zone.
             "window_start": UnfoldAdminTextInputWidget({"placeholder": "09:00"}),
             "window_end": UnfoldAdminTextInputWidget({"placeholder": "21:00"}),
         }
@@ -84,6 +93,9 @@ class MailingForm(ConsoleForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, text in (("start_time", _("Start time")), ("stop_time", _("Stop time"))):
+            if name in self.fields:
+                self.fields[name].label = f"{text} ({zone_name()})"
         self.fields["timezone"].widget.choices = [
             (name, name) for name in sorted(time_zones.names())
         ]

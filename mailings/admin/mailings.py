@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
@@ -77,7 +78,7 @@ class MailingAdmin(MailingActionsAdmin):
         """Show the status as a coloured label."""
         return labels.status_label(mailing)
 
-    @admin.display(description="from – to (UTC)", ordering="start_time")
+    @admin.display(description=_("from – to"), ordering="start_time")
     def times(self, mailing: Mailing) -> SafeString:
         """Show when sending begins and ends."""
         return format_html(

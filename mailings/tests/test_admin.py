@@ -251,7 +251,7 @@ class TestEditing:
     ) -> None:
         mailing = make_mailing(status="finished", success_count=0, fail_count=0, **hours)
         page = admin_client.get(page_of(mailing)).content.decode()
-        _, below_the_panel = page.split("Times are UTC.")
+        _, below_the_panel = page.split("Times are those of UTC.")
         assert said in below_the_panel
         assert 'name="window_start"' not in page
 
@@ -526,8 +526,8 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status=Status.PAUSED)
         plan(mailing, make_clients, now, success=3)
-        # Session, user, sending control, heartbeats; mailing, log.
-        with django_assert_max_num_queries(4 + 2):
+        # Session, user, preferences, sending control, heartbeats; mailing, log.
+        with django_assert_max_num_queries(5 + 2):
             admin_client.get(f"{LIST}{mailing.pk}/delete/")
         admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
         assert not Mailing.objects.exists()
@@ -564,8 +564,8 @@ class TestList:
     ) -> None:
         for _ in range(number):
             plan(make_mailing(), make_clients, now, success=1, pending=1)
-        # Session, user, sending control, heartbeats; count, mailings, their messages.
-        with django_assert_num_queries(5 + 2):
+        # Session, user, preferences, sending control, heartbeats; count, mailings, their messages.
+        with django_assert_num_queries(5 + 3):
             admin_client.get(LIST)
 
     @pytest.mark.parametrize(

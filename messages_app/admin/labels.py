@@ -39,7 +39,7 @@ def status_label(message: Message) -> SafeString:
 def describe(message: Message, now: datetime) -> str:
     """Return in words what became of a message and what comes next."""
     if message.status == Status.SUCCESS:
-        return f"Sent at {format_second(message.sent_at)} UTC."
+        return f"Sent at {format_second(message.sent_at)}."
     if message.lease_until and message.lease_until > now:
         return "On its way to the sender."
     if message.next_attempt_at:
@@ -57,8 +57,8 @@ def _so_far(message: Message) -> str:
 
 def _due(at: datetime, now: datetime) -> str:
     if at < now:
-        return f"It has been due since {format_second(at)} UTC."
-    return f"It is due at {format_second(at)} UTC."
+        return f"It has been due since {format_second(at)}."
+    return f"It is due at {format_second(at)}."
 
 
 def _end(message: Message) -> str:
@@ -84,7 +84,7 @@ def outcome_label(attempt: Attempt) -> SafeString:
 def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:
     """Return the log of attempts as a table."""
     return {
-        "headers": ["No.", "Began (UTC)", "Took", "Outcome", "HTTP", "In words"],
+        "headers": ["No.", "Began", "Took", "Outcome", "HTTP", "In words"],
         "rows": [
             [
                 attempt.number,
@@ -117,7 +117,7 @@ def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetim
         )
     if control.opened_at:
         yield (
-            f"The sender has taken no messages since {format_second(control.opened_at)} UTC. "
+            f"The sender has taken no messages since {format_second(control.opened_at)}. "
             f"{next_try(control, now)} The reason: {control.reason}"
         )
     for sign in signs:
@@ -129,7 +129,7 @@ def restored(at: datetime | None) -> Iterator[str]:
     """Yield a sentence if the database was found to be a copy, or restored."""
     if at:
         yield (
-            f"At {format_second(at)} UTC this database was found to be a copy, or restored. If its "
+            f"At {format_second(at)} this database was found to be a copy, or restored. If its "
             "original still runs, stop one of the two; otherwise there is nothing to do."
         )
 
@@ -144,7 +144,7 @@ def breaker_state(control: SendingControl, now: datetime) -> str:
 def next_try(control: SendingControl, now: datetime) -> str:
     """Return in words when an open breaker lets the next probe through."""
     if breaker(control, now) == BreakerState.OPEN:
-        return f"The next try is at {format_second(control.probe_at)} UTC."
+        return f"The next try is at {format_second(control.probe_at)}."
     return "The next message that is due is the next try."
 
 

@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from clients.admin.clients import as_digits
@@ -142,17 +143,17 @@ class MessageAdmin(ConsoleAdmin):
         """Show the status as a coloured label."""
         return status_label(message)
 
-    @admin.display(description="sent (UTC)")
+    @admin.display(description=_("sent"))
     def sent(self, message: Message) -> str:
         """Show when the sender accepted it."""
         return format_second(message.sent_at)
 
-    @admin.display(description="next attempt (UTC)")
+    @admin.display(description=_("next attempt"))
     def next_attempt(self, message: Message) -> str:
         """Show when its next attempt is due."""
         return format_second(message.next_attempt_at)
 
-    @admin.display(description="added (UTC)")
+    @admin.display(description=_("added"))
     def created(self, message: Message) -> str:
         """Show when it was added to the mailing."""
         return format_second(message.created_at)

@@ -224,12 +224,12 @@ class TestList:
         self, admin_client: Browser, make_message: MakeMessage, django_assert_num_queries: Any
     ) -> None:
         make_message()
-        # Session, user, row, heartbeats; count, rows with their clients.
-        with django_assert_num_queries(4 + 2):
+        # Session, user, preferences, row, heartbeats; count, rows with their clients.
+        with django_assert_num_queries(5 + 2):
             admin_client.get(LIST)
         for _ in range(20):
             make_message()
-        with django_assert_num_queries(4 + 2):
+        with django_assert_num_queries(5 + 2):
             admin_client.get(LIST)
 
     def test_is_filtered_by_mailing_client_status_and_error_code(
@@ -333,15 +333,15 @@ class TestPage:
     @pytest.mark.parametrize(
         ("fields", "words"),
         [
-            ({}, "Not sent yet. It is due at 2030-01-01 00:00:00 UTC."),
+            ({}, "Not sent yet. It is due at 2030-01-01 00:00:00."),
             ({"leased": 1}, "On its way to the sender."),
-            ({"leased": -1}, "Not sent yet. It is due at 2030-01-01 00:00:00 UTC."),
+            ({"leased": -1}, "Not sent yet. It is due at 2030-01-01 00:00:00."),
             (
                 {"status": "fail", "error": "Busy."},
-                "The last attempt failed. Busy. It is due at 2030-01-01 00:00:00 UTC.",
+                "The last attempt failed. Busy. It is due at 2030-01-01 00:00:00.",
             ),
             ({"status": "fail", "next_attempt_at": None}, "Failed for good."),
-            ({"status": "success"}, "Sent at 2030-01-01 00:00:00 UTC."),
+            ({"status": "success"}, "Sent at 2030-01-01 00:00:00."),
         ],
     )
     def test_says_what_became_of_it_and_what_comes_next(

@@ -1,14 +1,18 @@
-"""What is kept of each API token beside knox's row, and whose password is still the first one.
+"""What is kept of tokens beside knox's rows, and of users beside Django's.
 
-A token without such a row was made before there were scopes: it may do what its user may.
+A token without such a row was made before there were scopes: it may do what its user may. A user
+without preferences has the browser's language and time zone.
 """
 
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from knox.models import AuthToken
+
+from toolkit import time_zones
 
 # How exactly the last use is known. No request writes unless the last that did was so long ago.
 EXACTNESS = timedelta(minutes=1)
@@ -64,6 +68,36 @@ class FirstPassword(models.Model):
 
     def __str__(self) -> str:
         return f"The first password of {self.user}"
+
+
+class Preferences(models.Model):
+    """How a user has the console, and where messages go with which they try something out."""
+
+    # Without a constraint, as above.
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="preferences", db_constraint=False
+    )
+    # Empty: what the browser asks for. Not `choices`: a language more is no change of the table.
+    language = models.CharField(max_length=10, blank=True)
+    timezone = models.CharField(max_length=64, blank=True, validators=[time_zones.validate])
+    # Digits; whoever asks a user for the number brings it into this form.
+    phone_number = models.CharField(
+        max_length=15,
+        blank=True,
+        validators=[
+            RegexValidator(
+                r"^[1-9][0-9]{6,14}\Z", "Write the digits only, with those of the country."
+            )
+        ],
+    )
+
+    def __str__(self) -> str:
+        return f"Preferences of {self.user}"
+
+
+def preferences_of(user: User) -> Preferences:
+    """Return a user's preferences; empty ones, which are not stored, if they never chose any."""
+    return Preferences.objects.filter(pk=user.pk).first() or Preferences(user=user)
 
 
 def grant_of(token: AuthToken) -> Grant | None:

@@ -26,7 +26,7 @@ from toolkit.history.models import Deed, Entry
 from toolkit.history.recording import differences, record_deed, values_of
 
 SHOWN = 100  # entries of an object, the newest ones, and as many of Django's log
-HEADERS = ["When (UTC)", "Who", "What", "From what to what"]
+HEADERS = ["When", "Who", "What", "From what to what"]
 NOBODY = {Door.COMMAND: "a command", Door.TASK: "the program itself"}
 
 

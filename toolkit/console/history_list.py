@@ -1,12 +1,13 @@
 """The console's page "History": everything that anybody did."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
@@ -61,7 +62,7 @@ class DeedFilter(DropdownFilter):
 
 
 class EntryDaysFilter(DaysFilter):
-    """Keeps entries between two days in UTC, both included."""
+    """Keeps entries between two days of the reader's zone, both included."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the entries; a side without a valid date is not limited."""
@@ -70,10 +71,11 @@ class EntryDaysFilter(DaysFilter):
             parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{side}"))
             for side in ("from", "to")
         )
+        zone = timezone.get_current_timezone()
         if first:
-            found = found.since(datetime.combine(first, time.min, UTC))
+            found = found.since(datetime.combine(first, time.min, zone))
         if last:
-            found = found.until(datetime.combine(last, time.min, UTC) + timedelta(days=1))
+            found = found.until(datetime.combine(last, time.min, zone) + timedelta(days=1))
         return found  # type: ignore[no-any-return]  # Entry.objects, as phrases
 
 
@@ -111,7 +113,7 @@ class EntryAdmin(SafeListAdmin):
         """
         raise Http404
 
-    @admin.display(description="when (UTC)")
+    @admin.display(description="when")
     def when(self, entry: Entry) -> str:
         """Show when it was done."""
         return format_second(entry.at)

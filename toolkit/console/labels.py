@@ -6,6 +6,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -23,14 +24,29 @@ def join_names(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
+def format_number(value: float | None) -> str:
+    """Return a number with the separators of the reader's language; "–" for None."""
+    return "–" if value is None else formats.number_format(value, force_grouping=True)
+
+
 def format_minute(value: datetime | None) -> str:
-    """Return a time in UTC, to the minute; "–" for None."""
-    return f"{value:%Y-%m-%d %H:%M}" if value else "–"
+    """Return a time in the reader's zone and format, to the minute; "–" for None."""
+    if value is None:
+        return "–"
+    return formats.date_format(timezone.localtime(value), "SHORT_DATETIME_FORMAT")
 
 
 def format_second(value: datetime | None) -> str:
-    """Return a time in UTC, to the second; "–" for None."""
-    return f"{value:%Y-%m-%d %H:%M:%S}" if value else "–"
+    """Return a time in the reader's zone and format, to the second; "–" for None."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    return f"{formats.date_format(local, 'SHORT_DATE_FORMAT')} {local:%H:%M:%S}"
+
+
+def zone_name() -> str:
+    """Return the name of the time zone in which the reader sees times, such as Europe/Moscow."""
+    return timezone.get_current_timezone_name()
 
 
 def label(text: str, colour: str) -> SafeString:

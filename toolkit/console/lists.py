@@ -1,6 +1,6 @@
 """The console's lists of millions of rows: paged and filtered without reading all of them."""
 
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 from typing import Any
 
 from django.contrib import messages
@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import BigIntegerField, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import cached_property
 from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
@@ -63,14 +64,14 @@ class ExactFilter(TextFilter):
 
 
 class DaysFilter(RangeDateFilter):
-    """Keeps rows whose time is between two days in UTC, both included."""
+    """Keeps rows whose time is between two days of the reader's zone, both included."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows; a side without a valid date is not limited."""
         for side, lookup, hour in (("from", "gte", time.min), ("to", "lte", time.max)):
             day = parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{side}"))
             if day:
-                at = datetime.combine(day, hour, UTC)
+                at = datetime.combine(day, hour, timezone.get_current_timezone())
                 queryset = queryset.filter(**{f"{self.parameter_name}__{lookup}": at})
         return queryset
 

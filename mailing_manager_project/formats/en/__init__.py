@@ -1,0 +1,1 @@
+"""English, for readers anywhere: days as ISO 8601 has them, hours to 24."""
