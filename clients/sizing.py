@@ -71,6 +71,16 @@ def audience_of(filters: Filters) -> Audience:
     return Audience(scaled, everyone, True, _some(matching, groups.total()))
 
 
+def audience_of_some(clients: ClientQuerySet, number: int) -> Audience:
+    """Return an audience of so many, given some of its clients, which are few enough to count."""
+    groups = _groups(clients)
+    found = groups.total()
+    is_estimate = number > found
+    if is_estimate and found:
+        groups = Counter({of: round(each * number / found) for of, each in groups.items()})
+    return Audience(groups, Client.objects.count(), is_estimate, _some(clients, found))
+
+
 def _counted(filters: Filters) -> Audience:
     matching = Client.objects.matching(filters)
     groups = _groups(matching)

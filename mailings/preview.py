@@ -5,14 +5,21 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Q, Sum
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from clients.sizing import Audience, audience_of
+from clients.models import Client
+from clients.sizing import Audience, audience_of, audience_of_some
 from mailings.forecast import Forecast, forecast
 from mailings.models import Mailing
+from mailings.stats import balances_of
+from messages_app import requeueing
 from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.models import Balance, Message, SendingControl
 from messages_app.sending import control, health
 from messages_app.sending.pace import Pace, Source, pace
+from messages_app.stats import failures
 from toolkit.text_parts import UCS_2, TextParts, text_parts
 
 LATELY = timedelta(days=7)  # within which the same text is worth a warning
@@ -32,6 +39,7 @@ class Preview(NamedTuple):
 
     `text` is None where none was given. `ahead` are the messages of other running mailings that
     are waiting; `written_lately` is how many of its clients were sent something within a day.
+    `stop_needed` is the stop time that would do, where the given one is too early.
     """
 
     audience: Audience
@@ -40,30 +48,47 @@ class Preview(NamedTuple):
     pace: Pace
     ahead: int
     written_lately: int
+    stop_needed: datetime | None
     cautions: list[Caution]
 
 
 def preview(mailing: Mailing, *, now: datetime) -> Preview:
-    """Return what a mailing that is not saved would come to; it may lack its times and its text."""
-    audience = audience_of(mailing.filters)
+    """Return what a mailing that is not launched would come to; it may lack its times and text."""
+    audience = audience_of_mailing(mailing)
     row = SendingControl.objects.current()
     speed, ahead = pace(row, now=now), _waiting_elsewhere(now)
-    expected = forecast(
-        audience.by("timezone"),
-        window=mailing.window,
-        begins_at=max(mailing.start_time or now, now),
-        stops_at=mailing.stop_time,
-        rate=speed.rate,
-        ahead=ahead,
-    )
+
+    def expect(stops_at: datetime | None) -> Forecast:
+        return forecast(
+            audience.by("timezone"),
+            window=mailing.window,
+            begins_at=max(mailing.start_time or now, now),
+            stops_at=stops_at,
+            rate=speed.rate,
+            ahead=ahead,
+        )
+
+    expected = expect(mailing.stop_time)
+    stop_needed = expect(None).finishes_at if expected.too_late else None
     parts = text_parts(mailing.text) if mailing.text else None
     lately = _written_lately(audience, now)
-    found = Preview(audience, parts, expected, speed, ahead, lately, [])
+    found = Preview(audience, parts, expected, speed, ahead, lately, stop_needed, [])
     found.cautions.extend(_of_audience(mailing, found))
     found.cautions.extend(_of_text(mailing, found, now))
     found.cautions.extend(_of_time(mailing, found, now))
     found.cautions.extend(_of_sender(row, found, now))
     return found
+
+
+def audience_of_mailing(mailing: Mailing) -> Audience:
+    """Return whom a mailing goes to: by its filters, and of one that resends those that failed."""
+    if mailing.resends is None:
+        return audience_of(mailing.filters)
+    codes = mailing.resent_codes
+    failed = failures(balances_of([mailing.resends])[mailing.resends.pk])
+    number = sum(of_it for code, of_it in failed.items() if not codes or code in codes)
+    some, _last = requeueing.clients_of_failed(mailing.resends.pk, after=0, codes=codes)
+    return audience_of_some(Client.objects.filter(pk__in=some).matching(mailing.filters), number)
 
 
 def _waiting_elsewhere(now: datetime) -> int:
@@ -87,32 +112,42 @@ def _written_lately(audience: Audience, now: datetime) -> int:
 def _of_audience(mailing: Mailing, found: Preview) -> Iterator[Caution]:
     total = found.audience.total
     if not total:
-        yield Caution("nobody_matches", "The filters select nobody now.")
-    elif not mailing.filters or (
-        total == found.audience.everyone and not found.audience.is_estimate
-    ):
-        yield Caution("everyone_matches", f"It goes to everyone: {total:,} clients.")
-    if found.written_lately:
-        yield Caution(
-            "written_to_lately",
-            f"{found.written_lately:,} of them were sent another message in the last 24 hours.",
+        yield Caution("nobody_matches", _("The filters select nobody now."))
+    elif is_everyone(mailing, found.audience):
+        detail = _("It goes to everyone: %(clients)s clients.") % {"clients": _number(total)}
+        yield Caution("everyone_matches", detail)
+    if lately := found.written_lately:
+        detail = ngettext(
+            "%(clients)s of them was sent another message in the last 24 hours.",
+            "%(clients)s of them were sent another message in the last 24 hours.",
+            lately,
         )
+        yield Caution("written_to_lately", detail % {"clients": _number(lately)})
+
+
+def is_everyone(mailing: Mailing, audience: Audience) -> bool:
+    """Tell whether a mailing goes to all clients that there are."""
+    if mailing.resends_id:
+        return False
+    is_counted = not audience.is_estimate
+    return not mailing.filters or (is_counted and audience.total == audience.everyone)
 
 
 def _of_text(mailing: Mailing, found: Preview, now: datetime) -> Iterator[Caution]:
     if same := _same_text(mailing, now):
-        yield Caution(
-            "same_text",
-            f"Mailing {same} has had the same text in the last {LATELY.days} days, or will have.",
+        detail = _(
+            "Mailing %(mailing)s has had the same text in the last %(days)s days, or will have."
         )
+        yield Caution("same_text", detail % {"mailing": same, "days": LATELY.days})
     text = found.text
     if text and text.encoding == UCS_2 and text.parts_without < text.parts:
-        named = " ".join(text.forcing[:10])
-        yield Caution(
-            "costly_characters",
-            f"{text.parts} parts instead of {text.parts_without}, because of characters that "
-            f"GSM-7 does not have: {named}",
+        detail = _(
+            "%(parts)s parts instead of %(fewer)s, because of characters that GSM-7 does not have: "
+            "%(characters)s"
         )
+        named = " ".join(text.forcing[:10])
+        values = {"parts": text.parts, "fewer": text.parts_without, "characters": named}
+        yield Caution("costly_characters", detail % values)
 
 
 def _same_text(mailing: Mailing, now: datetime) -> int | None:
@@ -126,45 +161,56 @@ def _same_text(mailing: Mailing, now: datetime) -> int | None:
 def _of_time(mailing: Mailing, found: Preview, now: datetime) -> Iterator[Caution]:
     expected = found.forecast
     if mailing.stop_time and mailing.stop_time <= now:
-        yield Caution("stop_time_passed", "The stop time has passed; nothing would be sent.")
+        yield Caution("stop_time_passed", _("The stop time has passed; nothing would be sent."))
         return
     if mailing.start_time and mailing.start_time < now:
-        yield Caution("starts_at_once", "The start time has passed; sending would begin at once.")
+        yield Caution(
+            "starts_at_once", _("The start time has passed; sending would begin at once.")
+        )
     if expected.shut_out:
-        yield Caution(
-            "window_never_opens",
-            f"For {expected.shut_out:,} clients the window is not open once before the stop time, "
-            "by their own local time.",
+        detail = _(
+            "For %(clients)s clients the window is not open once before the stop time, by their "
+            "own local time."
         )
+        yield Caution("window_never_opens", detail % {"clients": _number(expected.shut_out)})
     if expected.too_late:
-        needed = expected.rate_needed
-        rate = f" {needed:,.2f} messages a second would do." if needed else ""
-        yield Caution(
-            "stop_time_too_early",
-            f"{expected.too_late:,} are not sent to before the stop time, at "
-            f"{found.pace.rate:,.2f} messages a second.{rate}",
-        )
+        yield Caution("stop_time_too_early", _too_early(found))
+
+
+def _too_early(found: Preview) -> str:
+    needed = found.forecast.rate_needed
+    detail = _(
+        "%(clients)s are not sent to before the stop time, at %(rate)s messages a second."
+    ) % {"clients": _number(found.forecast.too_late), "rate": _number(found.pace.rate, 2)}
+    if not needed:
+        return detail
+    do = _("%(rate)s messages a second would do.") % {"rate": _number(needed, 2)}
+    return f"{detail} {do}"
 
 
 def _of_sender(row: SendingControl, found: Preview, now: datetime) -> Iterator[Caution]:
     if row.is_paused:
         yield Caution(
-            "sending_paused", "All sending is paused; the forecast is from when it goes on."
+            "sending_paused", _("All sending is paused; the forecast is from when it goes on.")
         )
     if control.is_held_back(row, now):
-        yield Caution("sending_held", "This database is a copy that waits for its original.")
+        yield Caution("sending_held", _("This database is a copy that waits for its original."))
     if row.opened_at:
-        yield Caution(
-            "breaker_open", f"The sender takes nothing at the moment. {row.reason}".strip()
-        )
+        taken = _("The sender takes nothing at the moment.")
+        yield Caution("breaker_open", f"{taken} {row.reason}".strip())
     missing = [sign.name for sign in health.component_health(now) if sign.is_missing]
     if missing:
-        yield Caution("workers_missing", f"Not seen for minutes: {', '.join(missing)}.")
+        detail = _("Not seen for minutes: %(parts)s.") % {"parts": ", ".join(missing)}
+        yield Caution("workers_missing", detail)
     if found.pace.source == Source.ASSUMED:
         yield Caution("rate_assumed", f"{Source.ASSUMED.label}.")
     if found.ahead:
-        yield Caution(
-            "sender_shared",
-            f"{found.ahead:,} messages of mailings that are running wait already; the forecast has "
-            "them go first.",
+        detail = _(
+            "%(messages)s messages of mailings that are running wait already; the forecast has "
+            "them go first."
         )
+        yield Caution("sender_shared", detail % {"messages": _number(found.ahead)})
+
+
+def _number(value: float, places: int | None = None) -> str:
+    return number_format(value, places, force_grouping=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext_lazy as _
 
 from mailings import events
 from mailings.bookkeeping import is_former_at_work
@@ -62,14 +63,16 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     return mailing
 
 
-def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
+def launch_mailing(mailing: Mailing, *, now: datetime, version: datetime | None = None) -> Mailing:
     """Make a mailing of a draft. Launching it twice changes nothing.
 
     All that a new mailing must be is asked for now: a draft may have been saved long ago, or by a
-    version with other rules.
+    version with other rules. With `version`, its `updated_at` when it was read, it is launched only
+    as it was then.
 
     Raises:
-        ValidationError: it breaks a rule of mailings, its stop time has passed, or it is over.
+        ValidationError: it breaks a rule of mailings, its stop time has passed, it is over, or
+            somebody changed it since it was read.
     """
     with transaction.atomic():
         mailing = _lock(mailing)
@@ -77,6 +80,8 @@ def launch_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             raise _conflict(mailing, Deed.LAUNCHED)
         if not mailing.is_draft:
             return mailing
+        if version and version != mailing.updated_at:
+            raise _changed_meanwhile()
         mailing.clean_fields(exclude=("resends",))
         mailing.clean()
         _prepare(mailing, now)
@@ -150,8 +155,11 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         before = _lock(mailing)
         _refuse_edit(mailing, before, now)
         edited = [*EDITABLE, "updated_at"]
+        changes = differences(_shown(before), _shown(mailing))
         if before.is_draft:
             mailing.save(update_fields=edited)
+            if changes:
+                record_deed(Deed.CHANGED, mailing, changes=changes)
             return mailing
         if mailing.filters != before.filters:
             # All clients are planned again; those that have a message already keep it.
@@ -170,7 +178,7 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
         mailing.save(update_fields=edited)
         forget_schedule(mailing)
         schedule_start(mailing, now)
-        if changes := differences(_shown(before), _shown(mailing)):
+        if changes:
             record_deed(Deed.CHANGED, mailing, changes=changes)
     return mailing
 
@@ -189,10 +197,7 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
             code="mailing_over",
         )
     if before.updated_at != mailing.updated_at:
-        raise ValidationError(
-            "Somebody else changed this mailing meanwhile. Look at it again, then edit it.",
-            code="mailing_changed_meanwhile",
-        )
+        raise _changed_meanwhile()
     if before.is_draft:
         return
     if mailing.start_time != before.start_time and before.start_time <= now:
@@ -204,6 +209,13 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
         raise _stop_in_the_past(
             "This has passed, and would end the mailing for good. To end it, cancel it."
         )
+
+
+def _changed_meanwhile() -> ValidationError:
+    return ValidationError(
+        _("Somebody else changed this mailing meanwhile. Look at it again first."),
+        code="mailing_changed_meanwhile",
+    )
 
 
 def _stop_in_the_past(sentence: str) -> ValidationError:

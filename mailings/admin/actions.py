@@ -28,10 +28,6 @@ from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.labels import format_minute, sentence
 
 
-def _launch(mailing: Mailing) -> Mailing:
-    return services.launch_mailing(mailing, now=clock.now())
-
-
 def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
@@ -43,7 +39,6 @@ def _resend(mailing: Mailing) -> Mailing:
 
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
-    "launch": (_launch, "launched"),
     "pause": (services.pause_mailing, "paused"),
     "resume": (_resume, "resumed"),
     "cancel": (services.cancel_mailing, "cancelled"),
@@ -51,7 +46,7 @@ ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "resend": (_resend, "told to send what failed again"),
 }
 # Those that have messages go out.
-LAUNCHES = ("launch", "resume", "resend")
+LAUNCHES = ("resume", "resend")
 
 
 class MailingActionsAdmin(ConsoleAdmin):

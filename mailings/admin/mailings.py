@@ -17,9 +17,9 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
-from mailings.admin.actions import MailingActionsAdmin
 from mailings.admin.counts import bar, counts_of
 from mailings.admin.forms import MailingForm
+from mailings.admin.reviewing import MailingReviewAdmin
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from toolkit import clock
@@ -32,7 +32,7 @@ TIMES = ("start_time", "stop_time", "window_start", "window_end")
 
 
 @admin.register(Mailing)
-class MailingAdmin(MailingActionsAdmin):
+class MailingAdmin(MailingReviewAdmin):
     """What is sent, to whom, from when to when, and how far it has come."""
 
     form = MailingForm
@@ -158,27 +158,39 @@ class MailingAdmin(MailingActionsAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Show the page, with the mailing's panel."""
+        """Show the page: of a draft its form alone, of a mailing its panel, too."""
         mailing = context["original"]
-        if mailing:
+        is_draft = mailing is None or mailing.is_draft
+        context |= {"is_draft": is_draft, "show_save_and_add_another": False}
+        if is_draft:
+            context["show_save_and_continue"] = False
+        else:
             context["panel"] = self.panel_of(request, mailing)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:
         """Save a mailing through its service, and queue the task that applies the change.
 
-        What is written by somebody who may not launch mailings is a draft.
+        A new one is a draft, whoever writes it: it is launched on the page of its review.
         """
         if not change:
             obj.resends = self._original(request)
-            if not self.may_launch(request):
-                obj.status = Mailing.Status.DRAFT
+            obj.status = Mailing.Status.DRAFT
         save = services.edit_mailing if change else services.create_mailing
         apply_on_commit(save(obj, now=clock.now()))
 
-    def response_post_save_add(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
-        """Go to the new mailing's page, which shows its progress."""
-        return redirect(self.page_of(obj.pk))
+    def response_add(
+        self, request: HttpRequest, obj: Mailing, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Go on to the review of the new draft."""
+        return redirect(self.review_of(obj.pk))
+
+    def response_change(self, request: HttpRequest, obj: Mailing) -> HttpResponse:
+        """Go back to the review of a draft; with another mailing, where the button says."""
+        if obj.is_draft:
+            return redirect(self.review_of(obj.pk))
+        response: HttpResponse = super().response_change(request, obj)
+        return response
 
     @admin.display(description="text")
     def whole_text(self, mailing: Mailing) -> str:

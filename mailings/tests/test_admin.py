@@ -88,24 +88,15 @@ def do_with(browser: Browser, action: str, *mailings: Mailing, **more: str) -> s
 
 
 class TestCreating:
-    def test_a_new_mailing_is_planned_as_soon_as_it_is_saved(
-        self,
-        admin_client: Browser,
-        make_clients: MakeClients,
-        queued: Queued,
-        django_capture_on_commit_callbacks: Any,
+    def test_a_new_mailing_is_a_draft_which_is_reviewed_next(
+        self, admin_client: Browser, queued: Queued, django_capture_on_commit_callbacks: Any
     ) -> None:
-        make_clients(3, tag="vip")
-        make_clients(2, tag="new")
         with django_capture_on_commit_callbacks(execute=True):
             response = admin_client.post(f"{LIST}add/", new(tag=["vip"]))
         mailing = Mailing.objects.get()
-        assert response.headers["Location"] == page_of(mailing)
-        assert ("start_mailing", mailing.pk) in queued()
-        start_mailing(mailing.pk)
-        mailing.refresh_from_db()
-        assert mailing.status == Status.RUNNING
-        assert mailing.messages.count() == 3
+        assert (mailing.status, mailing.filters) == (Status.DRAFT, {"tag": ["vip"]})
+        assert response.headers["Location"] == f"{LIST}{mailing.pk}/review/"
+        assert queued() == []
 
     def test_the_form_suggests_to_begin_now_and_to_end_tomorrow(
         self, admin_client: Browser
@@ -125,11 +116,6 @@ class TestCreating:
             ({"text": "x" * 4097}, "text", "at most 4096 characters"),
             ({"text": "NUL \0"}, "text", "Null characters are not allowed."),
             ({"stop_time_0": "2020-01-01"}, "stop_time", "later than the start time"),
-            (
-                {"start_time_0": "2019-01-01", "stop_time_0": "2020-01-01"},
-                "stop_time",
-                "has passed",
-            ),
             ({"stop_time_0": "someday"}, "stop_time", "Enter a valid date."),
             ({"timezone": ["Nowhere/Land"]}, "timezone", "IANA names"),
             ({"tag": ["x" * 65]}, "tag", "up to 64 characters"),
@@ -362,9 +348,12 @@ class TestButtons:
             "Again", "09:30:00", "21:00:00",
         )  # fmt: skip
         assert 'name="tag"' not in page.content.decode()
-        with django_capture_on_commit_callbacks(execute=True):
-            admin_client.post(address, {**form, "text": "Once more"})
+        admin_client.post(address, {**form, "text": "Once more"})
         new = Mailing.objects.get(resends=over)
+        review = admin_client.get(f"{LIST}{new.pk}/review/").content.decode()
+        assert "Send to 2 clients now" in review
+        with django_capture_on_commit_callbacks(execute=True):
+            self.press(admin_client, new, "launch")
         assert (new.text, new.filters, new.window) == ("Once more", {}, over.window)
         assert ("start_mailing", new.pk) in queued()
         start_mailing(new.pk)
@@ -431,37 +420,22 @@ class TestDrafts:
             client.post(f"{LIST}add/", new())
         mailing = Mailing.objects.get()
         assert (mailing.status, queued()) == ("draft", [])
-        page = client.get(page_of(mailing)).content.decode()
-        assert "It is a draft: nothing is sent until it is launched." in page
+        page = client.get(f"{LIST}{mailing.pk}/review/").content.decode()
+        assert "It stays a draft until somebody with the right to launch" in page
         assert f"{LIST}{mailing.pk}/launch/" not in page
         assert client.post(f"{LIST}{mailing.pk}/launch/").status_code == 403
         assert client.get(f"{LIST}add/?resends={mailing.pk}").status_code == 403
 
-    def test_are_launched_with_a_button(
-        self,
-        admin_client: Browser,
-        make_mailing: MakeMailing,
-        queued: Queued,
-        django_capture_on_commit_callbacks: Any,
+    def test_are_edited_and_reviewed_again(
+        self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
         mailing = make_mailing(status=Status.DRAFT)
-        page = admin_client.get(page_of(mailing)).content.decode()
-        assert f"{LIST}{mailing.pk}/launch/" in page
-        assert f"{LIST}{mailing.pk}/pause/" not in page
-        assert f"{LIST}{mailing.pk}/cancel/" not in page
-        with django_capture_on_commit_callbacks(execute=True):
-            admin_client.post(f"{LIST}{mailing.pk}/launch/")
-        assert Mailing.objects.get().status == Status.SCHEDULED
-        assert queued() == [("start_mailing", mailing.pk)]
-
-    def test_are_not_launched_after_their_stop_time(
-        self, admin_client: Browser, make_mailing: MakeMailing, now: datetime
-    ) -> None:
-        times = {"start_time": now - timedelta(days=2), "stop_time": now - timedelta(days=1)}
-        mailing = make_mailing(status=Status.DRAFT, **times)
-        page = admin_client.post(f"{LIST}{mailing.pk}/launch/", follow=True).content.decode()
-        assert "The stop time has passed; nothing could be sent." in page
-        assert Mailing.objects.get().status == Status.DRAFT
+        page = admin_client.get(page_of(mailing))
+        assert 'id="panel"' not in page.content.decode()
+        answer = admin_client.post(page_of(mailing), {**form_of(page), "text": "Other"})
+        assert answer.headers["Location"] == f"{LIST}{mailing.pk}/review/"
+        mailing.refresh_from_db()
+        assert (mailing.text, mailing.status) == ("Other", Status.DRAFT)
 
     def test_are_counted_on_the_first_page_and_are_not_under_way(
         self, admin_client: Browser, make_mailing: MakeMailing

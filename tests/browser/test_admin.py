@@ -82,10 +82,12 @@ def test_an_operator_logs_in_writes_a_mailing_finds_it_in_the_list_and_pauses_it
     page.keyboard.type("v")
     page.get_by_role("option", name="vip", exact=True).click()
     expect(page.locator("#matching")).to_have_text("3 match now.")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save and review").click()
+    page.wait_for_url("**/review/")
     mailing = Mailing.objects.get()
+    assert (mailing.filters, mailing.status) == ({"tag": ["vip"]}, "draft")
+    page.get_by_role("button", name="Send to 3 clients now").click()
     page.wait_for_url(f"**/{mailing.pk}/change/")
-    assert mailing.filters == {"tag": ["vip"]}
 
     page.get_by_role("link", name="Mailings").first.click()
     row = page.locator("#result_list tr", has_text="Come and see")
