@@ -8,6 +8,7 @@ from mailing_manager_project.checks import register_checks
 from mailing_manager_project.environment import SetupError
 from mailing_manager_project.folders import make_needed_folders
 from mailing_manager_project.roles import seed_after_migrate
+from mailing_manager_project.ticks import restore_after_migrate
 
 
 class WiringConfig(AppConfig):
@@ -16,13 +17,14 @@ class WiringConfig(AppConfig):
     name = "mailing_manager_project"
 
     def ready(self) -> None:
-        """Register the checks, have groups made, and make the folders that the settings need.
+        """Register the checks, have groups and ticks made, and make the folders that are needed.
 
         Raises:
             SystemExit: one cannot be made; the line that says so is written already.
         """
         register_checks(sys.argv)
         seed_after_migrate()
+        restore_after_migrate()
         try:
             make_needed_folders()
         except SetupError as error:

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.db import DatabaseError
 
+from mailing_manager_project import ticks
 from mailing_manager_project.environment import OTHER_FILES, VAR_DIR, file_limit
 from mailing_manager_project.folders import is_open
 from messages_app.sender.transports.base import is_loopback
@@ -201,6 +204,22 @@ def check_authorities(**_: Any) -> list[CheckMessage]:
     return []
 
 
+def check_ticks(**_: Any) -> list[CheckMessage]:
+    """Warn where beat does not queue what the program lives by."""
+    try:
+        missing = list(ticks.broken(apps.get_model("django_celery_beat", "PeriodicTask").objects))
+    except DatabaseError:  # It is away or not migrated; others say so.
+        return []
+    return [
+        Warning(
+            f"The tick {tick.name} is missing or switched off. {tick.does}",
+            hint="Run 'manage.py migrate', which puts it back; main.py does so when it starts.",
+            id="mailing_manager.W008",
+        )
+        for tick in missing
+    ]
+
+
 CHECKS = (
     check_token,
     check_address,
@@ -212,4 +231,5 @@ CHECKS = (
     check_proxies,
     check_requests,
     check_authorities,
+    check_ticks,
 )

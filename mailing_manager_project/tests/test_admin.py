@@ -54,25 +54,6 @@ def test_every_room_wears_the_same_clothes(model: type[Model], admin_client: Bro
         assert admin_client.get(address(model, page), follow=True).status_code == 200
 
 
-def test_the_schedule_can_be_edited(admin_client: Browser, task: PeriodicTask) -> None:
-    page = admin_client.get(address(PeriodicTask, "change", task.pk))
-    assert '<option value="send_message">' in page.content.decode()
-    form = page.context["adminform"].form
-    sent = {name: value for name, value in form.initial.items() if value is not None}
-    interval = IntervalSchedule.objects.create(every=30, period="seconds")
-    saved = admin_client.post(
-        address(PeriodicTask, "change", task.pk), {**sent, "interval": interval.pk}
-    )
-    assert saved.status_code == 302
-    task.refresh_from_db()
-    assert task.interval == interval
-
-
-def test_a_schedule_shows_the_tasks_that_use_it(admin_client: Browser, task: PeriodicTask) -> None:
-    page = admin_client.get(address(IntervalSchedule, "change", task.interval.pk))
-    assert "tick" in page.content.decode()
-
-
 def token_form(user: User, **fields: object) -> dict[str, object]:
     return {
         "user": user.pk,

@@ -17,13 +17,7 @@ from django.db.models import Model
 from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import reverse
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
 from mailing_manager_project.tests.test_history_rest import FAILED, Stage
@@ -38,13 +32,6 @@ READS_OF_SITE = {
     *("index", "login", "logout", "jsi18n", "app_list", "autocomplete", "search"),
     *("view_on_site", "password_change_done"),
 }
-NO_TASKS = {"periodictask_set-TOTAL_FORMS": "0", "periodictask_set-INITIAL_FORMS": "0"}
-NOON = {"clocked_time_0": "2030-01-31", "clocked_time_1": "12:00:00"}
-CRONTAB = {
-    **dict.fromkeys(("minute", "hour", "day_of_month", "month_of_year", "day_of_week"), "*"),
-    "timezone": "UTC",
-}
-SUN = {"event": "sunrise", "latitude": "1", "longitude": "1"}
 
 
 def mailing_form(stage: Stage, text: str) -> dict[str, str]:
@@ -83,9 +70,8 @@ def task(**fields: Any) -> PeriodicTask:
 
 
 def task_form(**fields: Any) -> dict[str, Any]:
-    minute, _ = IntervalSchedule.objects.get_or_create(every=60, period="seconds")
-    values = {"name": "mine", "regtask": "start_mailing", "interval": minute.pk, "enabled": "on"}
-    return {**values, "args": "[]", "kwargs": "{}", "headers": "{}", **fields}
+    rhythm = {"rhythm": "every", "every": "1", "period": "hours", "zone": "UTC"}
+    return {"name": "mine", "task": "start_mailing", "kwargs": "{}", **rhythm, **fields}
 
 
 def token_form(stage: Stage) -> dict[str, Any]:
@@ -207,28 +193,8 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         "django_celery_beat.PeriodicTask", lambda s: task(),
         lambda s: task_form(), lambda s: task_form(name="other"),
     ),
-    **on("django_celery_beat.PeriodicTask", lambda s: task(), "disable_tasks", "toggle_tasks"),
-    **on("django_celery_beat.PeriodicTask", lambda s: task(), "run_tasks"),
+    **on("django_celery_beat.PeriodicTask", lambda s: task(), "disable_tasks", "run_tasks"),
     **on("django_celery_beat.PeriodicTask", lambda s: task(enabled=False), "enable_tasks"),
-    **crud(
-        "django_celery_beat.CrontabSchedule", row_of(CrontabSchedule, minute="1"),
-        lambda s: {**CRONTAB, **NO_TASKS}, lambda s: {**CRONTAB, **NO_TASKS},
-    ),
-    **crud(
-        "django_celery_beat.IntervalSchedule", row_of(IntervalSchedule, every=7, period="days"),
-        lambda s: {"every": "8", "period": "days", **NO_TASKS},
-        lambda s: {"every": "9", "period": "days", **NO_TASKS},
-    ),
-    **crud(
-        "django_celery_beat.ClockedSchedule",
-        lambda s: ClockedSchedule.objects.create(clocked_time=s.now),
-        lambda s: {**NOON, **NO_TASKS}, lambda s: {**NOON, **NO_TASKS},
-    ),
-    **crud(
-        "django_celery_beat.SolarSchedule",
-        row_of(SolarSchedule, event="sunset", latitude=1, longitude=1),
-        lambda s: {**SUN, **NO_TASKS}, lambda s: {**SUN, **NO_TASKS},
-    ),
 }  # fmt: skip
 
 
