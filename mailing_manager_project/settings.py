@@ -528,7 +528,11 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "SCRIPTS": [lambda request: static("console/time_zone.js")],
+    "STYLES": [lambda request: static("console/live.css")],
+    "SCRIPTS": [
+        lambda request: static("console/time_zone.js"),
+        lambda request: static("console/live.js"),
+    ],
     "ACCOUNT": {"navigation": "mailing_manager_project.admin.preferences.account_links"},
     "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",
     "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",

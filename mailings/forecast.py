@@ -72,11 +72,12 @@ def forecast(
     stops_at: datetime | None,
     rate: float,
     ahead: int = 0,
+    is_rate_wanted: bool = True,
 ) -> Forecast:
     """Return what is to be expected of a mailing to so many clients in each time zone.
 
     `rate` is in messages a second, of all mailings together; `ahead` are those of others that are
-    sent first.
+    sent first. Unless the rate that would do is wanted, it is not looked for, which takes longest.
     """
     total = sum(zones.values())
     if not total or (stops_at and stops_at <= begins_at):
@@ -89,7 +90,7 @@ def forecast(
         plan.reachable - sent,
         total - plan.reachable,
         _later(begins_at, course.seconds) if course.sent else None,
-        _rate_needed(plan, ahead) if stops_at else None,
+        _rate_needed(plan, ahead) if stops_at and is_rate_wanted else None,
     )
 
 

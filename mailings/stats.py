@@ -31,7 +31,11 @@ def detailed_stats(mailing: Mailing) -> dict[str, object]:
     Zones with most messages come first. All numbers come from one reading of the ledger, so that
     they add up while messages are being sent.
     """
-    found = balances_of([mailing])[mailing.pk]
+    return details(mailing, balances_of([mailing])[mailing.pk])
+
+
+def details(mailing: Mailing, found: Balances) -> dict[str, object]:
+    """Return the same of a mailing whose balances were read."""
     # A mailing that an earlier version closed has them stored; its messages do not say them.
     zones = mailing.timezone_counts or _by_timezone(found)
     by_size = sorted(zones.items(), key=lambda item: (-sum(item[1].values()), item[0]))

@@ -79,6 +79,19 @@ class MessageQuerySet(models.QuerySet["Message"]):
         """Keep those that may have arrived and are not retried: an operator has to decide."""
         return self.filter(status="fail", error_code="unconfirmed", next_attempt_at=None)
 
+    def having_standing(self, standing: str) -> "MessageQuerySet":
+        """Keep those that an operator counts as `Standing` says; of an unknown word, none."""
+        failed = Q(status="fail") & ~Q(error_code="")  # Only these have an index.
+        for_good = failed & Q(next_attempt_at=None)
+        conditions = {
+            "sent": Q(status="success"),
+            "waiting": Q(status="pending"),
+            "retried": failed & Q(next_attempt_at__isnull=False),
+            "failed": for_good & ~Q(error_code="unconfirmed"),
+            "unknown": for_good & Q(error_code="unconfirmed"),
+        }
+        return self.filter(conditions[standing]) if standing in conditions else self.none()
+
     def first_id_at(self, moment: datetime) -> int:
         """Return the lowest id from which on messages were created at a time or later.
 

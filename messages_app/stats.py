@@ -5,9 +5,11 @@ from collections.abc import Mapping
 
 from django.db.models import Count, QuerySet
 
-from messages_app.ledger.accounts import FAIL
+from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS, Account
 from messages_app.ledger.balances import Balances
-from messages_app.models import Message
+from messages_app.models import ErrorCode, Message, Standing
+
+STANDINGS = {SUCCESS: Standing.SENT, PENDING: Standing.WAITING, RETRY: Standing.RETRIED}
 
 
 def complete_counts(by_status: Mapping[str, int]) -> dict[str, int]:
@@ -22,6 +24,20 @@ def by_status(found: Balances) -> dict[str, int]:
     for account, number in found.items():
         numbers[account.status] += number
     return dict(numbers)
+
+
+def standing(account: Account) -> Standing:
+    """Return how an operator counts messages that are on an account."""
+    is_unknown = account.error_code == ErrorCode.UNCONFIRMED
+    return STANDINGS.get(account.state, Standing.UNKNOWN if is_unknown else Standing.FAILED)
+
+
+def by_standing(found: Balances) -> dict[Standing, int]:
+    """Return {standing: number of messages} from balances, with zeros."""
+    numbers = dict.fromkeys(Standing, 0)
+    for account, number in found.items():
+        numbers[standing(account)] += number
+    return numbers
 
 
 def by_error_code(found: Balances) -> dict[str, int]:

@@ -8,24 +8,30 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from clients.audience import validate_filters
 from clients.models import Client
 from mailings import services
-from mailings.admin import labels
-from mailings.admin.counts import ZONES_SHOWN, parts, zone_table
 from mailings.admin.forms import filters_of
+from mailings.admin.overview import live_overview
+from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
+from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
-from mailings.stats import detailed_stats
 from mailings.tasks import apply_on_commit
-from messages_app import waiting
+from messages_app.admin.now import sending_now
+from messages_app.admin.sender import troubles_part
+from messages_app.stats import failures
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
-from toolkit.console.labels import format_minute, sentence
+from toolkit.console.labels import sentence
+from toolkit.console.lists import as_id
+from toolkit.console.live import Live
+from toolkit.console.numbers import number
 
 
 def _resume(mailing: Mailing) -> Mailing:
@@ -59,6 +65,8 @@ class MailingActionsAdmin(ConsoleAdmin):
         wrap = self.admin_site.admin_view
         return [
             path("audience/", wrap(self.count_audience), name="mailings_mailing_audience"),
+            path("overview/", wrap(self.show_overview), name="mailings_mailing_overview"),
+            path("rows/", wrap(self.show_rows), name="mailings_mailing_rows"),
             path("<int:pk>/panel/", wrap(self.show_panel), name="mailings_mailing_panel"),
             *(
                 path(
@@ -85,13 +93,26 @@ class MailingActionsAdmin(ConsoleAdmin):
         return HttpResponse(f"{number:,} {'matches' if number == 1 else 'match'} now.")
 
     def show_panel(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer with the panel as it is now; the page polls it until the mailing is closed."""
+        """Answer with the panel as it is now; the page asks again until the mailing is closed."""
         mailing = self._get(request, pk)
         if not self.has_view_permission(request, mailing):
             raise PermissionDenied
-        return TemplateResponse(
-            request, "admin/mailings/mailing/panel.html", {"panel": self.panel_of(request, mailing)}
-        )
+        return self.live_of(request, mailing, is_full="full" in request.GET).answer(request)
+
+    def show_rows(self, request: HttpRequest) -> HttpResponse:
+        """Answer with what of the rows of a list is kept up to date: ?ids=1,2,3."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        ids = filter(None, map(as_id, request.GET.get("ids", "").split(",")[: self.list_per_page]))
+        mailings = list(self.get_queryset(request).filter(pk__in=list(ids)))
+        rows = rows_of(mailings, sending_now(request))
+        return live_rows(rows, troubles_part(request)).answer(request)
+
+    def show_overview(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the parts of the first page as they are now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return live_overview(request).answer(request)
 
     def do(self, request: HttpRequest, pk: int, action: str) -> HttpResponse:
         """Do to a mailing what its button says, and go back to its page."""
@@ -143,31 +164,30 @@ class MailingActionsAdmin(ConsoleAdmin):
             raise Http404
         return mailing
 
-    def panel_of(self, request: HttpRequest, mailing: Mailing) -> dict[str, Any]:
-        """Return what the panel shows: the mailing's status, its counts, and what comes next."""
-        now = clock.now()
-        stats: Any = detailed_stats(mailing)
-        counts, zones = stats["stats"], stats["timezones"] if mailing.window else {}
-        failed = counts["fail"] - stats["retrying"]
+    def live_of(self, request: HttpRequest, mailing: Mailing, *, is_full: bool) -> Live:
+        """Return the parts of a mailing's page that are kept up to date."""
+        seen = look_at(mailing, sending_now(request))
+        panel = {"panel": self.buttons_of(request, mailing, seen)}
+        return live_panel(
+            seen,
+            troubles=troubles_part(request),
+            buttons=render_to_string(f"{TEMPLATES}/buttons.html", panel, request),
+            is_full=is_full,
+        )
+
+    def buttons_of(self, request: HttpRequest, mailing: Mailing, seen: Seen) -> dict[str, Any]:
+        """Return which buttons a mailing's page has now, and what they ask."""
+        failed = sum(failures(seen.found).values())
+        may_change = not mailing.is_ended and self.has_change_permission(request, mailing)
+        is_over = mailing.is_over_at(seen.now)
         return {
             "mailing": mailing,
             "number": str(mailing.pk),
-            "state": labels.status_label(mailing),
-            "total": f"{counts['total']:,}",
-            "parts": parts(counts),
-            "next_event": labels.next_event(mailing, now),
-            "last_run": format_minute(mailing.last_run_time),
-            "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
-            "hours": labels.hours(mailing.window),
-            "outcomes": labels.outcomes(mailing, stats),
-            "zones": zone_table(mailing, zones, now) if zones else None,
-            "more_zones": max(0, len(zones) - ZONES_SHOWN),
-            "is_open": mailing.success_count is None,
-            "is_complete": stats["is_complete"],
+            "is_complete": seen.progress.is_complete,
             "failed_for_good": failed,
-            "resend_question": f"{failed:,} messages that failed for good are due again.",
-            "may_resend_as_new": mailing.is_over_at(now) and self._may_add_and_launch(request),
-            "may_change": not mailing.is_ended and self.has_change_permission(request, mailing),
+            "resend_question": _("%(number)s messages that failed for good are due again.")
+            % {"number": number(failed)},
+            "may_resend_as_new": is_over and self._may_add_and_launch(request),
+            "may_change": may_change,
             "may_launch": self.may_launch(request),
-            "messages": reverse("admin:messages_app_message_changelist") + f"?mailing={mailing.pk}",
         }

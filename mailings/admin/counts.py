@@ -1,67 +1,86 @@
-"""Counts of a mailing's messages, as bars and as tables."""
+"""Counts of a mailing's messages, as bars, as links and as tables."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import cast
+from typing import Any
+from urllib.parse import urlencode
 
 from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from mailings.admin import labels
 from mailings.models import Mailing
-from mailings.stats import mailing_stats
-
-# A message's status, its name in the console, and its colour in a bar.
-PARTS = (
-    ("success", "sent", "bg-green-500"),
-    ("fail", "failed", "bg-red-500"),
-    ("pending", "pending", "bg-base-300 dark:bg-base-600"),
-)
+from mailings.progress import Progress
+from messages_app.models import Standing
+from toolkit.console.numbers import number, percent
 
 ZONES_SHOWN = 10
+# The columns of tables that count by status.
+STATUSES = ("success", "fail", "pending", "total")
 
 
-def counts_of(mailings: Iterable[Mailing]) -> list[dict[str, int]]:
-    """Return each mailing's {status: number of messages} with "total", in at most one query."""
-    return [cast(dict[str, int], stats["stats"]) for stats in mailing_stats(mailings)]
-
-
-def parts(counts: Mapping[str, int]) -> list[dict[str, str]]:
-    """Return counts as the parts of a bar, with their share in percent."""
-    total = counts["total"] or 1
+def parts(progress: Progress) -> list[dict[str, Any]]:
+    """Return counts as the parts of a bar, with their share."""
+    total = progress.total or 1
     return [
         {
-            "status": status,
-            "name": name,
-            "colour": colour,
-            "number": f"{counts[status]:,}",
-            "percent": f"{100 * counts[status] / total:.2f}",
+            "standing": standing.value,
+            "name": standing.label,
+            "number": number(progress.numbers[standing]),
+            "is_none": not progress.numbers[standing],
+            "width": f"{100 * progress.numbers[standing] / total:.2f}",
+            "share": percent(progress.numbers[standing] / total),
         }
-        for status, name, colour in PARTS
+        for standing in Standing
     ]
 
 
-def bar(counts: Mapping[str, int]) -> SafeString:
+def in_words(progress: Progress) -> str:
+    """Return counts as a sentence, without those that are nothing."""
+    named = [
+        f"{number(progress.numbers[standing])} {str(standing.label).lower()}"
+        for standing in Standing
+        if progress.numbers[standing]
+    ]
+    return " · ".join(named) or _("no messages yet")
+
+
+def bar(progress: Progress) -> SafeString:
     """Return counts as a bar with the numbers below it."""
-    named = [f"{counts[status]:,} {name}" for status, name, _ in PARTS if counts[status]]
     return render_to_string(
         "admin/mailings/mailing/progress.html",
-        {"parts": parts(counts), "in_numbers": " · ".join(named) or "no messages yet"},
+        {"parts": parts(progress), "in_words": in_words(progress)},
     )
+
+
+def messages_of(mailing: Mailing, **filters: str) -> str:
+    """Return the address of the list of a mailing's messages."""
+    query = urlencode({"mailing": mailing.pk, **filters})
+    return f"{reverse('admin:messages_app_message_changelist')}?{query}"
+
+
+def done_share(progress: Progress) -> str:
+    """Return in percent how much of a mailing is behind it, for the browser's tab."""
+    if not progress.total:
+        return ""
+    return f"{int(100 * (progress.total - progress.left) / progress.total)} %"
 
 
 def zone_table(
     mailing: Mailing, zones: Mapping[str, Mapping[str, int]], now: datetime
-) -> dict[str, list[str] | list[list[str]]]:
+) -> dict[str, Any]:
     """Return counts by time zone as a table of the first ZONES_SHOWN zones."""
-    columns = [status for status, _, _ in PARTS] + ["total"]
+    has_window = mailing.window is not None
     rows = [
         [
             zone,
-            labels.window_state(mailing, zone, now),
-            *(f"{counts[column]:,}" for column in columns),
+            *([labels.window_state(mailing, zone, now)] if has_window else []),
+            *(number(counts[status]) for status in STATUSES),
         ]
         for zone, counts in list(zones.items())[:ZONES_SHOWN]
     ]
-    headers = ["Time zone", "Window", *(name for _, name, _ in PARTS), "All"]
+    window = [_("Window")] if has_window else []
+    headers = [_("Time zone"), *window, _("Sent"), _("Failed"), _("Waiting"), _("All")]
     return {"headers": headers, "rows": rows}

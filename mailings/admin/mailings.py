@@ -1,7 +1,7 @@
 """The console's pages of mailings."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -17,11 +17,13 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
-from mailings.admin.counts import bar, counts_of
 from mailings.admin.forms import MailingForm
 from mailings.admin.reviewing import MailingReviewAdmin
+from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
+from messages_app.admin.now import sending_now
+from messages_app.admin.sender import troubles_part
 from toolkit import clock
 from toolkit.console.labels import format_minute
 from toolkit.console.lists import DaysFilter, as_id
@@ -46,17 +48,20 @@ class MailingAdmin(MailingReviewAdmin):
     search_fields = ("text",)
     search_help_text = "Words of the text, or an id"
     readonly_fields = ("matching", "audience")
+    list_before_template = f"{TEMPLATES}/list_live.html"
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
     change_form_before_template = f"{TEMPLATES}/version.html"
 
     # The list
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list; the messages of all its mailings are counted with one query."""
+        """Return the list; the messages of all its mailings are counted at once."""
         changelist = super().get_changelist_instance(request)
         rows = changelist.result_list
-        for mailing, counts in zip(rows, counts_of(rows), strict=True):
-            mailing.counts = counts
+        changelist.live = live_rows(rows_of(rows, sending_now(request)), troubles_part(request))
+        slots = changelist.live.slots
+        for mailing in rows:
+            mailing.slots = {name: slots[f"{name}-{mailing.pk}"] for name in ("state", "progress")}
         return changelist
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
@@ -74,9 +79,9 @@ class MailingAdmin(MailingReviewAdmin):
         return labels.excerpt(mailing.text)
 
     @admin.display(description="status", ordering="status")
-    def state(self, mailing: Mailing) -> SafeString:
-        """Show the status as a coloured label."""
-        return labels.status_label(mailing)
+    def state(self, mailing: Any) -> SafeString:  # a mailing that carries its slots
+        """Show what is so as a coloured label."""
+        return cast(SafeString, mailing.slots["state"])
 
     @admin.display(description=_("from – to"), ordering="start_time")
     def times(self, mailing: Mailing) -> SafeString:
@@ -98,9 +103,9 @@ class MailingAdmin(MailingReviewAdmin):
         return labels.audience(mailing)
 
     @admin.display(description="progress")
-    def progress(self, mailing: Any) -> SafeString:  # a mailing that carries its counts
+    def progress(self, mailing: Any) -> SafeString:  # likewise
         """Show the counts of its messages as a bar."""
-        return bar(mailing.counts)
+        return cast(SafeString, mailing.slots["progress"])
 
     # The page of one
 
@@ -165,7 +170,7 @@ class MailingAdmin(MailingReviewAdmin):
         if is_draft:
             context["show_save_and_continue"] = False
         else:
-            context["panel"] = self.panel_of(request, mailing)
+            context["live"] = self.live_of(request, mailing, is_full=True)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:

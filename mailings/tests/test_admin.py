@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from mailings.closing import finish_mailing
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.ledger import folding
-from messages_app.models import Message
+from messages_app.models import Message, Standing
 from messages_app.tests.scenes import open_books
 from toolkit.history.models import Entry
 
@@ -63,6 +62,13 @@ def new(**values: Any) -> dict[str, Any]:
         "stop_time_1": f"{now:%H:%M:%S}",
         **values,
     }
+
+
+def panel_of(browser: Browser, mailing: Mailing) -> str:
+    """Return all parts of a mailing's panel, as the page asks for them."""
+    response = browser.get(f"{LIST}{mailing.pk}/panel/?full=1")
+    assert response.status_code == 200
+    return " ".join(part["html"] for part in response.json()["parts"].values())
 
 
 def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status: int) -> None:
@@ -296,7 +302,7 @@ class TestButtons:
         self, admin_client: Browser, make_mailing: MakeMailing, now: datetime
     ) -> None:
         mailing = make_mailing(last_run_time=now)
-        panel = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        panel = panel_of(admin_client, mailing)
         assert f"{LIST}{mailing.pk}/finish/" in panel
         assert "All there is to send is sent." in panel
         assert "1 mailing finished." in self.press(admin_client, mailing, "finish")
@@ -313,11 +319,11 @@ class TestButtons:
     ) -> None:
         mailing = make_mailing()
         plan(mailing, make_clients, now, fail=2, pending=1)
-        retried = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        retried = panel_of(admin_client, mailing)
         assert "Send failed again" not in retried
         Message.objects.filter(status="fail").update(next_attempt_at=None, error_code="rejected")
         open_books()
-        panel = admin_client.get(f"{LIST}{mailing.pk}/panel/").content.decode()
+        panel = panel_of(admin_client, mailing)
         assert "2 messages that failed for good are due again." in panel
         assert "Finish" not in panel
         with django_capture_on_commit_callbacks(execute=True):
@@ -338,7 +344,7 @@ class TestButtons:
         plan(over, make_clients, now, fail=2)
         make_clients(3)
         finish_mailing(over.pk, now=now)
-        panel = admin_client.get(f"{LIST}{over.pk}/panel/").content.decode()
+        panel = panel_of(admin_client, over)
         address = f"{LIST}add/?resends={over.pk}"
         assert f'href="{address}"' in panel
         page = admin_client.get(address)
@@ -523,7 +529,7 @@ class TestList:
         page = admin_client.get(LIST).content.decode()
         assert "operator 999" in page
         assert "tag vip, new" in page
-        assert "3 sent · 1 failed · 2 pending" in page
+        assert "3 sent · 2 waiting · 1 being retried" in page
         assert "1,234 sent" in page
 
     @pytest.mark.parametrize("number", [5, 50])
@@ -538,8 +544,9 @@ class TestList:
     ) -> None:
         for _ in range(number):
             plan(make_mailing(), make_clients, now, success=1, pending=1)
-        # Session, user, preferences, sending control, heartbeats; count, mailings, their messages.
-        with django_assert_num_queries(5 + 3):
+        # Session, user, preferences, sending control, heartbeats; count, mailings, their messages;
+        # minutes, postings, mailings that run, and the pace.
+        with django_assert_num_queries(5 + 3 + 4):
             admin_client.get(LIST)
 
     @pytest.mark.parametrize(
@@ -595,11 +602,6 @@ class TestList:
 
 
 class TestPanel:
-    def panel(self, browser: Browser, mailing: Mailing) -> str:
-        response = browser.get(f"{LIST}{mailing.pk}/panel/")
-        assert response.status_code == 200
-        return response.content.decode()
-
     def test_counts_the_messages_and_leads_to_them(
         self,
         admin_client: Browser,
@@ -609,12 +611,13 @@ class TestPanel:
     ) -> None:
         mailing = make_mailing()
         plan(mailing, make_clients, now, success=2, fail=1, pending=4)
-        panel = self.panel(admin_client, mailing)
-        assert f"/admin/messages_app/message/?mailing={mailing.pk}&amp;status__exact=fail" in panel
+        panel = panel_of(admin_client, mailing)
+        address = f"/admin/messages_app/message/?mailing={mailing.pk}&amp;standing="
+        assert [f"{address}{each}" in panel for each in Standing.values] == [True] * 5
         assert "width: 28.57%" in panel
         assert 'id="panel"' in admin_client.get(page_of(mailing)).content.decode()
 
-    def test_says_what_is_tried_again_why_others_failed_and_which_text_went_out(
+    def test_tells_apart_what_is_tried_again_what_failed_and_what_nobody_knows(
         self,
         admin_client: Browser,
         make_mailing: MakeMailing,
@@ -622,7 +625,7 @@ class TestPanel:
         now: datetime,
     ) -> None:
         mailing = make_mailing(text_version=2)
-        clients = iter(make_clients(1_007))
+        clients = iter(make_clients(1_010))
 
         def add(number: int, **values: Any) -> None:
             Message.objects.bulk_create(
@@ -631,24 +634,56 @@ class TestPanel:
             )
 
         add(2, status="fail", error_code="out_of_window")
-        add(2, status="fail", error_code="throttled", next_attempt_at=now)
+        add(1, status="fail", error_code="throttled", next_attempt_at=now)
+        add(3, status="fail", error_code="unconfirmed")
         add(1_000, status="success", text_version=1)
-        add(3, status="success", text_version=2)
+        add(4, status="success", text_version=2)
         open_books()
-        panel = self.panel(admin_client, mailing)
-        assert "Being tried again: 2 of the failed." in panel
-        assert "Failed: 2 out of window, 2 throttled." in panel
-        assert "Sent: 1,000 with text 1, 3 with text 2." in panel
-        other = self.panel(admin_client, make_mailing())
-        assert not re.search("Being tried again|Failed:|Sent:", other)
+        panel = panel_of(admin_client, mailing)
+        said = "1,004 sent · 1 being retried · 2 failed for good · 3 nobody knows"
+        assert f'aria-label="{said}"' in panel
+        assert "1,000 sent with text 1" in panel
+        assert "4 sent with text 2" in panel
+        messages = "/admin/messages_app/message/"
+        for standing, number in (("sent", 1_004), ("retried", 1), ("failed", 2), ("unknown", 3)):
+            page = admin_client.get(f"{messages}?mailing={mailing.pk}&standing={standing}")
+            assert page.context["cl"].result_count == number, standing
 
     def test_is_asked_for_again_only_while_something_can_change(
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
         mailing = make_mailing()
-        assert "every 5s" in self.panel(admin_client, mailing)
+        address = f"{LIST}{mailing.pk}/panel/"
+        assert f'data-live="{address}"' in admin_client.get(page_of(mailing)).content.decode()
         Mailing.objects.update(status=Status.FINISHED, success_count=0, fail_count=0)
-        assert "every 5s" not in self.panel(admin_client, mailing)
+        assert "data-live=" not in admin_client.get(page_of(mailing)).content.decode()
+        assert admin_client.get(address).json()["is_over"]
+
+    def test_says_in_the_browser_s_tab_how_much_is_done(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        plan(mailing, make_clients, now, success=2, pending=1)
+        told = admin_client.get(f"{LIST}{mailing.pk}/panel/").json()
+        assert told["title"] == f"66 % – {mailing}"
+
+    def test_is_not_sent_again_while_it_says_the_same(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        address = f"{LIST}{mailing.pk}/panel/"
+        known = {"If-None-Match": admin_client.get(address).headers["ETag"]}
+        assert admin_client.get(address, headers=known).status_code == 304
+        plan(mailing, make_clients, now, success=1)
+        assert admin_client.get(address, headers=known).status_code == 200
 
     def test_counts_by_time_zone_where_there_is_a_window(
         self,
@@ -663,14 +698,14 @@ class TestPanel:
             Message(mailing=mailing, client=each, timezone="Asia/Tokyo") for each in clients
         )
         open_books()
-        panel = self.panel(admin_client, mailing)
+        panel = panel_of(admin_client, mailing)
         assert "Sent only 09:00 – 21:00, each client&#x27;s own local time." in panel
         assert "Asia/Tokyo" in panel
-        assert panel.count("1,234") == 4  # pending and all; in the zone, and altogether
+        assert panel.count(">1,234<") == 2  # waiting, and all
         Mailing.objects.update(window_start=None, window_end=None)
-        panel = self.panel(admin_client, mailing)
+        panel = panel_of(admin_client, mailing)
         assert "Sent at any hour." in panel
-        assert "Asia/Tokyo" not in panel
+        assert "shut until" not in panel
 
     def test_shows_the_largest_time_zones_and_how_many_there_are_more(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -684,7 +719,7 @@ class TestPanel:
             fail_count=0,
             timezone_counts=zones,
         )
-        panel = self.panel(admin_client, mailing)
+        panel = panel_of(admin_client, mailing)
         assert [f"Zone/{number:02}" in panel for number in range(12)] == [True] * 10 + [False] * 2
         assert "and 2 more time zones" in panel
 
@@ -822,6 +857,61 @@ class TestOverview:
         assert "Write a mailing" in admin_client.get("/admin/").content.decode()
 
 
+class TestLivePages:
+    def test_the_first_page_and_the_list_are_kept_up_to_date(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        closed = make_mailing(status=Status.FINISHED, success_count=0, fail_count=0)
+        page = admin_client.get("/admin/").content.decode()
+        assert f'data-live="{LIST}overview/"' in page
+        rows = f"{LIST}rows/?ids={mailing.pk}"
+        assert f'data-live="{rows}"' in admin_client.get(LIST).content.decode()
+        plan(mailing, make_clients, now, success=2, pending=1)
+        for address, part in ((rows, f"progress-{mailing.pk}"), (f"{LIST}overview/", "under_way")):
+            told = admin_client.get(address).json()["parts"]
+            assert "2 sent · 1 waiting" in told[part]["html"]
+            assert f"progress-{closed.pk}" not in told
+
+    @pytest.mark.parametrize("ids", ["", "nonsense", "0,-1,99999999999999999999", "%00"])
+    def test_takes_nonsense_for_no_mailing(self, ids: str, admin_client: Browser) -> None:
+        answer = admin_client.get(f"{LIST}rows/?ids={ids}")
+        assert list(answer.json()["parts"]) == ["troubles"]
+
+    def test_a_button_that_is_shown_again_is_nothing_new(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        address = f"{LIST}{make_mailing().pk}/panel/"
+        first, second = (admin_client.get(address).json()["parts"]["buttons"] for _ in range(2))
+        assert first["html"] != second["html"]  # by its token against forgery
+        assert first["version"] == second["version"]
+
+    @pytest.mark.parametrize("number", [1, 20])
+    def test_asking_again_costs_as_much_for_many_as_for_one(
+        self,
+        number: int,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        django_assert_max_num_queries: Any,
+    ) -> None:
+        for _ in range(number):
+            plan(make_mailing(), make_clients, now, success=1, pending=1)
+        # Session, user, preferences, sending control, heartbeats; mailings by status, those under
+        # way, their messages; minutes, postings, those that run, and the pace.
+        with django_assert_max_num_queries(5 + 3 + 4):
+            admin_client.get(f"{LIST}overview/")
+        address = f"{LIST}{Mailing.objects.all()[0].pk}/panel/"
+        # The same, and one mailing; when it began to be sent.
+        with django_assert_max_num_queries(5 + 2 + 4 + 1):
+            admin_client.get(address)
+
+
 class TestRights:
     def operator(self, browser: Browser, *rights: str) -> Browser:
         user = User.objects.create_user("operator", is_staff=True)
@@ -841,6 +931,8 @@ class TestRights:
             page_of(mailing),
             f"{LIST}audience/",
             f"{LIST}{mailing.pk}/panel/",
+            f"{LIST}rows/?ids={mailing.pk}",
+            f"{LIST}overview/",
             f"{LIST}{mailing.pk}/delete/",
         ):
             assert browser.get(address).status_code == 403, address

@@ -24,6 +24,7 @@ from messages_app.admin.filters import (
     ClientFilter,
     ErrorCodeFilter,
     MailingFilter,
+    StandingFilter,
     StatusFilter,
 )
 from messages_app.admin.labels import attempt_table, describe, status_label
@@ -68,6 +69,7 @@ class MessageAdmin(ConsoleAdmin):
     list_filter = (
         MailingFilter,
         ClientFilter,
+        StandingFilter,
         ("status", StatusFilter),
         ErrorCodeFilter,
     )

@@ -9,16 +9,19 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
+from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from messages_app.admin import labels
+from messages_app.admin.now import sending_now
 from messages_app.models import SendingControl
-from messages_app.sending import control, health, home
+from messages_app.sending import control, home
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import sentence
+from toolkit.console.live import Live
 from toolkit.publishing import publish
 
 TEMPLATES = "admin/messages_app/sending"
@@ -32,18 +35,37 @@ CONCERNED = (
 
 def banner(request: HttpRequest) -> dict[str, Any]:
     """Return for every page what keeps messages from being sent, if the user may know it."""
-    if not any(request.user.has_perm(right) for right in CONCERNED):
+    if not may_be_told(request):
         return {}
-    row, now = health.read_control()
-    seen = health.component_health(now)
-    is_welcome = request.user.has_perm("messages_app.view_sendingcontrol")
     return {
-        "component_health": seen,
-        "troubles": list(labels.troubles(row, seen, now)),
-        "sender_page": reverse("admin:messages_app_sendingcontrol_change", args=[1])
-        if is_welcome
-        else "",
+        "component_health": sending_now(request).signs,
+        "banner": live_banner(request),
     }
+
+
+def live_banner(request: HttpRequest) -> Live:
+    """Return what keeps messages from being sent, as a part of every page."""
+    return Live(
+        {"troubles": troubles_part(request)},
+        address=reverse("admin:messages_app_sendingcontrol_troubles"),
+    )
+
+
+def troubles_part(request: HttpRequest) -> SafeString:
+    """Return what keeps messages from being sent as a part of a page; empty if nothing does."""
+    troubles = sending_now(request).troubles
+    if not troubles:
+        return SafeString("")
+    is_welcome = request.user.has_perm("messages_app.view_sendingcontrol")
+    page = reverse("admin:messages_app_sendingcontrol_change", args=[1]) if is_welcome else ""
+    return render_to_string(
+        f"{TEMPLATES}/troubles.html", {"troubles": troubles, "sender_page": page}
+    )
+
+
+def may_be_told(request: HttpRequest) -> bool:
+    """Tell whether somebody may know what keeps messages from being sent."""
+    return any(request.user.has_perm(right) for right in CONCERNED)
 
 
 class SendingControlForm(ConsoleForm):
@@ -90,20 +112,24 @@ class SendingControlAdmin(ConsoleAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        """Show the page, with the panel in place of the banner."""
-        # The panel shows the same troubles, and is refreshed while the page is open.
-        context |= {"troubles": [], "sender_page": "", "panel": self.panel_of(request)}
+        """Show the page, with the panel."""
+        context["live"] = self.live_of(request)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def live_of(self, request: HttpRequest) -> Live:
+        """Return the parts of the page that are kept up to date."""
+        panel = self.panel_of(request)
+        state = render_to_string(f"{TEMPLATES}/state.html", {"panel": panel}, request)
+        return Live(
+            {"troubles": troubles_part(request), "state": state},
+            address=reverse("admin:messages_app_sendingcontrol_panel"),
+        )
 
     def panel_of(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the panel shows: sending control, and the health of components."""
-        row, now = health.read_control()
-        seen = health.component_health(now)
+        row, seen, now = sending_now(request)
         return {
-            "troubles": [
-                *labels.troubles(row, seen, now),
-                *labels.restored(home.restored_at(now)),
-            ],
+            "restored": list(labels.restored(home.restored_at(now))),
             "state": labels.breaker_state(row, now),
             "failures": labels.failures(row),
             "rate": labels.kept_rate(row),
@@ -131,18 +157,25 @@ class SendingControlAdmin(ConsoleAdmin):
         return [
             path("panel/", wrap(self.show_panel), name="messages_app_sendingcontrol_panel"),
             path(
+                "troubles/", wrap(self.show_troubles), name="messages_app_sendingcontrol_troubles"
+            ),
+            path(
                 "probe/", wrap(require_POST(self.probe)), name="messages_app_sendingcontrol_probe"
             ),
             *super().get_urls(),
         ]
 
     def show_panel(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the panel as it is now; the page polls it."""
+        """Answer with the parts of the page as they are now; the page asks again and again."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return TemplateResponse(
-            request, f"{TEMPLATES}/panel.html", {"panel": self.panel_of(request)}
-        )
+        return self.live_of(request).answer(request)
+
+    def show_troubles(self, request: HttpRequest) -> HttpResponse:
+        """Answer with what keeps messages from being sent; pages without a panel ask for it."""
+        if not may_be_told(request):
+            raise PermissionDenied
+        return live_banner(request).answer(request)
 
     def probe(self, request: HttpRequest) -> HttpResponse:
         """Make the open breaker's probe due now, and go back to the page."""

@@ -6,9 +6,10 @@ It is read from the totals by minute. Those that are older than LEDGER_DAYS are 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Max, Min, Sum
+from django.db.models import Max, Min, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute
 
+from messages_app.ledger.accounts import PENDING
 from messages_app.ledger.folding import fold_all
 from messages_app.models import MinuteTotal
 
@@ -42,7 +43,15 @@ def timeline(mailing_id: int, *, since: datetime, until: datetime, step: str) ->
 def span(mailing_id: int) -> tuple[datetime, datetime] | None:
     """Return from when to when a mailing's messages came to a state; None if none did yet."""
     fold_all()
-    totals = MinuteTotal.objects.filter(mailing_id=mailing_id)
+    return _ends(MinuteTotal.objects.filter(mailing_id=mailing_id))
+
+
+def sending_span(mailing_id: int) -> tuple[datetime, datetime] | None:
+    """Return from when to when a mailing's messages were sent, or failed, as far as is folded."""
+    return _ends(MinuteTotal.objects.filter(mailing_id=mailing_id).exclude(state=PENDING))
+
+
+def _ends(totals: QuerySet[MinuteTotal]) -> tuple[datetime, datetime] | None:
     ends = totals.aggregate(first=Min("began_at"), last=Max("began_at"))
     return (ends["first"], ends["last"] + STEPS["minute"]) if ends["first"] else None
 

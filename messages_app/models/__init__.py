@@ -10,7 +10,14 @@ from messages_app.models.coordination import (
     SendingControl,
 )
 from messages_app.models.ledger import Balance, LedgerHead, MinuteTotal, Posting
-from messages_app.models.message import TRANSIENT, Attempt, ErrorCode, Message, Withdrawal
+from messages_app.models.message import (
+    TRANSIENT,
+    Attempt,
+    ErrorCode,
+    Message,
+    Standing,
+    Withdrawal,
+)
 
 __all__ = [
     "TRANSIENT",
@@ -28,5 +35,6 @@ __all__ = [
     "MinuteTotal",
     "Posting",
     "SendingControl",
+    "Standing",
     "Withdrawal",
 ]

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
 from messages_app.querysets import MessageQuerySet
@@ -26,6 +27,20 @@ class ErrorCode(models.TextChoices):
     OUT_OF_WINDOW = "out_of_window", "No hours to send in were left in the client's zone"
     NOT_MATCHED = "not_matched", "The client no longer matched the filters"
     CANCELLED = "cancelled", "The mailing was cancelled"
+
+
+class Standing(models.TextChoices):
+    """How an operator counts a message: each has one, and it follows from its status and reason.
+
+    A failed message that is tried again has not failed yet; one that is unconfirmed and not tried
+    again may have arrived.
+    """
+
+    SENT = "sent", _("Sent")
+    WAITING = "waiting", _("Waiting")
+    RETRIED = "retried", _("Being retried")
+    FAILED = "failed", _("Failed for good")
+    UNKNOWN = "unknown", _("Nobody knows")
 
 
 # A message that failed with one of these may succeed at the next attempt.

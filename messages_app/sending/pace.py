@@ -1,5 +1,7 @@
 """The pace: how many messages a second are likely to go out, and how that is known."""
 
+from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -7,7 +9,7 @@ from django.db import models
 from django.db.models import Sum
 
 from messages_app.ledger.accounts import SUCCESS
-from messages_app.models import MinuteTotal, SendingControl
+from messages_app.models import MinuteTotal, Posting, SendingControl
 from messages_app.models.ledger import ALL_MAILINGS
 from messages_app.sending.control import effective_rate
 
@@ -42,6 +44,31 @@ def pace(control: SendingControl, *, now: datetime) -> Pace:
     if measured is not None:
         return Pace(measured, Source.MEASURED, measured, limit)
     return Pace(ASSUMED, Source.ASSUMED, measured, limit)
+
+
+def rates_now(mailing_ids: Collection[int], *, now: datetime) -> dict[int, float]:
+    """Return {mailing's id: messages a second that the sender accepted in the last minute}.
+
+    The ledger knows whole minutes: of the last one it takes the share that lies within the last 60
+    seconds, and what is not folded yet counts as of this minute.
+    """
+    this_minute = now.replace(second=0, microsecond=0)
+    left = 1 - (now - this_minute) / MINUTE
+    numbers: dict[int, float] = defaultdict(float)
+    minutes = MinuteTotal.objects.filter(
+        mailing_id__in=mailing_ids,
+        began_at__in=(this_minute, this_minute - MINUTE),
+        minutes=1,
+        state=SUCCESS,
+    )
+    for mailing_id, began_at, number in minutes.values_list("mailing_id", "began_at", "number"):
+        numbers[mailing_id] += number if began_at == this_minute else number * left
+    posted = Posting.objects.filter(
+        mailing__in=mailing_ids, position=None, after__startswith=f"{SUCCESS}|"
+    )
+    for mailing_id, number in posted.order_by().values_list("mailing").annotate(Sum("number")):
+        numbers[mailing_id] += number
+    return {pk: numbers[pk] / MINUTE.total_seconds() for pk in mailing_ids}
 
 
 def _measured(now: datetime) -> float | None:

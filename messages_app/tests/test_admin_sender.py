@@ -115,8 +115,8 @@ class TestPage:
     def test_keeps_its_panel_up_to_date(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
-        assert 'hx-get="/admin/messages_app/sendingcontrol/panel/"' in html_of(admin_client, PAGE)
-        panel = html_of(admin_client, f"{ROOM}panel/")
+        assert f'data-live="{ROOM}panel/"' in html_of(admin_client, PAGE)
+        panel = admin_client.get(f"{ROOM}panel/").json()["parts"]["state"]["html"]
         assert "20 failed attempts in a row." in panel
         assert f"The next try is at {opened.probe_at:%Y-%m-%d %H:%M:%S}." in panel
         assert "<html" not in panel
@@ -198,6 +198,19 @@ class TestBanner:
         SendingControl.objects.update(is_paused=True)
         assert PAUSED not in html_of(client, "/admin/login/")
         assert PAUSED not in html_of(operator(client, "view_user"), "/admin/")
+
+    def test_appears_on_pages_that_are_open(self, admin_client: Browser, client: Browser) -> None:
+        address = f"{ROOM}troubles/"
+        assert f'data-live-banner="{address}"' in html_of(admin_client, "/admin/clients/client/")
+        quiet = admin_client.get(address)
+        assert quiet.json()["parts"]["troubles"]["html"] == ""
+        SendingControl.objects.update(is_paused=True)
+        known = {"If-None-Match": quiet.headers["ETag"]}
+        loud = admin_client.get(address, headers=known)
+        assert PAUSED in loud.json()["parts"]["troubles"]["html"]
+        mailings = admin_client.get("/admin/mailings/mailing/overview/").json()
+        assert PAUSED in mailings["parts"]["troubles"]["html"]
+        assert operator(client, "view_user").get(address).status_code == 403
 
 
 class TestSignsOfLife:
