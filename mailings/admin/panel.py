@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, done_share, in_words, messages_of, parts, zone_table
 from mailings.admin.headline import Headline, headline
+from mailings.admin.reasons import course, reasons
 from mailings.models import Mailing
 from mailings.progress import Progress, progress_of
 from mailings.stats import details
@@ -74,6 +75,8 @@ def live_panel(seen: Seen, *, troubles: SafeString, buttons: SafeString, is_full
 
 def _slow_parts(seen: Seen) -> dict[str, SafeString]:
     return {
+        "reasons": reasons(seen.mailing),
+        "course": course(seen.mailing),
         "details": _details(seen),
     }
 
@@ -126,6 +129,7 @@ def _pace(seen: Seen) -> list[str]:
 
 def _details(seen: Seen) -> SafeString:
     mailing, now = seen.mailing, seen.now
+    event = labels.next_event(mailing, now)
     stats: Mapping[str, Any] = details(mailing, seen.found)
     zones = stats["timezones"]
     has_zones = mailing.window is not None or len(zones) > 1
@@ -133,7 +137,7 @@ def _details(seen: Seen) -> SafeString:
     context = {
         "mailing": mailing,
         "hours": labels.hours(mailing.window),
-        "next_event": labels.next_event(mailing, now),
+        "next_event": "" if event == seen.headline.text else event,
         "last_run": format_minute(mailing.last_run_time),
         "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
         "is_open": not mailing.is_closed,

@@ -5,8 +5,9 @@ from typing import ClassVar
 from django.shortcuts import get_object_or_404
 
 from mailings.models import Mailing
-from messages_app.api.filters import ResultFilterSet, legs_of_mailing
+from messages_app.api.filters import ResultFilterSet
 from messages_app.models import Message
+from messages_app.walks import legs_of_mailing
 from toolkit.rest.permissions import Needs, needs
 from toolkit.rest.streams import CHUNK, CSV, NDJSON, Chunks, ExportView, described
 from toolkit.rest.walking import Walk

@@ -28,6 +28,7 @@ from messages_app.admin.filters import (
     StatusFilter,
 )
 from messages_app.admin.labels import attempt_table, describe, status_label
+from messages_app.admin.walked_list import WalkedChangeList
 from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
 from toolkit import clock
@@ -105,6 +106,10 @@ class MessageAdmin(ConsoleAdmin):
     add_fieldsets = ((None, {"fields": ("mailing", "client")}),)
 
     # The list
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[WalkedChangeList]:
+        """Return the class of the list, which reads it along an index."""
+        return WalkedChangeList
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Keep messages to clients whose phone number begins with a text.

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
 from messages_app.admin import labels
+from messages_app.admin.lately import last_hour, lately_part
 from messages_app.admin.now import sending_now
 from messages_app.models import SendingControl
 from messages_app.sending import control, home
@@ -113,15 +114,22 @@ class SendingControlAdmin(ConsoleAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         """Show the page, with the panel."""
-        context["live"] = self.live_of(request)
+        context["live"] = self.live_of(request, is_full=True)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def live_of(self, request: HttpRequest) -> Live:
+    def live_of(self, request: HttpRequest, *, is_full: bool) -> Live:
         """Return the parts of the page that are kept up to date."""
         panel = self.panel_of(request)
-        state = render_to_string(f"{TEMPLATES}/state.html", {"panel": panel}, request)
+        now = sending_now(request).now
+        parts = {
+            "troubles": troubles_part(request),
+            "state": render_to_string(f"{TEMPLATES}/state.html", {"panel": panel}, request),
+            "lately": lately_part(now),
+        }
+        if is_full:
+            parts["hour"] = last_hour(now)
         return Live(
-            {"troubles": troubles_part(request), "state": state},
+            parts,
             address=reverse("admin:messages_app_sendingcontrol_panel"),
         )
 
@@ -169,7 +177,7 @@ class SendingControlAdmin(ConsoleAdmin):
         """Answer with the parts of the page as they are now; the page asks again and again."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        return self.live_of(request).answer(request)
+        return self.live_of(request, is_full="full" in request.GET).answer(request)
 
     def show_troubles(self, request: HttpRequest) -> HttpResponse:
         """Answer with what keeps messages from being sent; pages without a panel ask for it."""

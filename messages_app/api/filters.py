@@ -1,6 +1,6 @@
 """Query parameters of the list of messages, and the way through it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from clients.models import Client
 from messages_app.api.serializers import STATUS
 from messages_app.models import ErrorCode, Message
 from messages_app.querysets import MessageQuerySet
+from messages_app.walks import legs_of_mailing
 from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices, ids
 from toolkit.rest.walking import Leg
 
@@ -118,15 +119,6 @@ class MessageFilterSet(WalkedFilterSet):
         # They are read here: with a subquery Postgres would look at all messages for the "or".
         pks = list(clients.order_by().values_list("pk", flat=True))
         return Q(client__in=pks) | Q(client__isnull=True, phone_number__in=numbers)
-
-
-def legs_of_mailing(mailing_id: int) -> Iterator[Leg]:
-    """Yield the legs of a mailing, which is not deleted: its clients', and those of nobody."""
-    of_it = Q(mailing=mailing_id)
-    to_clients, to_nobody = of_it & Q(client__isnull=False), of_it & Q(client__isnull=True)
-    is_present = Q(mailing__deleted_at=None)
-    yield Leg(to_clients, [to_clients & is_present], column="client_id", key=str(mailing_id))
-    yield Leg(to_nobody, [to_nobody & is_present], key=f"{mailing_id}.0")
 
 
 class ResultFilterSet(WalkedFilterSet):

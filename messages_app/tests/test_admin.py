@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -11,7 +11,9 @@ from clients.models import Client
 from mailings.services import edit_mailing
 from messages_app import services
 from messages_app.admin.labels import describe
+from messages_app.admin.messages import MessageAdmin
 from messages_app.models import Message, Withdrawal
+from messages_app.tests.scenes import open_books
 
 pytestmark = pytest.mark.django_db
 
@@ -224,13 +226,63 @@ class TestList:
         self, admin_client: Browser, make_message: MakeMessage, django_assert_num_queries: Any
     ) -> None:
         make_message()
-        # Session, user, preferences, row, heartbeats; count, rows with their clients.
-        with django_assert_num_queries(5 + 2):
+        # Session, user, preferences, row, heartbeats; what the ledger counts, how far to look, rows
+        # with their clients.
+        with django_assert_num_queries(5 + 3):
             admin_client.get(LIST)
         for _ in range(20):
             make_message()
-        with django_assert_num_queries(5 + 2):
+        with django_assert_num_queries(5 + 3):
             admin_client.get(LIST)
+
+    def test_goes_on_where_a_page_ends_without_numbers_of_pages(
+        self,
+        admin_client: Browser,
+        make_message: MakeMessage,
+        make_mailing: Callable[..., Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(MessageAdmin, "list_per_page", 4)
+        mailing = make_mailing()
+        make_message()  # of another mailing
+        wanted = {make_message(mailing=mailing).pk for _ in range(6)}
+        of_nobody = make_message(mailing=mailing)
+        cast(Client, of_nobody.client).delete()
+        open_books()
+        seen: list[int] = []
+        address = f"?mailing={mailing.pk}&standing=waiting"
+        while address:
+            page = admin_client.get(f"{LIST}{address}").context["cl"]
+            assert page.result_count == 7
+            seen += [message.pk for message in page.result_list]
+            address = page.paginator.older
+        assert sorted(seen) == sorted({*wanted, of_nobody.pk})
+
+    @pytest.mark.parametrize("standing", ["sent", "waiting", "retried", "failed", "unknown"])
+    @pytest.mark.parametrize("of_mailing", [True, False])
+    def test_shows_just_what_a_panel_counts(
+        self,
+        of_mailing: bool,
+        standing: str,
+        admin_client: Browser,
+        make_message: MakeMessage,
+        make_mailing: Callable[..., Any],
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        failed: dict[str, Any] = {"status": Status.FAIL, "mailing": mailing, "attempts": 1}
+        of_each = {
+            "sent": make_message(status=Status.SUCCESS, mailing=mailing),
+            "waiting": make_message(mailing=mailing),
+            "retried": make_message(**failed, error_code="unconfirmed"),
+            "failed": make_message(**failed, error_code="rejected", next_attempt_at=None),
+            "unknown": make_message(**failed, error_code="unconfirmed", next_attempt_at=None),
+        }
+        open_books()
+        query = f"mailing={mailing.pk}&" if of_mailing else ""
+        page = admin_client.get(f"{LIST}?{query}standing={standing}").context["cl"]
+        assert list(page.result_list) == [of_each[standing]]
+        assert page.result_count == 1
 
     def test_is_filtered_by_mailing_client_status_and_error_code(
         self, admin_client: Browser, make_message: MakeMessage
@@ -275,6 +327,10 @@ class TestList:
             "q=%2B",
             "client__isnull=maybe",
             "p=99999999999999999999",
+            "standing=nonsense",
+            "at=nonsense",
+            "at=:1&standing=failed",
+            "mailing=1&at=1:99999999999999999999999",
         ],
     )
     def test_takes_nonsense_in_the_address(

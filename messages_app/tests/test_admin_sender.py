@@ -8,7 +8,15 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from messages_app.models import Heartbeat, SendingControl
+from messages_app.ledger import folding
+from messages_app.models import (
+    Attempt,
+    Doorbell,
+    Heartbeat,
+    Message,
+    Posting,
+    SendingControl,
+)
 from toolkit import clock
 from toolkit.history.models import Entry
 
@@ -120,6 +128,72 @@ class TestPage:
         assert "20 failed attempts in a row." in panel
         assert f"The next try is at {opened.probe_at:%Y-%m-%d %H:%M:%S}." in panel
         assert "<html" not in panel
+
+
+class TestLately:
+    def parts(self, browser: Browser) -> dict[str, str]:
+        parts = browser.get(f"{ROOM}panel/?full=1").json()["parts"]
+        return {name: part["html"] for name, part in parts.items()}
+
+    def test_says_how_fast_it_goes_what_was_answered_and_who_waits(
+        self, admin_client: Browser, make_mailing: Callable[..., Any]
+    ) -> None:
+        mailing, now = make_mailing(), clock.now()
+
+        def post(account: str, number: int) -> None:
+            values = {"before": "", "after": account, "number": number, "message_ids": bytes(8)}
+            Posting.objects.create(mailing=mailing, at=now, **values)
+
+        post("success||1|UTC", 1_200)
+        post("retry|throttled|0|UTC", 300)
+        post("fail|expired|0|UTC", 99)  # nobody asked the sender
+        post("pending||0|UTC", 5_000)
+        folding.fold_all()
+        later = now + MINUTE
+        Doorbell.objects.create(mailing=mailing, lane=0, expires_at=later, is_answered=False)
+        parts = self.parts(admin_client)
+        said = " ".join(parts["lately"].split())
+        assert "Accepted: <b>80 %</b>" in said
+        assert "The sender wants fewer messages: <b>20 %</b>" in said
+        assert "The stop time came first" not in said
+        assert f"Mailing {mailing.pk}" in said
+        assert said.count("5,300") == 2  # of it, and altogether
+        assert "1,200 Sent" in parts["hour"]
+
+    def test_names_the_last_attempts_that_failed(
+        self, admin_client: Browser, make_mailing: Callable[..., Any]
+    ) -> None:
+        message = Message.objects.create(mailing=make_mailing(), status="fail")
+        for number in range(1, 8):
+            Attempt.objects.create(
+                message=message,
+                number=number,
+                error_code="" if number == 7 else "unavailable",
+                error=f"HTTP 503, number {number}",
+            )
+        said = self.parts(admin_client)["lately"]
+        assert [f"number {number}<" in said for number in range(1, 8)] == [False] + [True] * 5 + [
+            False
+        ]
+
+    def test_asks_so_much_and_no_more(
+        self,
+        admin_client: Browser,
+        make_mailing: Callable[..., Any],
+        django_assert_max_num_queries: Any,
+    ) -> None:
+        for _ in range(20):
+            mailing = make_mailing()
+            Doorbell.objects.create(
+                mailing=mailing, lane=0, expires_at=clock.now() + MINUTE, is_answered=False
+            )
+            Posting.objects.create(
+                mailing=mailing, before="", after="pending||0|UTC", number=9, message_ids=bytes(8)
+            )
+        # Session, user, preferences, control, heartbeats, home; outcomes; doorbells, leases, their
+        # balances, two of rates, three for each that is shown; two of all rates, minutes; attempts.
+        with django_assert_max_num_queries(6 + 1 + 3 + 2 + 3 * 5 + 3 + 1):
+            admin_client.get(f"{ROOM}panel/")
 
 
 class TestTryingTheSender:

@@ -25,7 +25,7 @@ def about(value: float) -> str:
 
 def rate(a_second: float) -> str:
     """Return messages a second, or what is easier to imagine: a minute."""
-    if a_second >= 10:
+    if a_second >= 10 or not a_second:
         return _("%(number)s a second") % {"number": number(a_second)}
     if a_second >= 1:
         return _("%(number)s a second") % {"number": formats.number_format(f"{a_second:.2g}")}
