@@ -1,11 +1,15 @@
 """One browser for all tests of the package, and pages that tell what is wrong with them."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client as DjangoClient
 from playwright.sync_api import Browser, Page
+from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.chromium import running_chromium
 
@@ -63,3 +67,32 @@ def watch(page: Page, host: str, complaints: list[str]) -> None:
 def _is_foreign(url: str, host: str) -> bool:
     parts = urlsplit(url)
     return parts.scheme not in ("data", "blob") and parts.netloc != host
+
+
+@pytest.fixture
+def open_page(new_page: Callable[..., Page], live_server: LiveServer) -> Callable[..., Page]:
+    """Return a function that opens a page of the server that shares the test's database."""
+    return partial(new_page, live_server.url)
+
+
+@pytest.fixture
+def operator(transactional_db: None) -> User:
+    """Return a superuser."""
+    return User.objects.create_superuser("operator", password="Long-enough-1")
+
+
+@pytest.fixture
+def enter(
+    open_page: Callable[..., Page], operator: User, live_server: LiveServer
+) -> Callable[..., Page]:
+    """Return a function that opens a page of somebody who is logged in."""
+
+    def enter(**options: Any) -> Page:
+        session = DjangoClient()
+        session.force_login(operator)
+        page = open_page(**options)
+        cookie = session.cookies["sessionid"].value
+        page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+        return page
+
+    return enter

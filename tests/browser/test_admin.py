@@ -1,12 +1,9 @@
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client as DjangoClient
 from playwright.sync_api import Page, expect
-from pytest_django.live_server_helper import LiveServer
 
 from clients.models import Client
 from mailings.models import Mailing
@@ -34,34 +31,6 @@ ROOMS = [
 
 MakeMailing = Callable[..., Mailing]
 MakeClients = Callable[..., list[Client]]
-
-
-@pytest.fixture
-def open_page(new_page: Callable[..., Page], live_server: LiveServer) -> Callable[..., Page]:
-    """Return a function that opens a page of the server that shares the test's database."""
-    return partial(new_page, live_server.url)
-
-
-@pytest.fixture
-def operator(transactional_db: None) -> User:
-    return User.objects.create_superuser("operator", password="Long-enough-1")
-
-
-@pytest.fixture
-def enter(
-    open_page: Callable[..., Page], operator: User, live_server: LiveServer
-) -> Callable[..., Page]:
-    """Return a function that opens a page of somebody who is logged in."""
-
-    def enter(**options: Any) -> Page:
-        session = DjangoClient()
-        session.force_login(operator)
-        page = open_page(**options)
-        cookie = session.cookies["sessionid"].value
-        page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
-        return page
-
-    return enter
 
 
 def test_an_operator_logs_in_writes_a_mailing_finds_it_in_the_list_and_pauses_it(
@@ -169,7 +138,7 @@ def test_an_operator_pauses_all_sending_and_every_page_says_so(enter: Callable[.
     page.locator("#id_is_paused").check()
     page.locator("#id_rate").fill("2.5")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("#panel")).to_contain_text("Sending is paused")
+    expect(page.get_by_role("alert")).to_contain_text("Sending is paused")
     page.get_by_role("link", name="Clients").first.click()
     expect(page.get_by_role("alert")).to_contain_text("Sending is paused")
     page.get_by_role("link", name="To the sender").click()
@@ -188,11 +157,11 @@ def test_the_page_of_the_sender_tells_what_happens_meanwhile(enter: Callable[...
     page.locator("#id_rate").fill("2.5")
     SendingControl.objects.update(opened_at=clock.now(), reason="HTTP 503: down")
     page.clock.fast_forward(6000)
-    expect(page.locator("#panel")).to_contain_text("HTTP 503: down")
+    expect(page.get_by_role("alert")).to_contain_text("HTTP 503: down")
     page.context.clear_cookies()
     with page.expect_response("**/login/**"):
         page.clock.fast_forward(6000)
-    expect(page.locator("#panel")).to_contain_text("HTTP 503: down")
+    expect(page.get_by_role("alert")).to_contain_text("HTTP 503: down")
     assert page.locator("#id_rate").input_value() == "2.5"
 
 
