@@ -337,6 +337,43 @@ def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterat
         yield Row(f"GET {name}: p95", found[path]["p95_ms"], "ms")
 
 
+def console(repeats: int, mailings: int = 10, clients: int = 1_000_000) -> Iterator[Row]:
+    """Open the console's pages, and ask for what they keep up to date, with so many messages."""
+    mailing = f"/admin/mailings/mailing/{mailings}"
+    messages = f"/admin/messages_app/message/?mailing={mailings}&standing="
+    sender = "/admin/messages_app/sendingcontrol"
+    pages = {
+        "the first page": "/admin/",
+        "the list of mailings": "/admin/mailings/mailing/",
+        "a running mailing": f"{mailing}/change/",
+        "its messages": "/admin/messages_app/message/?mailing=1",
+        "those that were sent": f"{messages}sent",
+        "those that wait": f"{messages}waiting",
+        "those that failed for good": f"{messages}failed",
+        "those of which nobody knows, none": f"{messages}unknown",
+        "all that failed": "/admin/messages_app/message/?standing=failed",
+        "the sender": f"{sender}/1/change/",
+    }
+    polls = {
+        "the first page": "/admin/mailings/mailing/overview/",
+        "the list of mailings": "/admin/mailings/mailing/rows/?ids=1,2,3,4,5,6,7,8,9,10",
+        "a running mailing": f"{mailing}/panel/",
+        "a running mailing, each 30 s": f"{mailing}/panel/?full=1",
+        "the sender": f"{sender}/panel/",
+        "any other page, each 10 s": f"{sender}/troubles/",
+    }
+    with environment() as installation:
+        installation.run("add_clients", number=clients)
+        installation.run("add_history", mailings=mailings, clients=clients, running=5)
+        installation.run("keep_history")
+        paths = [*pages.values(), *polls.values()]
+        found = installation.run("read", paths=paths, repeats=10 * repeats)
+    for what, named, wanted in (("open", pages, "≤ 300"), ("ask again for", polls, "≤ 30")):
+        for name, path in named.items():
+            queries, p95 = found[path]["queries"], found[path]["p95_ms"]
+            yield Row(f"{what} {name}: p95 ({queries} queries)", p95, "ms", wanted)
+
+
 def reaction(repeats: int, mailings: int = 500) -> Iterator[Row]:
     """Measure from the POST of a due mailing to its first message at the sender.
 
@@ -383,6 +420,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         large,
         import_,
         reading,
+        console,
         reaction,
         memory,
     )
