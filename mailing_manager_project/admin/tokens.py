@@ -1,25 +1,44 @@
-"""The console's pages of API tokens."""
+"""The console's pages of API tokens: made, shown once, listed and revoked.
+
+A token's row has a hash of it as its key, so addresses name it by its beginning instead: the hash
+stands on no page.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from knox.admin import AuthTokenAdmin, AuthTokenCreateForm
 from knox.models import AuthToken
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from mailing_manager_project.admin.rights import users_within
 from toolkit.access.models import Grant, Scope, grant_of
 from toolkit.access.tokens import DAYS, MOST_DAYS
 from toolkit.console.history import AtomicActions
+from toolkit.console.labels import format_minute, label
 from toolkit.console.lists import SafeListAdmin
+from toolkit.console.secrets import Secret, show_secret
+
+SCOPES = {
+    Scope.READ: _("Only look: see what its user may see, and change nothing"),
+    Scope.OPERATE: _("Look and act: do everything that its user may do"),
+}
+SHORT_SCOPES = {Scope.READ: _("only looks"), Scope.OPERATE: _("looks and acts")}
 
 admin.site.unregister(AuthToken)
 
@@ -28,17 +47,23 @@ class TokenForm(AuthTokenCreateForm):
     """A new token: for whom, for what, what it may do, and until when."""
 
     name = forms.CharField(
+        label=_("Name"),
         max_length=100,
-        required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Which program uses it.",
+        help_text=_("Which program uses it, such as CRM."),
     )
     scope = forms.ChoiceField(
-        choices=Scope.choices,
-        initial=Scope.OPERATE,
-        widget=UnfoldAdminSelectWidget,
-        help_text="What its user may do limits it, too.",
+        label=_("What it may do"),
+        choices=list(SCOPES.items()),
+        initial=Scope.READ,
+        widget=UnfoldAdminRadioSelectWidget,
     )
+
+    class Meta(AuthTokenCreateForm.Meta):
+        labels = {"user": _("User"), "expiry": _("Valid until")}  # noqa: RUF012  # Django's own way
+        help_texts = {  # noqa: RUF012  # Django's own way
+            "user": _("As whom the program acts. It may never do more than this user may.")
+        }
 
     def clean_expiry(self) -> datetime:
         """Take a moment that is to come; a token that never expires is not made.
@@ -50,49 +75,101 @@ class TokenForm(AuthTokenCreateForm):
         now = timezone.now()
         if expiry is None or not now < expiry <= now + timedelta(days=MOST_DAYS):
             raise ValidationError(
-                f"Choose a moment to come, {MOST_DAYS // 365} years from now at the latest."
+                _("Choose a moment to come, %(years)d years from now at the latest.")
+                % {"years": MOST_DAYS // 365}
             )
         return expiry
 
 
+class TokenList(ChangeList):
+    """The list of tokens."""
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the address of a token's history; there is no more to see of it than the list."""
+        return reverse("admin:knox_authtoken_history", args=[result.token_key])
+
+
 @admin.register(AuthToken)
 class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
-    """API tokens: created, shown once, and revoked by deleting them."""
+    """API tokens: created, shown once, and revoked one by one."""
 
     add_form = TokenForm
-    list_display = ("token_key", "name", "user", "scope", "created", "expiry", "last_use")
+    list_display = ("name", "user", "scope", "made", "valid_until", "last_use", "revoke")
     list_select_related = ("user", "grant")
     search_fields = ("token_key", "user__username", "grant__name")
+    search_help_text = _("Name, user, or how a token begins")
+    list_filter = ()
     raw_id_fields = ()
     autocomplete_fields = ("user",)
+    actions = None  # checkboxes would have the hash as their value
 
-    @admin.display(ordering="grant__name")
-    def name(self, token: AuthToken) -> str:
-        """Return which program uses it."""
-        grant = grant_of(token)
-        return grant.name if grant else ""
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list."""
+        return TokenList
 
-    @admin.display(ordering="grant__scope")
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> AuthToken | None:
+        """Return the token that begins so; its hash names none."""
+        tokens = self.get_queryset(request).select_related("user", "grant")
+        found: AuthToken | None = tokens.filter(token_key=object_id.replace("\0", "")).first()
+        return found
+
+    @admin.display(description=_("name"), ordering="grant__name")
+    def name(self, token: AuthToken) -> SafeString:
+        """Show which program uses it, and how it begins."""
+        return format_html(
+            '{} <span class="text-subtle">{}…</span>', name_of(token), token.token_key
+        )
+
+    @admin.display(description=_("what it may do"), ordering="grant__scope")
     def scope(self, token: AuthToken) -> str:
-        """Return what it may do; one of before there were scopes does what its user may do."""
+        """Show what it may do; one of before there were scopes does what its user may do."""
         grant = grant_of(token)
-        return grant.scope if grant else Scope.OPERATE.value
+        return str(SHORT_SCOPES[Scope(grant.scope) if grant else Scope.OPERATE])
 
-    @admin.display(ordering="grant__last_used_at")
-    def last_use(self, token: AuthToken) -> datetime | None:
-        """Return when it was last used, to the minute; nothing where that is not known."""
+    @admin.display(description=_("made"), ordering="created")
+    def made(self, token: AuthToken) -> str:
+        """Show when it was made."""
+        return format_minute(token.created)
+
+    @admin.display(description=_("valid until"), ordering="expiry")
+    def valid_until(self, token: AuthToken) -> str | SafeString:
+        """Show when it ends, or that it has ended."""
+        if token.expiry is None:
+            return gettext("for ever")
+        if token.expiry <= timezone.now():
+            return format_html(
+                "{} {}", label(gettext("expired"), "danger"), format_minute(token.expiry)
+            )
+        return format_minute(token.expiry)
+
+    @admin.display(description=_("last used"), ordering="grant__last_used_at")
+    def last_use(self, token: AuthToken) -> str:
+        """Show when it was last used, to the minute."""
         grant = grant_of(token)
-        return grant.last_used_at if grant else None
+        used = grant.last_used_at if grant else None
+        return format_minute(used) if used else gettext("never")
+
+    @admin.display(description=_("Revoke"))
+    def revoke(self, token: AuthToken) -> SafeString:
+        """Show a link to the question before it is revoked."""
+        address = reverse("admin:knox_authtoken_delete", args=[token.token_key])
+        return format_html(
+            '<a href="{}" class="text-link" aria-label="{}">{}</a>',
+            address,
+            gettext("Revoke %(name)s") % {"name": name_of(token)},
+            gettext("Revoke"),
+        )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """Offer to revoke to those who may."""
+        columns = super().get_list_display(request)
+        return columns if self.has_delete_permission(request) else columns[:-1]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Show the key that names a token; the token itself is not stored."""
-        if obj:
-            return self.list_display
-        return ("user", "name", "scope", "expiry")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Show a token that is there; all that can be done with it is to delete it."""
-        return self.list_display if obj else ()
+        """Ask for what a new token needs."""
+        return ("name", "user", "scope", "expiry")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Propose a year."""
@@ -102,6 +179,49 @@ class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to everybody: a token can only be created and revoked."""
         return False
+
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Lead to the list, which says all that there is to say of a token."""
+        return redirect("admin:knox_authtoken_changelist")
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show what was done to a token, without a link to it, which would have the hash."""
+        return super().history_view(request, object_id, {"object": None, **(extra_context or {})})
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask, with the token's name, and revoke it.
+
+        Raises:
+            Http404: there is no such token.
+            PermissionDenied: whoever asks may not revoke tokens.
+        """
+        token = self.get_object(request, object_id)
+        if not self.has_delete_permission(request, token):
+            raise PermissionDenied
+        if token is None:
+            raise Http404
+        name = name_of(token)
+        if request.method == "POST":
+            with transaction.atomic():
+                token.delete()
+            self.message_user(
+                request, gettext("%(name)s is revoked.") % {"name": name}, messages.SUCCESS
+            )
+            return redirect("admin:knox_authtoken_changelist")
+        grant = grant_of(token)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Revoke %(name)s?") % {"name": name},
+            "opts": self.opts,
+            "token": token,
+            "last_use": format_minute(grant.last_used_at) if grant and grant.last_used_at else "",
+            "list": reverse("admin:knox_authtoken_changelist"),
+        }
+        return TemplateResponse(request, "admin/knox/authtoken/revoke.html", context)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Accept only users who may do nothing that whoever asks may not do."""
@@ -118,8 +238,26 @@ class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Show the token, this once: in this answer, and in no cookie and no address."""
-        context = {**self.admin_site.each_context(request), "token": obj, "plain": obj.plain}
-        response = TemplateResponse(request, "admin/knox/authtoken/created.html", context)
-        add_never_cache_headers(response)
-        return response
+        """Show the token, this once."""
+        grant = obj.grant
+        notes = [
+            gettext("Programs send it in the header “Authorization: Bearer …”."),
+            gettext("It acts as %(user)s. What it may do: %(scope)s.")
+            % {"user": obj.user, "scope": SHORT_SCOPES[Scope(grant.scope)]},
+            gettext("It is valid until %(time)s.") % {"time": format_minute(obj.expiry)},
+        ]
+        secret = Secret(
+            text=obj.plain,
+            title=gettext("Token %(name)s") % {"name": name_of(obj)},
+            name=gettext("The token"),
+            notes=notes,
+            back=reverse("admin:knox_authtoken_changelist"),
+            back_title=gettext("All tokens"),
+        )
+        return show_secret(request, secret)
+
+
+def name_of(token: AuthToken) -> str:
+    """Return which program uses a token, or how it begins."""
+    grant = grant_of(token)
+    return grant.name if grant and grant.name else gettext("without a name")

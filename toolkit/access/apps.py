@@ -12,8 +12,12 @@ class AccessConfig(AppConfig):
     def ready(self) -> None:
         """Have logins and logouts logged, and sessions begin with what limits them."""
         # Models are loaded only now.
+        from knox.models import AuthToken
+
         from toolkit.access.logins import log_logins
         from toolkit.access.sessions import begin_sessions
 
+        # Else it is called by a hash of the secret, wherever it is named.
+        AuthToken.add_to_class("__str__", lambda token: f"Token {token.token_key}…")
         log_logins()
         begin_sessions()
