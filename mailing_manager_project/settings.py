@@ -67,6 +67,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL and read_flag("HSTS_SUBDOMAINS", d
 SECURE_HSTS_PRELOAD = not IS_LOCAL and read_flag("HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W021"]  # asks for preloading
 SECURE_REDIRECT_EXEMPT = [r"^health/$"]
+CSRF_FAILURE_VIEW = "mailing_manager_project.http.refusals.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
 # How many proxies stand in front, of which each adds to X-Forwarded-For; None: nobody said so.
@@ -198,6 +199,7 @@ LOGIN_REDIRECT_URL = reverse_lazy("admin:index")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
+LOCALE_PATHS = [BASE_DIR / "mailing_manager_project" / "locale"]
 FORMAT_MODULE_PATH = "mailing_manager_project.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -528,14 +530,17 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "href": lambda request: static("favicon.svg")}],
     "SITE_URL": None,
     "SHOW_VIEW_ON_SITE": False,
-    "STYLES": [lambda request: static("console/live.css")],
+    "STYLES": [
+        lambda request: static("console/console.css"),
+        lambda request: static("console/live.css"),
+    ],
     "SCRIPTS": [
         lambda request: static("console/time_zone.js"),
         lambda request: static("console/live.js"),
     ],
     "ACCOUNT": {"navigation": "mailing_manager_project.admin.preferences.account_links"},
     "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",
-    "DASHBOARD_CALLBACK": "mailings.admin.overview.overview",
+    "DASHBOARD_CALLBACK": "mailing_manager_project.admin.first_day.home",
     "SIDEBAR": {"navigation": "mailing_manager_project.admin.sidebar.sidebar"},
 }
 

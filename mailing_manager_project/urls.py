@@ -38,6 +38,8 @@ open_to_all: dict[str, Any] = {"permission_classes": [AllowAny], "authentication
 page: dict[str, Any] = {**open_to_all, "http_method_names": ["get", "head"]}
 
 handler400 = "mailing_manager_project.http.refusals.bad_request"
+handler403 = "mailing_manager_project.http.refusals.forbidden"
+handler404 = "mailing_manager_project.http.refusals.not_found"
 handler500 = "mailing_manager_project.http.refusals.server_error"
 
 urlpatterns = [

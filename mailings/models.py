@@ -7,6 +7,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from clients.audience import validate_filters
 from mailings.querysets import MailingManager, MailingQuerySet
@@ -34,12 +36,12 @@ class Mailing(models.Model):
         names this one (docs/adr/0029-before-sending.md).
         """
 
-        DRAFT = "draft", "Draft"
-        SCHEDULED = "scheduled", "Scheduled"
-        RUNNING = "running", "Running"
-        PAUSED = "paused", "Paused"
-        FINISHED = "finished", "Finished"
-        CANCELLED = "cancelled", "Cancelled"
+        DRAFT = "draft", _("Draft")
+        SCHEDULED = "scheduled", _("Scheduled")
+        RUNNING = "running", _("Running")
+        PAUSED = "paused", _("Paused")
+        FINISHED = "finished", _("Finished")
+        CANCELLED = "cancelled", _("Cancelled")
 
     start_time = models.DateTimeField(help_text="Sending begins. In the past means at once.")
     stop_time = models.DateTimeField(help_text="Nothing is sent from this moment on.")
@@ -171,7 +173,7 @@ class Mailing(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"Mailing {self.pk}"
+        return gettext("Mailing %(id)s") % {"id": self.pk}
 
     @property
     def is_ended(self) -> bool:

@@ -71,7 +71,7 @@ def _fail(message: Message) -> None:
     if message.attempt_log.filter(is_unclear=True).exists():
         code = ErrorCode.UNCONFIRMED
     message.status, message.error_code = Message.Status.FAIL, code
-    message.error = message.error or f"{code.label}."
+    message.error = message.error or code.stored
     message.schedule(None)
     message.lease_token = None
     message.save()

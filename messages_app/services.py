@@ -201,15 +201,15 @@ def _final(mailing: MailingSnapshot, error_code: ErrorCode) -> dict[str, Any]:
     reasons: list[tuple[Q, Any, Any]] = [
         (Q(models.Exists(unclear)), Value(ErrorCode.UNCONFIRMED), F("error")),
         (Q(status=Message.Status.FAIL), F("error_code"), F("error")),
-        (is_not_matched, Value(ErrorCode.NOT_MATCHED), Value(f"{ErrorCode.NOT_MATCHED.label}.")),
-        (is_shut, Value(ErrorCode.OUT_OF_WINDOW), Value(f"{ErrorCode.OUT_OF_WINDOW.label}.")),
+        (is_not_matched, Value(ErrorCode.NOT_MATCHED), Value(ErrorCode.NOT_MATCHED.stored)),
+        (is_shut, Value(ErrorCode.OUT_OF_WINDOW), Value(ErrorCode.OUT_OF_WINDOW.stored)),
     ]
     codes = (When(condition, then=code) for condition, code, _ in reasons)
     errors = (When(condition, then=error) for condition, _, error in reasons)
     return {
         "status": Message.Status.FAIL,
         "error_code": Case(*codes, default=Value(error_code)),
-        "error": Case(*errors, default=Value(f"{error_code.label}.")),
+        "error": Case(*errors, default=Value(error_code.stored)),
         "next_attempt_at": None,
         "queued_at": None,
         # Without it, a late answer can change nothing any more, unless it is a success.

@@ -23,6 +23,9 @@ say "import-linter: rooms and floors"
 "$bin/lint-imports" --no-logo
 "$bin/python" scripts/rooms.py
 
+say "translations: all of the console is Russian, too"
+"$bin/python" -m scripts.translations --check
+
 say "bandit: security"
 "$bin/bandit" --quiet --recursive --configfile pyproject.toml .
 

@@ -41,6 +41,7 @@ class WebhookAdmin(ConsoleAdmin):
     """Webhooks. A secret is shown when it is made, and never again."""
 
     form = WebhookForm
+    new_title = _("New webhook")
     list_display = ("address", "told", "health", "is_active")
     sortable_by = ()
     search_fields = ("url",)

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from webhooks import retries, signing
 from webhooks.addresses import MAX_LENGTH, check_url
@@ -107,7 +109,7 @@ class Webhook(models.Model):
         ordering = ("-id",)
 
     def __str__(self) -> str:
-        return f"Webhook {self.pk}"
+        return gettext("Webhook %(id)s") % {"id": self.pk}
 
     def wants(self, event: str) -> bool:
         """Tell whether it wants to be told of an event."""
@@ -183,9 +185,9 @@ class Delivery(models.Model):
     class State(models.TextChoices):
         """What has become of it."""
 
-        PENDING = "pending", "Pending"
-        DELIVERED = "delivered", "Delivered"
-        FAILED = "failed", "Failed"
+        PENDING = "pending", _("Pending")
+        DELIVERED = "delivered", _("Delivered")
+        FAILED = "failed", _("Failed")
 
     # Without constraint: the tick clears deliveries away step by step before it deletes a webhook.
     webhook = models.ForeignKey(

@@ -77,6 +77,7 @@ class ClientAdmin(ConsoleAdmin):
     """Clients, searched by the beginning of number or tag, which have indexes."""
 
     form = ClientForm
+    new_title = _("New client")
     list_display = ("phone", "operator_code", "tag", "zone", "created", "updated")
     list_filter = (OperatorCodeFilter, TagFilter, TimeZoneFilter)
     sortable_by = ()  # newest first; no other order has an index on millions of rows

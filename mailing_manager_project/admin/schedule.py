@@ -178,6 +178,7 @@ class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordedForms, SafeListAd
     """The schedule: which task runs when. What is the program's own nobody can touch here."""
 
     form = PeriodicTaskForm
+    new_title = _("New task")
     date_hierarchy = None
     # Not the package's template: its script stands in the page, where our policy runs none.
     change_form_template = None

@@ -4,27 +4,28 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 # (title of a group, its items as (title, icon, app, model))
 GROUPS = (
     (
         "",
         (
-            ("Mailings", "campaign", "mailings", "mailing"),
-            ("Clients", "contacts", "clients", "client"),
-            ("Messages", "sms", "messages_app", "message"),
-            ("Sender", "cell_tower", "messages_app", "sendingcontrol"),
+            (_("Mailings"), "campaign", "mailings", "mailing"),
+            (_("Clients"), "contacts", "clients", "client"),
+            (_("Messages"), "sms", "messages_app", "message"),
+            (_("Sender"), "cell_tower", "messages_app", "sendingcontrol"),
         ),
     ),
     (
-        "Administration",
+        _("Administration"),
         (
-            ("Schedule", "schedule", "django_celery_beat", "periodictask"),
-            ("API tokens", "key", "knox", "authtoken"),
-            ("Webhooks", "webhook", "webhooks", "webhook"),
-            ("Users", "person", "auth", "user"),
-            ("Groups", "group", "auth", "group"),
-            ("History", "history", "history", "entry"),
+            (_("Schedule"), "schedule", "django_celery_beat", "periodictask"),
+            (_("API tokens"), "key", "knox", "authtoken"),
+            (_("Webhooks"), "webhook", "webhooks", "webhook"),
+            (_("Users"), "person", "auth", "user"),
+            (_("Groups"), "group", "auth", "group"),
+            (_("History"), "history", "history", "entry"),
         ),
     ),
 )
@@ -50,8 +51,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             for title, items in GROUPS
         ),
         {
-            "title": "Programs",
+            "title": _("Programs"),
             "separator": True,
-            "items": [{"title": "REST API", "icon": "api", "link": reverse("docs")}],
+            "items": [{"title": _("REST API"), "icon": "api", "link": reverse("docs")}],
         },
     ]

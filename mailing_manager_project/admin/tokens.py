@@ -94,6 +94,7 @@ class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
     """API tokens: created, shown once, and revoked one by one."""
 
     add_form = TokenForm
+    new_title = _("New API token")
     list_display = ("name", "user", "scope", "made", "valid_until", "last_use", "revoke")
     list_select_related = ("user", "grant")
     search_fields = ("token_key", "user__username", "grant__name")

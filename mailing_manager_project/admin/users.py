@@ -183,6 +183,7 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     """Users of the console and of REST, and what they may do. Nobody is deleted."""
 
     form = ChangeUserForm
+    new_title = _("New user")
     add_form = NewUserForm
     change_password_form = None
     list_display = ("username", "full_name", "role", "state", "seen")
@@ -378,6 +379,7 @@ class ConsoleGroupAdmin(AtomicActions, GroupAdmin, SafeListAdmin):  # type: igno
     """Groups of users, and what they may do. Only superusers change them."""
 
     form = GroupForm
+    new_title = _("New group")
     list_display = ("title", "members", "duties")
     filter_horizontal = ()
     actions = None

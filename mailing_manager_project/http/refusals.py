@@ -1,12 +1,17 @@
-"""Errors that no view answers: under /api/ in the API's format, elsewhere as a line of text."""
+"""Errors that no view answers: under /api/ in the API's format, elsewhere as a page.
+
+The pages need nothing that may be broken: no database, and no session.
+"""
 
 import logging
 from collections.abc import Callable
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
-from django.views import defaults
+from django.template.loader import render_to_string
+from django.utils import translation
 
+from toolkit import request_ids
 from toolkit.rest.problems import refuse
 
 Answer = Callable[[HttpRequest], HttpResponse]
@@ -38,16 +43,40 @@ def refuse_other_hosts(get_response: Answer) -> Answer:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer a request that cannot be read."""
     if not request.path.startswith(API):
-        return defaults.bad_request(request, exception)
+        return _page(request, 400)
     detail = "The request cannot be read. Nothing was done."
     return refuse(request, status=400, code="parse_error", detail=detail)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer somebody who lacks the rights for a page."""
+    return _page(request, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer where there is nothing; under /api/, a view does."""
+    return _page(request, 404)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form that does not come from a page of this login."""
+    return _page(request, 403, "403_csrf.html")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer after a mistake of our own."""
     if not request.path.startswith(API):
-        return defaults.server_error(request)
+        return _page(request, 500)
     return refuse(request, status=500, code="error", detail="Server Error (500)")
+
+
+def _page(request: HttpRequest, status: int, template: str = "") -> HttpResponse:
+    """Return an error as a page, in the reader's language, or the browser's if no more is known."""
+    language = getattr(request, "LANGUAGE_CODE", "")
+    language = language or translation.get_language_from_request(request)
+    with translation.override(language):
+        page = render_to_string(template or f"{status}.html", {"request_id": request_ids.current()})
+    return HttpResponse(page, status=status)
 
 
 def _refuse(request: HttpRequest, *, status: int, code: str, detail: str) -> HttpResponse:

@@ -9,9 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client as Browser
 from django.urls import reverse
+from django.utils import translation
 
 from clients.models import Client
 from mailings.models import Mailing
+from messages_app.models import ErrorCode
 from toolkit.access.models import Preferences, preferences_of
 from toolkit.history.models import Entry
 
@@ -207,3 +209,31 @@ class TestTimeZone:
 
         assert admin_client.get(address).context["cl"].result_count == 1
         assert "02.03.2026 02:00:00" in shown(admin_client, "/admin/history/entry/")
+
+
+def test_what_is_stored_is_english_whoever_does_it(
+    admin_client: Browser, admin_user: User, make_mailing: Callable[..., Mailing]
+) -> None:
+    Preferences.objects.create(user=admin_user, language="ru")
+    mailing = make_mailing()
+
+    page = admin_client.post(f"/admin/mailings/mailing/{mailing.pk}/pause/", follow=True)
+
+    assert f"Рассылка {mailing.pk}" in page.content.decode()
+    entry = Entry.objects.get(kind="mailings", deed="paused")
+    assert entry.text == f"Mailing {mailing.pk}"
+    with translation.override("ru"):
+        assert str(ErrorCode.CANCELLED.label) == "Рассылку отменили"
+        assert ErrorCode.CANCELLED.stored == "The mailing was cancelled."
+
+
+def test_models_and_fields_are_called_in_the_reader_s_language(
+    admin_client: Browser, admin_user: User
+) -> None:
+    assert "Phone number" in shown(admin_client, CLIENTS + "add/")
+
+    Preferences.objects.create(user=admin_user, language="ru")
+
+    page = shown(admin_client, CLIENTS + "add/")
+    assert "Номер телефона" in page
+    assert "Клиенты" in page

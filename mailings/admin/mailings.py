@@ -38,6 +38,7 @@ class MailingAdmin(MailingReviewAdmin):
     """What is sent, to whom, from when to when, and how far it has come."""
 
     form = MailingForm
+    new_title = _("New mailing")
     list_display = ("number", "text_excerpt", "state", "times", "audience", "progress")
     list_display_links = ("text_excerpt",)
     list_filter = (

@@ -56,6 +56,7 @@ class MailingField(ModelChoiceField):  # type: ignore[type-arg]  # generic only 
 class MessageAdmin(ConsoleAdmin):
     """What became of every message. Only the mailing and client of a new one can be written."""
 
+    new_title = _("New message")
     list_display = (
         "number",
         "mailing_link",

@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Any, cast
 
+from django.conf import settings
 from django.db import models
+from django.utils import translation
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from clients.models import Client
@@ -17,16 +20,22 @@ class ErrorCode(models.TextChoices):
     docs/sender-api.md says which answer has which code.
     """
 
-    REJECTED = "rejected", "The sender refuses this message"
-    UNAUTHORIZED = "unauthorized", "The sender refuses our token"
-    THROTTLED = "throttled", "The sender wants fewer messages"
-    UNAVAILABLE = "unavailable", "The sender could not be reached, or said that it cannot"
-    UNCONFIRMED = "unconfirmed", "Nobody knows whether it arrived"
-    BAD_RESPONSE = "bad_response", "The sender did not accept it, or answered senselessly"
-    EXPIRED = "expired", "The stop time came first"
-    OUT_OF_WINDOW = "out_of_window", "No hours to send in were left in the client's zone"
-    NOT_MATCHED = "not_matched", "The client no longer matched the filters"
-    CANCELLED = "cancelled", "The mailing was cancelled"
+    REJECTED = "rejected", _("The sender refuses this message")
+    UNAUTHORIZED = "unauthorized", _("The sender refuses our token")
+    THROTTLED = "throttled", _("The sender wants fewer messages")
+    UNAVAILABLE = "unavailable", _("The sender could not be reached, or said that it cannot")
+    UNCONFIRMED = "unconfirmed", _("Nobody knows whether it arrived")
+    BAD_RESPONSE = "bad_response", _("The sender did not accept it, or answered senselessly")
+    EXPIRED = "expired", _("The stop time came first")
+    OUT_OF_WINDOW = "out_of_window", _("No hours to send in were left in the client's zone")
+    NOT_MATCHED = "not_matched", _("The client no longer matched the filters")
+    CANCELLED = "cancelled", _("The mailing was cancelled")
+
+    @property
+    def stored(self) -> str:
+        """What is written to a message: the same, whoever is at work and in which language."""
+        with translation.override(settings.LANGUAGE_CODE):
+            return f"{self.label}."
 
 
 class Standing(models.TextChoices):
@@ -79,9 +88,9 @@ class Message(models.Model):
     class Status(models.TextChoices):
         """Whether it was accepted by the sender, or failed, or neither yet."""
 
-        PENDING = "pending", "Pending"
-        SUCCESS = "success", "Success"
-        FAIL = "fail", "Fail"
+        PENDING = "pending", _("Pending")
+        SUCCESS = "success", _("Success")
+        FAIL = "fail", _("Fail")
 
     # Without constraints, which would look up both for every message planned. Whoever adds messages
     # or deletes a client or mailing locks it first (docs/adr/0021-no-foreign-keys.md).
@@ -193,7 +202,7 @@ class Message(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"Message {self.pk}"
+        return gettext("Message %(id)s") % {"id": self.pk}
 
     def schedule(self, at: datetime | None) -> None:
         """Have it wait in the queue for its next attempt, or have none. The caller saves it."""

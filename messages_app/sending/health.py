@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
@@ -17,9 +18,9 @@ MISSING_AFTER = timedelta(minutes=3)
 class BreakerState(models.TextChoices):
     """What the breaker lets through."""
 
-    CLOSED = "closed", "Messages are sent"
-    OPEN = "open", "Nothing is sent until the next probe, or a probe is under way"
-    PROBING = "probing", "The next due message is the probe; if it is taken, the breaker closes"
+    CLOSED = "closed", _("Messages are sent")
+    OPEN = "open", _("Nothing is sent until the next probe, or a probe is under way")
+    PROBING = "probing", _("The next due message is the probe; if it is taken, the breaker closes")
 
 
 class ComponentHealth(NamedTuple):

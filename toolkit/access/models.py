@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from toolkit import time_zones
@@ -21,8 +22,8 @@ EXACTNESS = timedelta(minutes=1)
 class Scope(models.TextChoices):
     """What a token may do at most; its user's permissions limit it, too."""
 
-    READ = "read", "read: see what its user may see"
-    OPERATE = "operate", "operate: do what its user may do"
+    READ = "read", _("read: see what its user may see")
+    OPERATE = "operate", _("operate: do what its user may do")
 
 
 class GrantQuerySet(models.QuerySet["Grant"]):

@@ -51,11 +51,6 @@ class ConsoleAdmin(SafeListAdmin):
     delete_confirmation_template = "admin/console/delete_confirmation.html"
     delete_selected_confirmation_template = "admin/console/delete_selected_confirmation.html"
 
-    class Media:
-        """Styles that make Unfold's lists fit on a phone."""
-
-        css = {"all": ("console/console.css",)}  # noqa: RUF012  # Django's own way
-
     def delete_via_service(self, item: Any) -> None:
         """Delete one object through its service."""
         raise NotImplementedError

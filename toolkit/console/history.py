@@ -152,7 +152,7 @@ def who(entry: Entry) -> str:
 
 def what(entry: Entry) -> str:
     """Return in a word what was done."""
-    return dict(Deed.choices).get(entry.deed, entry.deed)
+    return str(dict(Deed.choices).get(entry.deed, entry.deed))
 
 
 def changes_in_words(entry: Entry) -> str:

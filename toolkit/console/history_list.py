@@ -54,7 +54,7 @@ class DeedFilter(DropdownFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return all deeds."""
-        return list(Deed.choices)
+        return [(deed, str(name)) for deed, name in Deed.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the entries of the chosen deed; an unknown one keeps none."""

@@ -12,6 +12,8 @@ from django.db.models import BigIntegerField, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
@@ -77,7 +79,24 @@ class DaysFilter(RangeDateFilter):
 
 
 class SafeListAdmin(HistoryPages):
-    """Shows the whole list, with a warning, where the query parameters are invalid."""
+    """Shows the whole list, with a warning, where the query parameters are invalid.
+
+    Its pages are called by what they show: a list by its rows, a page by its row.
+    """
+
+    new_title: Any = ""  # what the page is called on which a row is added
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show the list."""
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
+        """Show the page of a row, or that of a new one."""
+        row = context.get("original")
+        new = self.new_title or _("New: %(name)s") % {"name": self.opts.verbose_name}
+        context |= {"title": str(row) if row else new, "subtitle": None}
+        return super().render_change_form(request, context, *args, **kw)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list.

@@ -34,6 +34,7 @@ class PersonalLocale:
             return self.get_response(request)
         preferences = _preferences(request)
         language = preferences.language or translation.get_language_from_request(request)
+        request.LANGUAGE_CODE = language  # as Django's own middleware does
         with (
             translation.override(language),
             timezone.override(_zone(preferences.timezone or request.COOKIES.get(COOKIE, ""))),

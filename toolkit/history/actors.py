@@ -12,15 +12,16 @@ from functools import partial
 
 from django.db.models import TextChoices
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 
 class Door(TextChoices):
     """By which way something is done."""
 
-    REST = "rest", "REST"
-    CONSOLE = "console", "Console"
-    COMMAND = "command", "Command"
-    TASK = "task", "Task"
+    REST = "rest", _("REST")
+    CONSOLE = "console", _("Console")
+    COMMAND = "command", _("Command")
+    TASK = "task", _("Task")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from math import inf
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from toolkit.clock import monotonic
 from toolkit.history.actors import Door
@@ -18,23 +19,23 @@ DISORDER = timedelta(hours=1)
 class Deed(models.TextChoices):
     """What was done."""
 
-    CREATED = "created", "Created"
-    CHANGED = "changed", "Changed"
-    DELETED = "deleted", "Deleted"
-    IMPORTED = "imported", "Imported"
-    LAUNCHED = "launched", "Launched"
-    STARTED = "started", "Started"
-    PAUSED = "paused", "Paused"
-    RESUMED = "resumed", "Resumed"
-    CANCELLED = "cancelled", "Cancelled"
-    FINISHED = "finished", "Finished"
-    RESENT = "resent", "Sent again"
-    CONFIRMED = "confirmed", "Confirmed"
-    WITHDRAWN = "withdrawn", "Withdrawn"
-    TRIED = "tried", "Tried"
-    ROTATED = "rotated", "Secret replaced"
-    RUN = "run", "Run"
-    ERASED = "erased", "Erased"
+    CREATED = "created", _("Created")
+    CHANGED = "changed", _("Changed")
+    DELETED = "deleted", _("Deleted")
+    IMPORTED = "imported", _("Imported")
+    LAUNCHED = "launched", _("Launched")
+    STARTED = "started", _("Started")
+    PAUSED = "paused", _("Paused")
+    RESUMED = "resumed", _("Resumed")
+    CANCELLED = "cancelled", _("Cancelled")
+    FINISHED = "finished", _("Finished")
+    RESENT = "resent", _("Sent again")
+    CONFIRMED = "confirmed", _("Confirmed")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    TRIED = "tried", _("Tried")
+    ROTATED = "rotated", _("Secret replaced")
+    RUN = "run", _("Run")
+    ERASED = "erased", _("Erased")
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Model
 from django.db.transaction import TransactionManagementError
+from django.utils import translation
 
 from toolkit.history.actors import current_actor
 from toolkit.history.kinds import key_of, kind_of
@@ -33,14 +35,16 @@ def subject_of(row: Model) -> Subject:
     """Return a row as the subject of a deed; to be kept where the row is about to be deleted."""
     kind = kind_of(type(row))
     key = key_of(row)
-    # Other packages' tokens call themselves by a hash of the secret.
-    text = f"Token {key}" if hasattr(row, "digest") else str(row)
+    with translation.override(settings.LANGUAGE_CODE):  # what is kept is in one language
+        # Other packages' tokens call themselves by a hash of the secret.
+        text = f"Token {key}" if hasattr(row, "digest") else str(row)
     return Subject(kind, key, text)
 
 
 def many(model: type[Model]) -> Subject:
     """Return many rows of a model as the subject of a deed."""
-    return Subject(kind_of(model), "", str(model._meta.verbose_name_plural).capitalize())
+    with translation.override(settings.LANGUAGE_CODE):
+        return Subject(kind_of(model), "", str(model._meta.verbose_name_plural).capitalize())
 
 
 def record_deed(
