@@ -271,31 +271,48 @@ class Mailing(models.Model):
             )
 
     def clean(self) -> None:
-        """Validate the order of times, the text, the window and empty filters.
+        """Validate the filters, the text, the order of times and the window.
 
         Raises:
-            ValidationError: with the field that is wrong.
+            ValidationError: with every field that is wrong.
         """
-        if self.filters in EMPTY_VALUES:
-            self._validate_empty_filters()
+        errors: dict[str, list[ValidationError]] = {}
+        rules = (
+            self._validate_empty_filters,
+            self._validate_text,
+            self._validate_times,
+            self._validate_window,
+        )
+        for rule in rules:
+            try:
+                rule()
+            except ValidationError as error:
+                error.update_error_dict(errors)
+        if errors:
+            raise ValidationError(errors)
+
+    def _validate_text(self) -> None:
         if not self.text.strip():
-            blank = ValidationError("Write what the clients should read.", code="blank")
+            blank = ValidationError(_("Write what the clients will read."), code="blank")
             raise ValidationError({"text": blank})
         self._validate_characters()
+
+    def _validate_times(self) -> None:
         if self.start_time and self.stop_time and self.stop_time <= self.start_time:
             too_early = ValidationError(
-                "The stop time must be later than the start time.", code="stop_before_start"
+                _("The stop time must be later than the start time."), code="stop_before_start"
             )
             raise ValidationError({"stop_time": too_early})
-        self._validate_window()
 
     def _validate_characters(self) -> None:
         """Write line breaks in one way; refuse what no phone shows as it was meant, tabs too."""
         self.text = self.text.replace("\r\n", "\n")  # as browsers send them
         if any(each != "\n" and is_unwritable(each) for each in self.text):
             unreadable = ValidationError(
-                "There is a character in it that cannot be read, such as a tab or an escape. Write "
-                "letters, signs, blanks and line breaks.",
+                _(
+                    "There is a character in it that cannot be read, such as a tab or an escape. "
+                    "Write letters, signs, blanks and line breaks."
+                ),
                 code="invalid_text",
             )
             raise ValidationError({"text": unreadable})
@@ -306,20 +323,24 @@ class Mailing(models.Model):
         if (start is None) != (end is None):
             missing = "window_start" if start is None else "window_end"
             incomplete = ValidationError(
-                "A window has a start and an end. Write this one too, or leave both empty.",
+                _("A window has a start and an end. Write this one too, or leave both empty."),
                 code="window_incomplete",
             )
             raise ValidationError({missing: incomplete})
         if start is not None and start == end:
             never = ValidationError(
-                "The window would never be open. Write an end that differs from the start, or "
-                "leave both empty to send at any hour.",
+                _(
+                    "The window would never be open. Write an end that differs from the start, or "
+                    "leave both empty to send at any hour."
+                ),
                 code="window_never_open",
             )
             raise ValidationError({"window_end": never})
 
     def _validate_empty_filters(self) -> None:
         """Refuse null, "" and []. Django does not call a field's validators for empty values."""
+        if self.filters not in EMPTY_VALUES:
+            return
         try:
             validate_filters(self.filters)
         except ValidationError as error:

@@ -17,12 +17,13 @@ from clients import services
 from clients.models import Client
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
-from toolkit.console.labels import format_minute
+from toolkit.console.labels import format_minute, format_number
 from toolkit.console.lists import ExactFilter
 
 SUGGESTED = ("operator_code", "tag")
 LOOK_UPS = 50  # values of a field that are read for suggestions
 SUGGESTIONS = 20  # of them that are shown
+COUNTED = 10_000  # clients with each of these
 
 
 class OperatorCodeFilter(ExactFilter):
@@ -140,7 +141,10 @@ class ClientAdmin(ConsoleAdmin):
         return own + list(super().get_urls())
 
     def suggest(self, request: HttpRequest, field: str) -> JsonResponse:
-        """Answer with values of a field that begin with the typed text, as JSON for Select2."""
+        """Answer with values of a field that begin with the typed text, as JSON for Select2.
+
+        With how many clients have each.
+        """
         if field not in SUGGESTED or not self.has_view_permission(request):
             raise PermissionDenied
         typed = request.GET.get("term", "").replace("\0", "")
@@ -149,15 +153,24 @@ class ClientAdmin(ConsoleAdmin):
             for value in islice(_values_from(field, typed), LOOK_UPS)
             if value.casefold().startswith(typed.casefold())
         ]
-        return JsonResponse(
-            {"results": [{"id": value, "text": value} for value in values[:SUGGESTIONS]]}
-        )
+        results = [
+            {"id": value, "text": value, "number": _number_with(field, value)}
+            for value in values[:SUGGESTIONS]
+        ]
+        return JsonResponse({"results": results})
 
 
 def as_digits(text: str) -> str:
     """Return the digits of a phone number or of its beginning; "" if the text is neither."""
     digits = text.translate(str.maketrans("", "", " +-().\u00a0"))
     return digits if digits.isdecimal() and digits.isascii() else ""
+
+
+def _number_with(field: str, value: str) -> str:
+    """Return how many clients have a value, as text; of more than COUNTED only that."""
+    having = Client.objects.order_by().filter(**{field: value})
+    number = having[: COUNTED + 1].count()
+    return format_number(number) if number <= COUNTED else f"{format_number(COUNTED)}+"
 
 
 def _values_from(field: str, start: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from clients.admin import clients as clients_admin
 from clients.models import Client
 from toolkit.console.lists import CappedPaginator
 
@@ -256,9 +257,21 @@ class TestSuggestions:
     ) -> None:
         make_clients(50, tag="vip")
         make_clients(50, tag="new")
-        # Session, user, preferences; two values, and no third.
-        with django_assert_num_queries(3 + 3):
+        # Session, user, preferences; two values, and no third; how many have each.
+        with django_assert_num_queries(3 + 3 + 2):
             assert self.suggest(admin_client, "tag") == ["new", "vip"]
+
+    def test_say_how_many_clients_have_each_and_of_many_only_that_they_are_many(
+        self,
+        admin_client: Browser,
+        make_clients: Callable[..., list[Client]],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(clients_admin, "COUNTED", 3)
+        make_clients(3, tag="new")
+        make_clients(4, tag="vip")
+        answer = admin_client.get(f"{LIST}suggest/tag/").json()
+        assert [each["number"] for each in answer["results"]] == ["3", "3+"]
 
     def test_are_for_those_who_may_see_clients(
         self, client: Browser, django_user_model: type[User]

@@ -28,7 +28,7 @@ PASSWORD = "a-long-and-new-password-1"
 HOUR = timedelta(hours=1)
 # The pages of a model, and of the site, that change nothing.
 READS = {
-    *("changelist", "history", "panel", "audience", "suggest", "review"),
+    *("changelist", "history", "panel", "audience", "suggest", "review", "text"),
     *("rows", "overview", "troubles"),
 }
 READS_OF_SITE = {
@@ -41,10 +41,8 @@ def mailing_form(stage: Stage, text: str) -> dict[str, str]:
     start, stop = stage.now + HOUR, stage.now + 2 * HOUR
     return {
         "text": text,
-        "start_time_0": f"{start:%Y-%m-%d}",
-        "start_time_1": f"{start:%H:%M:%S}",
-        "stop_time_0": f"{stop:%Y-%m-%d}",
-        "stop_time_1": f"{stop:%H:%M:%S}",
+        "start_time": f"{start:%Y-%m-%dT%H:%M}",
+        "stop_time": f"{stop:%Y-%m-%dT%H:%M}",
     }
 
 

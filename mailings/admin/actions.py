@@ -1,23 +1,19 @@
-"""What a mailing's page has beside its form: the panel, the count of clients and the buttons."""
+"""What a mailing's page has beside its form: the panel and the buttons."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
-from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from clients.audience import validate_filters
-from clients.models import Client
 from mailings import services
-from mailings.admin.forms import filters_of
 from mailings.admin.overview import live_overview
 from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
 from mailings.admin.rows import live_rows, rows_of
@@ -28,7 +24,6 @@ from messages_app.admin.sender import troubles_part
 from messages_app.stats import failures
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
-from toolkit.console.labels import sentence
 from toolkit.console.lists import as_id
 from toolkit.console.live import Live
 from toolkit.console.numbers import number
@@ -56,15 +51,14 @@ LAUNCHES = ("resume", "resend")
 
 
 class MailingActionsAdmin(ConsoleAdmin):
-    """A mailing's panel and count of clients; buttons for one mailing, actions for the selected."""
+    """A mailing's panel; buttons for one mailing, actions for the selected."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the addresses of the count of clients, the panel and the buttons."""
+        """Add the addresses of the panel and the buttons."""
         wrap = self.admin_site.admin_view
         return [
-            path("audience/", wrap(self.count_audience), name="mailings_mailing_audience"),
             path("overview/", wrap(self.show_overview), name="mailings_mailing_overview"),
             path("rows/", wrap(self.show_rows), name="mailings_mailing_rows"),
             path("<int:pk>/panel/", wrap(self.show_panel), name="mailings_mailing_panel"),
@@ -79,18 +73,6 @@ class MailingActionsAdmin(ConsoleAdmin):
             ),
             *super().get_urls(),
         ]
-
-    def count_audience(self, request: HttpRequest) -> HttpResponse:
-        """Answer with how many clients the filters of a form select now."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        filters = filters_of(request.GET)
-        try:
-            validate_filters(filters)
-        except ValidationError as error:
-            return HttpResponse(format_html("{}", sentence(error)))
-        number = Client.objects.matching(filters).count()
-        return HttpResponse(f"{number:,} {'matches' if number == 1 else 'match'} now.")
 
     def show_panel(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer with the panel as it is now; the page asks again until the mailing is closed."""

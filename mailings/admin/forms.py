@@ -1,25 +1,31 @@
 """The form of a mailing: its filters as lists to pick from, not as JSON."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, time
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db import models
 from django.http import QueryDict
 from django.urls import reverse_lazy
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
-    UnfoldAdminExpandableTextareaWidget,
+    INPUT_CLASSES,
     UnfoldAdminMultipleAutocompleteWidget,
+    UnfoldAdminRadioSelectWidget,
     UnfoldAdminSelect2MultipleWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
 
 from clients.audience import KEYS, as_lists, validate_filters
-from toolkit import time_zones
+from mailings.models import Mailing
+from toolkit import clock, time_zones
 from toolkit.console.admin import ConsoleForm
-from toolkit.console.labels import zone_name
+from toolkit.console.labels import join_names, zone_name
+
+TIMES = ("start_time", "stop_time")
 
 
 class SuggestedValues(UnfoldAdminMultipleAutocompleteWidget):
@@ -47,11 +53,35 @@ class AnyValuesField(forms.MultipleChoiceField):
     """A choice of any values, not only of listed ones."""
 
     def valid_value(self, value: str) -> bool:
-        """Accept every value; `validate_filters` checks the filters as a whole."""
+        """Accept every value; `check_filters` checks the filters as a whole."""
         return True
 
 
+class MomentInput(forms.DateTimeInput):
+    """The browser's own input for a day and a time, to the minute."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        attrs = {"class": " ".join([*INPUT_CLASSES, "max-w-xs"]), "step": "60"}
+        super().__init__(attrs, format="%Y-%m-%dT%H:%M")
+
+
 class MomentField(forms.DateTimeField):
+    """A moment in the operator's own time zone, to the minute."""
+
+    widget = MomentInput
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return what is shown: nothing of a minute's parts."""
+        return super().prepare_value(to_minute(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Tell whether another minute was written."""
+        return bool(super().has_changed(to_minute(initial), data))
+
+
+class ExactMomentField(forms.DateTimeField):
     """A moment that a form keeps for itself: exact, and whatever the zone of its reader."""
 
     def prepare_value(self, value: Any) -> Any:
@@ -59,35 +89,77 @@ class MomentField(forms.DateTimeField):
         return value.isoformat() if isinstance(value, datetime) else value
 
 
+class HourField(forms.TimeField):
+    """An hour of the day, however people write it: 9, 9:00, 9.00."""
+
+    widget = UnfoldAdminTextInputWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            required=False,
+            input_formats=["%H:%M", "%H.%M", "%H", "%H:%M:%S"],
+            error_messages={"invalid": _("Write an hour of the day, such as 9, 9:00 or 21.30.")},
+            **kwargs,
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return an hour as it is written; its seconds only if it has any."""
+        if not isinstance(value, time):
+            return value
+        return f"{value:%H:%M:%S}" if value.second else f"{value:%H:%M}"
+
+
+class Begin(models.TextChoices):
+    """When a draft begins."""
+
+    NOW = "now", _("As soon as it is launched")
+    AT = "at", _("At a time")
+
+
 class MailingForm(ConsoleForm):
-    """A mailing as an operator writes it."""
+    """A mailing as an operator writes it. Of a draft also whether it begins as it is launched."""
 
     operator_code = AnyValuesField(
-        required=False, label="Operator codes", widget=SuggestedValues("operator_code")
+        required=False, label=_("Operator codes"), widget=SuggestedValues("operator_code")
     )
-    tag = AnyValuesField(required=False, label="Tags", widget=SuggestedValues("tag"))
+    tag = AnyValuesField(required=False, label=_("Tags"), widget=SuggestedValues("tag"))
     timezone = AnyValuesField(
-        required=False, label="Time zones", widget=UnfoldAdminSelect2MultipleWidget
+        required=False, label=_("Time zones"), widget=UnfoldAdminSelect2MultipleWidget
+    )
+    begins = forms.ChoiceField(
+        required=False,
+        label=_("Start"),
+        choices=Begin.choices,
+        initial=Begin.NOW,
+        widget=UnfoldAdminRadioSelectWidget,
+    )
+    start_time = MomentField()
+    stop_time = MomentField(help_text=_("Nothing is sent from this moment on."))
+    window_start = HourField(
+        label=_("Only from (each client's own local time)"),
+        help_text=_("Nobody is sent to before this hour of their own day. Empty: at any hour."),
+    )
+    window_end = HourField(
+        label=_("Only until (each client's own local time)"),
+        help_text=_(
+            "An hour earlier than the first is the next morning's: 22 and 6 are the night."
+        ),
     )
     # The `updated_at` that was edited: an edit of an older version is refused by the service.
-    version = MomentField(required=False, widget=forms.HiddenInput)
+    version = ExactMomentField(required=False, widget=forms.HiddenInput)
 
     class Meta:
-        """Times of the window are each client's own, and say so."""
+        """The text, and what is said of it."""
 
-        labels = {  # noqa: RUF012  # Django's own way
-            "window_start": "Only from (each client's own local time)",
-            "window_end": "Only until (each client's own local time)",
-        }
-        widgets = {  # noqa: RUF012  # likewise
-            "text": UnfoldAdminExpandableTextareaWidget,
-            # Django's own widget offers the current hour, in the operator's zone.
-            "window_start": UnfoldAdminTextInputWidget({"placeholder": "09:00"}),
-            "window_end": UnfoldAdminTextInputWidget({"placeholder": "21:00"}),
+        labels = {"text": _("Text")}  # noqa: RUF012  # Django's own way
+        help_texts = {"text": _("What the clients will read.")}  # noqa: RUF012  # likewise
+        widgets = {"text": UnfoldAdminTextareaWidget({"rows": 6})}  # noqa: RUF012  # likewise
+        error_messages = {  # noqa: RUF012  # likewise
+            "text": {"required": _("Write what the clients will read.")}
         }
 
     class Media:
-        """The scripts that count the clients and run the inputs for many values."""
+        """The scripts that count clients and characters and run the inputs for many values."""
 
         js = ("unfold/js/select2.init.js", "mailings/mailing.js")
 
@@ -99,36 +171,103 @@ class MailingForm(ConsoleForm):
         self.fields["timezone"].widget.choices = [
             (name, name) for name in sorted(time_zones.names())
         ]
+        self.fields["stop_time"].error_messages["required"] = _("Say when sending ends at last.")
         if self.instance.pk:
             self.initial.update(as_lists(self.instance.filters))
             self.initial["version"] = self.instance.updated_at
+        if self.instance.pk and not self.instance.is_draft:
+            del self.fields["begins"]
+        else:
+            self._let_begin_at_launch()
+
+    def _let_begin_at_launch(self) -> None:
+        """Offer to begin as it is launched, which a start time in the past comes to."""
+        self.fields["start_time"].required = False
+        start: datetime | None = self.initial.get("start_time")
+        if start and start > clock.now():
+            self.initial["begins"] = Begin.AT
+        else:
+            self.initial.update(begins=Begin.NOW, start_time=None)
 
     def clean(self) -> dict[str, Any]:
         """Build the filters from their fields, and keep times that were not edited exact."""
         cleaned = super().clean()
+        if self.instance.pk:
+            self._keep_exact(cleaned)
+            self.instance.updated_at = cleaned.get("version") or self.instance.updated_at
+        if "begins" in self.fields:
+            self._set_start(cleaned)
         if any(key in self.changed_data for key in KEYS):
             self.instance.filters = self._filters(cleaned)
-        if self.instance.pk:
-            self._keep_microseconds(cleaned)
-            self.instance.updated_at = cleaned.get("version") or self.instance.updated_at
         return cleaned
+
+    def _set_start(self, cleaned: dict[str, Any]) -> None:
+        """Set the start time of a draft, which it may leave to its launch."""
+        start = cleaned.get("start_time")
+        begins = cleaned.get("begins") or (Begin.AT if start else Begin.NOW)
+        if begins == Begin.AT and not start and "start_time" not in self.errors:
+            self.add_error("start_time", _("Say when it starts, or have it start at the launch."))
+        elif begins == Begin.NOW:
+            self.errors.pop("start_time", None)
+            kept = self.instance.start_time if self.instance.pk else None
+            now = clock.now()
+            cleaned["start_time"] = kept if kept and kept <= now else now
 
     def _filters(self, cleaned: Mapping[str, Any]) -> dict[str, list[str]]:
         filters = {key: cleaned[key] for key in KEYS if cleaned.get(key)}
         for key, values in filters.items():
             try:
-                validate_filters({key: values})
+                check_filters({key: values})
             except ValidationError as error:
                 self.add_error(key, error)
         return filters
 
-    def _keep_microseconds(self, cleaned: dict[str, Any]) -> None:
-        """Keep the microseconds of times that were not edited; the form shows whole seconds."""
-        for name in ("start_time", "stop_time"):
-            if name in cleaned and name not in self.changed_data:
+    def _keep_exact(self, cleaned: dict[str, Any]) -> None:
+        """Keep the seconds of times that were not edited; the form shows whole minutes."""
+        for name in TIMES:
+            if cleaned.get(name) and name not in self.changed_data:
                 cleaned[name] = getattr(self.instance, name)
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        """Say one thing of each field: the rules of mailings repeat what the form has refused."""
+        told = {name: found for name, found in errors.error_dict.items() if name not in self.errors}
+        if told:
+            super()._update_errors(ValidationError(told))
+
+    def validate_constraints(self) -> None:
+        """Leave that to the rules of mailings, which say the same in words."""
+
+
+def to_minute(value: Any) -> Any:
+    """Return a moment without its seconds; anything else as it is."""
+    return value.replace(second=0, microsecond=0) if isinstance(value, datetime) else value
 
 
 def filters_of(query: QueryDict) -> dict[str, list[str]]:
     """Return the filters from a form's fields."""
     return {key: query.getlist(key) for key in KEYS if query.getlist(key)}
+
+
+def check_filters(filters: Mapping[str, list[str]]) -> None:
+    """Refuse filters that no mailing may have, or that no client can ever meet.
+
+    Raises:
+        ValidationError: with a sentence that says what is wrong.
+    """
+    validate_filters(filters)
+    codes = filters.get("operator_code", [])
+    if wrong := [code for code in codes if not (code.isascii() and code.isdecimal())]:
+        raise ValidationError(
+            _("Operator codes are digits, such as 926. These are not: %(codes)s.")
+            % {"codes": join_names(wrong)}
+        )
+
+
+def duplicate_of(mailing: Mailing) -> dict[str, Any]:
+    """Return what the form of a new mailing like this one begins with."""
+    return {
+        "text": mailing.text,
+        "window_start": mailing.window_start,
+        "window_end": mailing.window_end,
+        **as_lists(mailing.filters),
+    }

@@ -9,7 +9,6 @@ from django.db.models import Q, QuerySet
 from django.forms import model_to_dict
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -17,8 +16,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
+from mailings.admin.composing import DUPLICATES, MailingFormAdmin
 from mailings.admin.forms import MailingForm
-from mailings.admin.reviewing import MailingReviewAdmin
 from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
@@ -30,11 +29,11 @@ from toolkit.console.lists import DaysFilter, as_id
 
 TEMPLATES = "admin/mailings/mailing"
 RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
-TIMES = ("start_time", "stop_time", "window_start", "window_end")
+TIMES = ("start_time", "stop_time", "presets", ("window_start", "window_end"))
 
 
 @admin.register(Mailing)
-class MailingAdmin(MailingReviewAdmin):
+class MailingAdmin(MailingFormAdmin):
     """What is sent, to whom, from when to when, and how far it has come."""
 
     form = MailingForm
@@ -48,7 +47,7 @@ class MailingAdmin(MailingReviewAdmin):
     )
     search_fields = ("text",)
     search_help_text = "Words of the text, or an id"
-    readonly_fields = ("matching", "audience")
+    readonly_fields = ("length", "matching", "presets", "audience")
     list_before_template = f"{TEMPLATES}/list_live.html"
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
     change_form_before_template = f"{TEMPLATES}/version.html"
@@ -114,20 +113,26 @@ class MailingAdmin(MailingReviewAdmin):
         """Show a form if the mailing can be edited, and its values in words if not."""
         if obj and not self.has_change_permission(request, obj):
             return [(None, {"fields": ("whole_text", "times", "hours", "audience")})]
-        text = (None, {"fields": ("text", *TIMES)})
+        is_draft = obj is None or obj.is_draft
+        text = (_("Text"), {"fields": ("text", "length")})
+        when = (_("When"), {"fields": (*(("begins",) if is_draft else ()), *TIMES)})
         if obj and obj.resends_id:
-            return [text, ("To whom", {"fields": ("audience",)})]
+            return [text, (_("To whom"), {"fields": ("audience",)}), when]
         if not obj and RESENDS in request.GET:
-            return [text]
-        return [text, ("To whom", {"fields": ("operator_code", "tag", "timezone", "matching")})]
+            return [text, when]
+        filters = ("operator_code", "tag", "timezone", "matching")
+        return [text, (_("To whom"), {"fields": filters}), when]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the form of a new mailing; with ?resends=ID, to those to whom that one failed."""
+        title = _("New mailing")
         if original := self._original(request):
-            title = f"New mailing {labels.resent(original.pk)}"
-            extra_context = {**(extra_context or {}), "title": title}
+            title = f"{title} {labels.resent(original.pk)}"
+        elif DUPLICATES in request.GET:
+            title = _("New mailing like %(number)s") % {"number": as_id(request.GET[DUPLICATES])}
+        extra_context = {**(extra_context or {}), "title": title}
         response: HttpResponse = super().add_view(request, form_url, extra_context)
         return response
 
@@ -145,12 +150,13 @@ class MailingAdmin(MailingReviewAdmin):
         return get_object_or_404(Mailing, pk=as_id(request.GET[RESENDS]))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Suggest to start now and to stop in 24 hours, and what a mailing sent again had."""
+        """Suggest to begin at the launch and to stop in 24 hours, and what another mailing had."""
         now = clock.now()
         original = self._original(request)
         draft = model_to_dict(services.draft_resending(original, now=now)) if original else {}
         return {
             **draft,
+            **self.duplicated(request),
             "start_time": now,
             "stop_time": now + timedelta(days=1),
             **super().get_changeform_initial_data(request),
@@ -168,6 +174,8 @@ class MailingAdmin(MailingReviewAdmin):
         mailing = context["original"]
         is_draft = mailing is None or mailing.is_draft
         context |= {"is_draft": is_draft, "show_save_and_add_another": False}
+        if mailing:
+            context |= {"number": str(mailing.pk), "may_add": self.has_add_permission(request)}
         if is_draft:
             context["show_save_and_continue"] = False
         else:
@@ -202,11 +210,6 @@ class MailingAdmin(MailingReviewAdmin):
     def whole_text(self, mailing: Mailing) -> str:
         """Show the whole text."""
         return mailing.text
-
-    @admin.display(description="Clients")
-    def matching(self, mailing: Mailing) -> SafeString:
-        """Show the number of clients that the form's filters select; the page fetches it."""
-        return render_to_string(f"{TEMPLATES}/matching.html")
 
     def delete_via_service(self, item: Mailing) -> None:
         """Delete a mailing with its messages, unless it is running."""

@@ -1,5 +1,6 @@
 """What a mailing comes to, in the words and bars of the form and of the review page."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from toolkit.text_parts import ALONE, IN_PARTS, TextParts
 
 BARS = 8  # values of a kind that are shown
 SAMPLES = 5  # clients that are shown
+NAMED = 10  # characters that are shown
 A_WEEK = timedelta(days=6)
 CLIENTS = "admin:clients_client_changelist"
 GROUPS = (
@@ -108,7 +110,6 @@ def samples(audience: Audience) -> list[Client]:
 def of_text(text: TextParts, *, limit: int) -> dict[str, Any]:
     """Return what a text comes to, for a page: `limit` is how many characters it may have."""
     room = ALONE[text.encoding] if text.parts == 1 else IN_PARTS[text.encoding] * text.parts
-    replaceable = [each for each in text.forcing if each in SUBSTITUTES]
     return {
         "characters": _("%(number)s of %(limit)s characters")
         % {"number": format_number(text.characters), "limit": format_number(limit)},
@@ -121,16 +122,33 @@ def of_text(text: TextParts, *, limit: int) -> dict[str, Any]:
             "alphabet": text.encoding,
         },
         "is_too_long": text.characters > limit,
-        "forcing": " ".join(each for each in text.forcing[:10] if not each.isspace()),
-        "more_forcing": max(0, len(text.forcing) - 10),
+        "forcing": " ".join(each for each in text.forcing[:NAMED] if not each.isspace()),
+        "more_forcing": max(0, len(text.forcing) - NAMED),
         "parts_without": text.parts_without if text.parts_without < text.parts else None,
-        # Where a letter forces it as well, as in Russian, replacing others helps nothing.
-        "replacements": [
-            (each, SUBSTITUTES[each], NAMES_OF_BLANKS.get(each, each)) for each in replaceable
-        ]
-        if len(replaceable) == len(text.forcing)
-        else [],
+        "replacements": _replacements(text),
+        "replace_all": json.dumps([[each, SUBSTITUTES[each]] for each in text.forcing])
+        if len(text.forcing) > 1 and _is_replaceable(text)
+        else "",
     }
+
+
+def _replacements(text: TextParts) -> list[dict[str, str]]:
+    """Return what may be replaced with one click, so that GSM-7 will do."""
+    if not _is_replaceable(text):
+        return []
+    return [
+        {
+            "name": str(NAMES_OF_BLANKS.get(each, each)),
+            "is": SUBSTITUTES[each] if SUBSTITUTES[each] != " " else _("a blank"),
+            "pairs": json.dumps([[each, SUBSTITUTES[each]]]),
+        }
+        for each in text.forcing
+    ]
+
+
+def _is_replaceable(text: TextParts) -> bool:
+    """Tell whether GSM-7 would do. Where a letter needs UCS-2, as in Russian, nothing helps."""
+    return bool(text.forcing) and SUBSTITUTES.keys() >= set(text.forcing)
 
 
 def bill(text: TextParts, audience: Audience) -> str:

@@ -56,10 +56,8 @@ def new(**values: Any) -> dict[str, Any]:
     now = timezone.now()
     return {
         "text": "Hello",
-        "start_time_0": f"{now:%Y-%m-%d}",
-        "start_time_1": f"{now:%H:%M:%S}",
-        "stop_time_0": f"{now + timedelta(days=1):%Y-%m-%d}",
-        "stop_time_1": f"{now:%H:%M:%S}",
+        "begins": "now",
+        "stop_time": f"{now + timedelta(days=1):%Y-%m-%dT%H:%M}",
         **values,
     }
 
@@ -104,29 +102,47 @@ class TestCreating:
         assert response.headers["Location"] == f"{LIST}{mailing.pk}/review/"
         assert queued() == []
 
-    def test_the_form_suggests_to_begin_now_and_to_end_tomorrow(
+    def test_the_form_suggests_to_begin_at_the_launch_and_to_end_tomorrow(
         self, admin_client: Browser
     ) -> None:
         form = form_of(admin_client.get(f"{LIST}add/"))
-        now = timezone.now()
-        assert form["start_time_0"] in (f"{now:%Y-%m-%d}", f"{now - timedelta(minutes=1):%Y-%m-%d}")
-        days = datetime.fromisoformat(form["stop_time_0"]) - datetime.fromisoformat(
-            form["start_time_0"]
-        )
-        assert days == timedelta(days=1)
+        assert (form["begins"], form["start_time"]) == (["now"], "")
+        ends_in = datetime.fromisoformat(f"{form['stop_time']}Z") - timezone.now()
+        assert timedelta(hours=23, minutes=58) < ends_in <= timedelta(days=1)
+
+    def test_one_that_begins_at_the_launch_has_a_start_time_that_has_come(
+        self, admin_client: Browser
+    ) -> None:
+        admin_client.post(f"{LIST}add/", new(start_time="2099-01-01T00:00"))
+        assert timezone.now() - Mailing.objects.get().start_time < timedelta(minutes=1)
+
+    def test_one_that_begins_at_a_time_has_that_time_in_the_zone_of_the_operator(
+        self, admin_client: Browser
+    ) -> None:
+        with timezone.override("Europe/Moscow"):
+            times = {"start_time": "2099-01-01T09:00", "stop_time": "2099-01-02T00:00"}
+            admin_client.post(f"{LIST}add/", new(begins="at", **times))
+            mailing = Mailing.objects.get()
+            form = form_of(admin_client.get(page_of(mailing)))
+        assert mailing.start_time == datetime(2099, 1, 1, 6, tzinfo=UTC)
+        assert (form["begins"], form["start_time"]) == (["at"], "2099-01-01T09:00")
 
     @pytest.mark.parametrize(
         ("values", "field", "reason"),
         [
-            ({"text": " "}, "text", "This field is required."),
+            ({"text": " "}, "text", "Write what the clients will read."),
             ({"text": "x" * 4097}, "text", "at most 4096 characters"),
             ({"text": "NUL \0"}, "text", "Null characters are not allowed."),
-            ({"stop_time_0": "2020-01-01"}, "stop_time", "later than the start time"),
-            ({"stop_time_0": "someday"}, "stop_time", "Enter a valid date."),
+            ({"stop_time": "2020-01-01T00:00"}, "stop_time", "later than the start time"),
+            ({"stop_time": "someday"}, "stop_time", "Enter a valid date/time."),
+            ({"stop_time": ""}, "stop_time", "Say when sending ends"),
+            ({"begins": "at"}, "start_time", "Say when it starts"),
+            ({"begins": "at", "start_time": "9"}, "start_time", "Enter a valid date/time."),
             ({"timezone": ["Nowhere/Land"]}, "timezone", "IANA names"),
             ({"tag": ["x" * 65]}, "tag", "up to 64 characters"),
             ({"operator_code": ["9\0"]}, "operator_code", "that can be read"),
-            ({"window_start": "9 o'clock"}, "window_start", "Enter a valid time."),
+            ({"operator_code": ["926", "abc"]}, "operator_code", "These are not: abc."),
+            ({"window_start": "9 o'clock"}, "window_start", "such as 9, 9:00 or 21.30"),
             ({"window_start": "09:00"}, "window_end", "or leave both empty"),
             ({"window_end": "21:00"}, "window_start", "or leave both empty"),
             ({"window_start": "9:00", "window_end": "09:00"}, "window_end", "never be open"),
@@ -137,11 +153,24 @@ class TestCreating:
     ) -> None:
         response = admin_client.post(f"{LIST}add/", new(**values))
         assert response.status_code == 200
-        assert reason in response.context["adminform"].form.errors[field][0]
+        [said] = response.context["adminform"].form.errors[field]
+        assert reason in said
         assert not Mailing.objects.exists()
 
+    def test_all_that_is_wrong_is_said_at_once_in_words(self, admin_client: Browser) -> None:
+        wrong = {"text": " ", "stop_time": "2020-01-01T00:00", "window_start": "9"}
+        response = admin_client.post(f"{LIST}add/", new(**wrong, operator_code=["abc"]))
+        errors = response.context["adminform"].form.errors
+        assert set(errors) == {"text", "stop_time", "window_end", "operator_code"}
+        assert "onstraint" not in response.content.decode()
+
+    @pytest.mark.parametrize("written", ["9", "09", "9:00", "9.00", "09:00:00", " 9 "])
+    def test_hours_are_written_as_people_do(self, written: str, admin_client: Browser) -> None:
+        admin_client.post(f"{LIST}add/", new(window_start=written, window_end="21.30"))
+        assert Mailing.objects.get().window == (time(9), time(21, 30))
+
     def test_a_refused_form_keeps_what_was_written(self, admin_client: Browser) -> None:
-        written = new(stop_time_0="2020-01-01", tag=["vip", "new"], operator_code=["999"])
+        written = new(stop_time="2020-01-01T00:00", tag=["vip", "new"], operator_code=["999"])
         page = admin_client.post(f"{LIST}add/", written)
         again = form_of(page)
         assert (again["tag"], again["operator_code"]) == (["vip", "new"], ["999"])
@@ -207,7 +236,7 @@ class TestEditing:
     ) -> None:
         mailing = make_mailing()
         form = form_of(admin_client.get(page_of(mailing)))
-        page = admin_client.post(page_of(mailing), {**form, "start_time_0": "2020-01-01"})
+        page = admin_client.post(page_of(mailing), {**form, "start_time": "2020-01-01T00:00"})
         [reason] = page.context["adminform"].form.errors["start_time"]
         assert reason == "The mailing has started; its start time cannot change."
 
@@ -351,7 +380,7 @@ class TestButtons:
         assert f"New mailing to whom mailing {over.pk} failed" in page.content.decode()
         form = form_of(page)
         assert (form["text"], form["window_start"], form["window_end"]) == (
-            "Again", "09:30:00", "21:00:00",
+            "Again", "09:30", "21:00",
         )  # fmt: skip
         assert 'name="tag"' not in page.content.decode()
         admin_client.post(address, {**form, "text": "Once more"})
@@ -734,14 +763,95 @@ class TestAudience:
         make_clients(3, tag="vip")
         make_clients(1, tag="vip", operator_code="926")
         make_clients(2, tag="new")
-        assert self.count(admin_client) == "6 match now."
-        assert self.count(admin_client, tag=["vip", "new"]) == "6 match now."
-        assert self.count(admin_client, tag="vip", operator_code="926") == "1 matches now."
+        assert "This goes to everybody: 6 clients." in self.count(admin_client)
+        some = self.count(admin_client, tag="vip")
+        assert "4 clients" in some
+        assert "everybody" not in some
+        assert 'href="/admin/clients/client/?tag=vip"' in some
+        both = self.count(admin_client, tag="vip", operator_code="926")
+        assert "1 client<" in both
+        nobody = self.count(admin_client, tag="x", operator_code="926")
+        assert "No client matches: nothing would be sent now." in nobody
+
+    def test_has_bars_by_zone_operator_and_tag_of_the_commonest(
+        self, admin_client: Browser, make_clients: MakeClients
+    ) -> None:
+        make_clients(4, tag="vip", timezone="Europe/Moscow")
+        for number in range(9):
+            make_clients(1, tag=f"tag-{number}", timezone="UTC")
+        page = self.count(admin_client)
+        assert "By time zone" in page
+        assert "width: 100.0%" in page
+        assert "width: 44.4%" not in page  # 4 of 9 with UTC, the commonest
+        assert "tag-6" in page
+        assert "tag-7" not in page
+        assert "and 2 more" in page
 
     def test_says_what_is_wrong_with_filters(self, admin_client: Browser) -> None:
         assert "IANA names" in self.count(admin_client, timezone="<b>")
         assert "<b>" not in self.count(admin_client, timezone="<b>")
         assert "that can be read" in self.count(admin_client, tag="\0")
+        assert "These are not: abc." in self.count(admin_client, operator_code="abc")
+
+
+class TestLength:
+    def count(self, browser: Browser, text: str) -> str:
+        return browser.post(f"{LIST}text/", {"text": text}).content.decode()
+
+    def test_tells_parts_alphabet_and_room(self, admin_client: Browser) -> None:
+        page = self.count(admin_client, "x" * 134)
+        for said in ("1 part", "134 of 160 in GSM-7", "134 of 4,096 characters"):
+            assert said in page
+        assert "2 parts" in self.count(admin_client, "x" * 161)
+        assert "5,000 of 4,096 characters" in self.count(admin_client, "x" * 5_000)
+
+    def test_is_that_of_the_rules_line_breaks_of_browsers_included(
+        self, admin_client: Browser
+    ) -> None:
+        assert "160 of 160 in GSM-7" in self.count(admin_client, "x" * 159 + "\r\n")
+
+    def test_names_what_forces_ucs_2_and_offers_to_replace_it(self, admin_client: Browser) -> None:
+        page = self.count(admin_client, "Come — “now”" + "x" * 70)
+        assert "82 of 134 in UCS-2" in page
+        assert "It would be one part without" in page
+        assert page.count("data-replace=") == 3 + 1
+        assert "[[&quot;\\u2014&quot;, &quot;-&quot;]]" in page
+
+    def test_offers_nothing_where_letters_force_it_as_well(self, admin_client: Browser) -> None:
+        page = self.count(admin_client, "Приходите — скоро")
+        assert "UCS-2" in page
+        assert "data-replace=" not in page
+
+
+class TestDuplicate:
+    def test_begins_with_text_filters_and_hours_and_no_start(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        filters = {"tag": ["vip", "new"], "operator_code": "926"}
+        mailing = make_mailing(text="Again", filters=filters, status=Status.FINISHED, **HOURS)
+        page = admin_client.get(page_of(mailing)).content.decode()
+        address = f"{LIST}add/?duplicates={mailing.pk}"
+        assert f'href="{address}"' in page
+        answer = admin_client.get(address)
+        assert f"New mailing like {mailing.pk}" in answer.content.decode()
+        form = form_of(answer)
+        assert (form["text"], form["tag"], form["operator_code"]) == (
+            "Again",
+            ["vip", "new"],
+            ["926"],
+        )
+        assert (form["window_start"], form["window_end"]) == ("09:30", "21:00")
+        assert (form["begins"], form["start_time"]) == (["now"], "")
+        admin_client.post(address, form)
+        made = Mailing.objects.exclude(pk=mailing.pk).get()
+        assert (made.status, made.filters) == (
+            Status.DRAFT,
+            {"operator_code": ["926"], "tag": ["vip", "new"]},
+        )
+
+    @pytest.mark.parametrize("original", ["99", "nonsense", ""])
+    def test_is_of_a_mailing_that_is_there(self, original: str, admin_client: Browser) -> None:
+        assert admin_client.get(f"{LIST}add/?duplicates={original}").status_code == 404
 
 
 class TestWords:
