@@ -355,6 +355,10 @@ CACHES = {"default": _cache()}
 # Sending
 
 MAILING_REPEAT_TIMEOUT = timedelta(seconds=read_positive("MAILING_REPEAT_TIMEOUT", 600))
+# Mailings to more clients are launched only when somebody else has approved them; None: never.
+MAILING_APPROVAL_ABOVE = read_count("MAILING_APPROVAL_ABOVE")
+# Seconds in which a launch can be undone, and by which the start is put off for that.
+MAILING_UNDO_SECONDS = read_duration("MAILING_UNDO_SECONDS", 0)
 MESSAGE_SENDER_URL = read_address("MESSAGE_SENDER_URL", "https://probe.fbrq.cloud/v1")
 MESSAGE_SENDER_CA_FILE = env.str("MESSAGE_SENDER_CA_FILE", default="")
 MESSAGE_SENDER_TOKEN = read_header_value("MESSAGE_SENDER_TOKEN")

@@ -1,8 +1,10 @@
 """The mailing: a text, the clients it is for, and the time it may be sent in."""
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from math import ceil
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
@@ -107,6 +109,13 @@ class Mailing(models.Model):
         db_index=False,
     )
     resent_codes = models.JSONField(null=True, editable=False)
+    # Who wrote it as it is, when it was launched, and who approved which version of it (its
+    # `updated_at` then, so that any edit voids that). No foreign keys: users are deleted.
+    written_by = models.BigIntegerField(null=True, editable=False)
+    launched_at = models.DateTimeField(null=True, editable=False)
+    approved_by = models.BigIntegerField(null=True, editable=False)
+    approved_at = models.DateTimeField(null=True, editable=False)
+    approved_version = models.DateTimeField(null=True, editable=False)
     # The id of the last client whose message's number was forgotten; ALL_FORGOTTEN once all are.
     numbers_forgotten_up_to = models.BigIntegerField(null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
@@ -191,6 +200,24 @@ class Mailing(models.Model):
     def is_draft(self) -> bool:
         """Whether it was not launched yet: nobody is planned for it, and its times do not count."""
         return self.status == self.Status.DRAFT
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether somebody approved it as it is now."""
+        return self.approved_by is not None and self.approved_version == self.updated_at
+
+    @property
+    def undo_until(self) -> datetime:
+        """Until when its launch can be undone; before it was launched, never."""
+        never = datetime.min.replace(tzinfo=UTC)
+        seconds = timedelta(seconds=settings.MAILING_UNDO_SECONDS)
+        return self.launched_at + seconds if self.launched_at else never
+
+    def seconds_to_undo(self, now: datetime) -> int:
+        """Return for how many more seconds its launch can be undone; 0 if it cannot."""
+        if self.status != self.Status.SCHEDULED or self.start_time <= now:
+            return 0
+        return max(0, ceil((self.undo_until - now).total_seconds()))
 
     @property
     def window(self) -> Window | None:

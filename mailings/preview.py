@@ -9,17 +9,14 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from clients.models import Client
-from clients.sizing import Audience, audience_of, audience_of_some
+from clients.sizing import Audience
 from mailings.forecast import Forecast, forecast
 from mailings.models import Mailing
-from mailings.stats import balances_of
-from messages_app import requeueing
+from mailings.reach import audience_of_mailing
 from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.models import Balance, Message, SendingControl
 from messages_app.sending import control, health
 from messages_app.sending.pace import Pace, Source, pace
-from messages_app.stats import failures
 from toolkit.text_parts import UCS_2, TextParts, text_parts
 
 LATELY = timedelta(days=7)  # within which the same text is worth a warning
@@ -78,17 +75,6 @@ def preview(mailing: Mailing, *, now: datetime) -> Preview:
     found.cautions.extend(_of_time(mailing, found, now))
     found.cautions.extend(_of_sender(row, found, now))
     return found
-
-
-def audience_of_mailing(mailing: Mailing) -> Audience:
-    """Return whom a mailing goes to: by its filters, and of one that resends those that failed."""
-    if mailing.resends is None:
-        return audience_of(mailing.filters)
-    codes = mailing.resent_codes
-    failed = failures(balances_of([mailing.resends])[mailing.resends.pk])
-    number = sum(of_it for code, of_it in failed.items() if not codes or code in codes)
-    some, _last = requeueing.clients_of_failed(mailing.resends.pk, after=0, codes=codes)
-    return audience_of_some(Client.objects.filter(pk__in=some).matching(mailing.filters), number)
 
 
 def _waiting_elsewhere(now: datetime) -> int:

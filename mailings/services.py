@@ -7,22 +7,26 @@ by step (`preparing`, `closing`).
 from collections.abc import Collection
 from datetime import datetime
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 
 from mailings import events
 from mailings.bookkeeping import is_former_at_work
 from mailings.closing import write_final
 from mailings.models import FormerText, Mailing, new_sender_key
+from mailings.reach import refuse_unapproved, refuse_unapproved_edit
 from mailings.schedules import forget_schedule, schedule_start
 from mailings.stats import balances_of, is_unfinished
 from messages_app import requeueing
 from messages_app.ledger import folding
 from messages_app.stats import failures
+from toolkit.history.actors import current_actor
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 
+LAUNCHED = ("status", "start_time")  # the columns that a launch changes, and its undoing
 REQUEUE_FAILED = ("failed_up_to", "requeued_codes")  # the columns that _requeue_failed sets
 # The fields that an operator can edit. Derived from the model: a field missing here would be shown
 # as changed in the answer to a PATCH, and not be saved.
@@ -31,6 +35,7 @@ EDITABLE = tuple(
     for field in Mailing._meta.concrete_fields
     if field.editable and not field.auto_created
 )
+EDITED = (*EDITABLE, "written_by", "updated_at")  # the columns that every edit writes
 
 Status = Mailing.Status
 
@@ -50,10 +55,13 @@ def create_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """Save a new mailing and schedule its start; one that is a draft waits for `launch_mailing`.
 
     Raises:
-        ValidationError: its stop time has passed, or it resends a mailing that is not over.
+        ValidationError: its stop time has passed, it resends a mailing that is not over, or it is
+            no draft and needs approval.
     """
+    mailing.written_by = current_actor().user_id
     if not mailing.is_draft:
         _prepare(mailing, now)
+        refuse_unapproved(mailing, by=mailing.written_by)
     with transaction.atomic():
         if mailing.resends:
             _refuse_resending(_lock(mailing.resends), now)
@@ -68,11 +76,11 @@ def launch_mailing(mailing: Mailing, *, now: datetime, version: datetime | None 
 
     All that a new mailing must be is asked for now: a draft may have been saved long ago, or by a
     version with other rules. With `version`, its `updated_at` when it was read, it is launched only
-    as it was then.
+    as it was then. It begins MAILING_UNDO_SECONDS later at the earliest (`undo_launch`).
 
     Raises:
-        ValidationError: it breaks a rule of mailings, its stop time has passed, it is over, or
-            somebody changed it since it was read.
+        ValidationError: it breaks a rule of mailings, its stop time has passed, it is over, it
+            needs approval, or somebody changed it since it was read.
     """
     with transaction.atomic():
         mailing = _lock(mailing)
@@ -85,10 +93,87 @@ def launch_mailing(mailing: Mailing, *, now: datetime, version: datetime | None 
         mailing.clean_fields(exclude=("resends",))
         mailing.clean()
         _prepare(mailing, now)
-        mailing.status = Status.SCHEDULED
-        mailing.save(update_fields=["status", "sender_key", "updated_at"])
+        refuse_unapproved(mailing, by=current_actor().user_id)
+        before = values_of(mailing, LAUNCHED)
+        mailing.status, mailing.launched_at = Status.SCHEDULED, now
+        if settings.MAILING_UNDO_SECONDS:
+            _put_off(mailing, mailing.undo_until)
+        mailing.save(update_fields=[*LAUNCHED, "launched_at", "sender_key", "updated_at"])
         schedule_start(mailing, now)
-        record_deed(Deed.LAUNCHED, mailing, changes={"status": [Status.DRAFT, Status.SCHEDULED]})
+        changes = differences(before, values_of(mailing, LAUNCHED))
+        record_deed(Deed.LAUNCHED, mailing, changes=changes)
+    return mailing
+
+
+def _put_off(mailing: Mailing, until: datetime) -> None:
+    """Have a mailing begin at this moment at the earliest: when its launch cannot be undone.
+
+    Raises:
+        ValidationError: it would be over by then.
+    """
+    mailing.start_time = max(mailing.start_time, until)
+    if mailing.stop_time <= mailing.start_time:
+        raise _stop_in_the_past(_("It would be over before it begins. Write a later one."))
+
+
+def undo_launch(mailing: Mailing, *, now: datetime) -> Mailing:
+    """Make a draft again of a mailing that was launched just now, and has not begun.
+
+    Raises:
+        ValidationError: it is over, or its launch is MAILING_UNDO_SECONDS ago, or it has begun.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.is_draft:
+            return mailing
+        if not mailing.seconds_to_undo(now):
+            raise ValidationError(
+                _("It is too late to undo the launch. Pause the mailing, or cancel it."),
+                code="undo_too_late",
+            )
+        before = values_of(mailing, LAUNCHED)
+        launched_at = mailing.launched_at
+        if launched_at and mailing.start_time <= mailing.undo_until:
+            mailing.start_time = launched_at  # it was put off; as a draft it begins at its launch
+        mailing.status, mailing.launched_at = Status.DRAFT, None
+        mailing.save(update_fields=[*LAUNCHED, "launched_at", "updated_at"])
+        forget_schedule(mailing)
+        changes = differences(before, values_of(mailing, LAUNCHED))
+        record_deed(Deed.UNDONE, mailing, changes=changes)
+    return mailing
+
+
+def approve_mailing(mailing: Mailing, *, now: datetime, version: datetime | None = None) -> Mailing:
+    """Approve a draft as it is, as the user at work. Approving it twice changes nothing.
+
+    Any edit voids it. With `version`, its `updated_at` when it was read, only as it was then.
+
+    Raises:
+        ValidationError: it is no draft, somebody changed it since it was read, or whoever approves
+            it wrote it.
+    """
+    by = current_actor().user_id
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if mailing.is_ended or not mailing.is_draft:
+            raise ValidationError(
+                _("Only a draft can be approved; this mailing was launched."),
+                code="mailing_not_draft",
+            )
+        if version and version != mailing.updated_at:
+            raise _changed_meanwhile()
+        if by is None or by == mailing.written_by:
+            raise ValidationError(
+                _("You wrote this mailing as it is, so somebody else has to approve it."),
+                code="approval_own",
+            )
+        if mailing.is_approved and mailing.approved_by == by:
+            return mailing
+        mailing.approved_by, mailing.approved_at = by, now
+        mailing.approved_version = mailing.updated_at
+        # Not `updated_at`: it is the version that was approved.
+        mailing.save(update_fields=["approved_by", "approved_at", "approved_version"])
+        record_deed(Deed.APPROVED, mailing)
     return mailing
 
 
@@ -148,39 +233,45 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
 
     Raises:
         ValidationError: it is over or past its stop time, was edited by somebody else since it was
-            read, has started and its start time was edited, or its stop time was moved into the
-            past.
+            read, has started and its start time was edited, its stop time was moved into the past,
+            or it was launched and would need approval with its new text or filters.
     """
     with transaction.atomic():
         before = _lock(mailing)
         _refuse_edit(mailing, before, now)
-        edited = [*EDITABLE, "updated_at"]
-        changes = differences(_shown(before), _shown(mailing))
+        mailing.written_by = current_actor().user_id
         if before.is_draft:
-            mailing.save(update_fields=edited)
-            if changes:
-                record_deed(Deed.CHANGED, mailing, changes=changes)
-            return mailing
-        if mailing.filters != before.filters:
-            # All clients are planned again; those that have a message already keep it.
-            mailing.last_run_time, mailing.planned_up_to = None, 0
-            edited += ["last_run_time", "planned_up_to"]
-        if mailing.text != before.text:
-            _keep_text(before, now)
-            mailing.text_version = before.text_version + 1
-            edited += ["text_version"]
-        if (mailing.filters, mailing.window) != (before.filters, before.window):
-            mailing.deferred_up_to = 0
-            edited += ["deferred_up_to"]
-        if mailing.stop_time > before.stop_time:
-            _requeue_failed(mailing, requeueing.transient_codes())
-            edited += REQUEUE_FAILED
-        mailing.save(update_fields=edited)
-        forget_schedule(mailing)
-        schedule_start(mailing, now)
-        if changes:
+            mailing.save(update_fields=EDITED)
+        else:
+            _save_launched(mailing, before, now)
+        if changes := differences(_shown(before), _shown(mailing)):
             record_deed(Deed.CHANGED, mailing, changes=changes)
     return mailing
+
+
+def _save_launched(mailing: Mailing, before: Mailing, now: datetime) -> None:
+    """Save an edited mailing that was launched, and note what is to be done for that."""
+    refuse_unapproved_edit(mailing, before)
+    if before.seconds_to_undo(now):
+        _put_off(mailing, before.undo_until)
+    edited = [*EDITED]
+    if mailing.filters != before.filters:
+        # All clients are planned again; those that have a message already keep it.
+        mailing.last_run_time, mailing.planned_up_to = None, 0
+        edited += ["last_run_time", "planned_up_to"]
+    if mailing.text != before.text:
+        _keep_text(before, now)
+        mailing.text_version = before.text_version + 1
+        edited += ["text_version"]
+    if (mailing.filters, mailing.window) != (before.filters, before.window):
+        mailing.deferred_up_to = 0
+        edited += ["deferred_up_to"]
+    if mailing.stop_time > before.stop_time:
+        _requeue_failed(mailing, requeueing.transient_codes())
+        edited += REQUEUE_FAILED
+    mailing.save(update_fields=edited)
+    forget_schedule(mailing)
+    schedule_start(mailing, now)
 
 
 def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:

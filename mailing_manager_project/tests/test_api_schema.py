@@ -19,7 +19,17 @@ UNSAFE = ("post", "put", "patch", "delete")
 BODIES = ("post", "put", "patch")
 PARAMETERS_OF_ONE = ("attempts/", "timeline/", "deliveries/", "results.csv", "results.ndjson")
 NO_BODY = (
-    *("launch/", "pause/", "resume/", "cancel/", "finish/", "confirm/", "probe/", "erase/"),
+    *(
+        "launch/",
+        "approve/",
+        "pause/",
+        "resume/",
+        "cancel/",
+        "finish/",
+        "confirm/",
+        "probe/",
+        "erase/",
+    ),
     "/messages/{id}/resend/",
     *("rotate/", "/webhooks/{id}/test/", "redeliver/"),
 )
@@ -73,7 +83,8 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /mailings/{id}/failures/",
         "get /mailings/{id}/clients/{client_id}/",
         *(f"get /mailings/{{id}}/results.{suffix}" for suffix in ("csv", "ndjson")),
-        *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "pause", "resume")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "approve")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
         "get /messages/{id}/attempts/",

@@ -14,6 +14,9 @@ from messages_app.models import Message
 SAME = {
     "mailings/mailing/{mailings}/pause/": "/mailings/<pk>/pause/",
     "mailings/mailing/{mailings}/launch/": "/mailings/<pk>/launch/",
+    "mailings/mailing/{mailings}/approve/": "/mailings/<pk>/approve/",
+    "mailings/mailing/{mailings}/undo/": "/mailings/<pk>/launch/",
+    "mailings/mailing/{mailings}/test/": "/mailings/<pk>/test/",
     "mailings/mailing/{mailings}/resume/": "/mailings/<pk>/resume/",
     "mailings/mailing/{mailings}/cancel/": "/mailings/<pk>/cancel/",
     "mailings/mailing/{mailings}/finish/": "/mailings/<pk>/finish/",

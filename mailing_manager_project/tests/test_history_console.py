@@ -17,6 +17,7 @@ from django.db.models import Model
 from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
@@ -123,6 +124,15 @@ def running(stage: Stage) -> Any:
     return stage.mailing(last_run_time=stage.now)
 
 
+def launched(stage: Stage) -> Any:
+    return stage.mailing(
+        status="scheduled",
+        launched_at=timezone.now(),
+        start_time=stage.now + HOUR,
+        stop_time=stage.now + 2 * HOUR,
+    )
+
+
 def paused(stage: Stage) -> Any:
     return stage.mailing(status="paused")
 
@@ -150,7 +160,9 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         "mailings.Mailing", scheduled,
         lambda s: mailing_form(s, "New"), lambda s: mailing_form(s, "Other"),
     ),
-    **on("mailings.Mailing", Stage.draft, "launch"),
+    **on("mailings.Mailing", Stage.draft, "launch", "approve"),
+    **on("mailings.Mailing", launched, "undo"),
+    ("mailings.Mailing", "test"): (Stage.draft, lambda s: {"phone_number": "79995550006"}),
     **on("mailings.Mailing", running, "pause", "cancel", "finish"),
     **on("mailings.Mailing", running, "pause_selected", "cancel_selected"),
     **on("mailings.Mailing", paused, "resume", "resume_selected"),
@@ -200,6 +212,13 @@ def admin_user(db: None) -> User:
 @pytest.fixture
 def stage(db: None, make_clients: Any, make_mailing: Any, make_message: Any, now: Any) -> Stage:
     return Stage(make_clients, make_mailing, make_message, now)
+
+
+@pytest.fixture(autouse=True)
+def _may_try_and_undo(settings: Any) -> None:
+    """Have a test message go to the sender, which is not there, and launches be undone."""
+    settings.MESSAGE_SENDER_TOKEN = "token"
+    settings.MAILING_UNDO_SECONDS = 60
 
 
 def console_writes(somebody: User) -> Iterator[tuple[str, str]]:

@@ -90,6 +90,7 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ("/mailings/<pk>/", "patch"): lambda s: (s.mailing().pk, {"text": "Other"}, "changed"),
     ("/mailings/<pk>/", "delete"): lambda s: (s.paused_mailing().pk, None, "deleted"),
     ("/mailings/<pk>/launch/", "post"): lambda s: (s.draft().pk, None, "launched"),
+    ("/mailings/<pk>/approve/", "post"): lambda s: (s.draft().pk, None, "approved"),
     ("/mailings/<pk>/test/", "post"): lambda s: (
         s.draft().pk, {"phone_number": "79995550006"}, "tried"
     ),

@@ -232,7 +232,7 @@ class MailingForm(ConsoleForm):
         """Say one thing of each field: the rules of mailings repeat what the form has refused."""
         told = {name: found for name, found in errors.error_dict.items() if name not in self.errors}
         if told:
-            super()._update_errors(ValidationError(told))
+            super()._update_errors(ValidationError(told))  # type: ignore[misc]  # not in its stubs
 
     def validate_constraints(self) -> None:
         """Leave that to the rules of mailings, which say the same in words."""

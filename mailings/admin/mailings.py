@@ -127,11 +127,12 @@ class MailingAdmin(MailingFormAdmin):
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show the form of a new mailing; with ?resends=ID, to those to whom that one failed."""
-        title = _("New mailing")
+        title = str(_("New mailing"))
         if original := self._original(request):
             title = f"{title} {labels.resent(original.pk)}"
         elif DUPLICATES in request.GET:
-            title = _("New mailing like %(number)s") % {"number": as_id(request.GET[DUPLICATES])}
+            number = as_id(request.GET[DUPLICATES])
+            title = str(_("New mailing like %(number)s") % {"number": number})
         extra_context = {**(extra_context or {}), "title": title}
         response: HttpResponse = super().add_view(request, form_url, extra_context)
         return response
@@ -180,6 +181,8 @@ class MailingAdmin(MailingFormAdmin):
             context["show_save_and_continue"] = False
         else:
             context["live"] = self.live_of(request, mailing, is_full=True)
+            if self.has_launch_permission(request):
+                context["seconds_to_undo"] = mailing.seconds_to_undo(clock.now())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Mailing, form: Any, change: bool) -> None:

@@ -25,6 +25,7 @@ from toolkit.text_parts import ALONE, IN_PARTS, TextParts
 BARS = 8  # values of a kind that are shown
 SAMPLES = 5  # clients that are shown
 NAMED = 10  # characters that are shown
+FEW = 5  # of which more are a language's letters
 A_WEEK = timedelta(days=6)
 CLIENTS = "admin:clients_client_changelist"
 GROUPS = (
@@ -122,13 +123,22 @@ def of_text(text: TextParts, *, limit: int) -> dict[str, Any]:
             "alphabet": text.encoding,
         },
         "is_too_long": text.characters > limit,
-        "forcing": " ".join(each for each in text.forcing[:NAMED] if not each.isspace()),
-        "more_forcing": max(0, len(text.forcing) - NAMED),
-        "parts_without": text.parts_without if text.parts_without < text.parts else None,
+        **_forcing(text),
         "replacements": _replacements(text),
         "replace_all": json.dumps([[each, SUBSTITUTES[each]] for each in text.forcing])
         if len(text.forcing) > 1 and _is_replaceable(text)
         else "",
+    }
+
+
+def _forcing(text: TextParts) -> dict[str, Any]:
+    """Return which characters GSM-7 does not have, unless they are a whole alphabet's letters."""
+    if not _is_replaceable(text) and len(text.forcing) > FEW:
+        return {}
+    return {
+        "forcing": " ".join(each for each in text.forcing[:NAMED] if not each.isspace()),
+        "more_forcing": max(0, len(text.forcing) - NAMED),
+        "parts_without": text.parts_without if text.parts_without < text.parts else None,
     }
 
 
@@ -189,7 +199,7 @@ def outlook(mailing: Mailing, found: Preview) -> dict[str, Any]:
         "in_time": clients(expected.deliverable, is_about=found.audience.is_estimate),
         "at": format_minute(expected.finishes_at),
         "lost": clients(lost, is_about=True),
-        "rate": format_number(round(found.pace.rate, 2)),
+        "rate": _rate(found.pace.rate),
         "stop": format_minute(mailing.stop_time),
     }
     if not total or (not lost and not expected.finishes_at):
@@ -205,11 +215,15 @@ def outlook(mailing: Mailing, found: Preview) -> dict[str, Any]:
     return {"sentence": sentence, "is_bad": bool(lost), "helps": list(_helps(found))}
 
 
+def _rate(rate: float) -> str:
+    return format_number(int(rate) if rate == int(rate) else round(rate, 2))
+
+
 def _helps(found: Preview) -> Iterator[str]:
     if found.stop_needed:
         yield _("A stop time after %(time)s would do.") % {"time": format_minute(found.stop_needed)}
     if found.forecast.too_late and (rate := found.forecast.rate_needed):
-        yield _("%(rate)s messages a second would do.") % {"rate": format_number(rate)}
+        yield _("%(rate)s messages a second would do.") % {"rate": _rate(rate)}
     if found.forecast.shut_out:
         number = clients(found.forecast.shut_out, is_about=found.audience.is_estimate)
         yield _("For %(clients)s the hours of the day are never open in that time.") % {
@@ -220,13 +234,16 @@ def _helps(found: Preview) -> Iterator[str]:
 # What the outlook and the audience say already, and what the button says.
 SAID_ELSEWHERE = {
     *("nobody_matches", "everyone_matches", "starts_at_once"),
-    *("window_never_opens", "stop_time_too_early", "rate_assumed"),
+    *("window_never_opens", "stop_time_too_early", "stop_time_passed", "rate_assumed"),
 }
 
 
 def cautions(found: Preview) -> list[str]:
     """Return what else an operator would want to know."""
-    return [each.detail for each in found.cautions if each.code not in SAID_ELSEWHERE]
+    said = SAID_ELSEWHERE
+    if found.text and not _is_replaceable(found.text):
+        said = said | {"costly_characters"}  # Letters need them; nothing can be done about it.
+    return [each.detail for each in found.cautions if each.code not in said]
 
 
 def hours(mailing: Mailing) -> str:

@@ -53,6 +53,7 @@ MAILING = _answer(
         "text_change": None,
         "resends": None,
         "resent_codes": None,
+        "approved_at": None,
     },
 )
 TEXT = _answer(

@@ -1,6 +1,7 @@
 """Mailings as JSON: their fields, and what is refused."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
@@ -33,7 +34,7 @@ class TextChangeSerializer(serializers.Serializer[Any]):
 class MailingSerializer(StrictSerializer[Mailing]):
     """One text to every client that its filters select, between two moments."""
 
-    changing = ("last_run_time", "text_change")
+    changing = ("last_run_time", "text_change", "approved_at")
     start_time = MomentField(help_text="Sending begins; in the past means at once.")
     stop_time = MomentField(help_text="Nothing is sent from this moment on.")
     window_start = LocalTimeField(
@@ -56,6 +57,10 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     text_change = serializers.SerializerMethodField(
         help_text="In the answer to a change of the text: whom it concerns. Otherwise null."
+    )
+
+    approved_at = serializers.SerializerMethodField(
+        help_text="When it was approved as it is; null if it was not, or was changed since."
     )
 
     resends = IdField(
@@ -89,6 +94,7 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "text_change",
             "resends",
             "resent_codes",
+            "approved_at",
         )
         read_only_fields: ClassVar[tuple[str, ...]] = ("status", "last_run_time", "text_version")
 
@@ -108,6 +114,10 @@ class MailingSerializer(StrictSerializer[Mailing]):
         edited = services.edit_mailing(instance, now=clock.now())
         self._text_changed = edited.text_version != version
         return edited
+
+    def get_approved_at(self, mailing: Mailing) -> datetime | None:
+        """Return when somebody approved it as it is."""
+        return mailing.approved_at if mailing.is_approved else None
 
     @extend_schema_field(TextChangeSerializer(allow_null=True))
     def get_text_change(self, mailing: Mailing) -> dict[str, int] | None:

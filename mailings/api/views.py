@@ -45,7 +45,8 @@ from toolkit.rest.views import SafeWrites
         summary="Create a mailing, or a draft of one",
         description="It starts by itself at its start time; at once if that has passed. With "
         '`"status": "draft"` it is kept as it is until it is launched, and its times may lie in '
-        "the past. Without that, it also needs `mailings.launch_mailing`.",
+        "the past. Without that, it also needs `mailings.launch_mailing`, and 409 says that it "
+        "reaches so many that it needs approval, which only a draft can have.",
         request=NewMailingSerializer,
         responses={201: MailingSerializer},
     ),
@@ -85,7 +86,7 @@ class MailingViewSet(
         **dict.fromkeys(("count", "failures"), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
-        **dict.fromkeys(("launch", "resume", "resend"), "change launch"),
+        **dict.fromkeys(("launch", "approve", "resume", "resend"), "change launch"),
         preview="add",
         test="view launch",
         create="add",  # and unless it is a draft:
@@ -126,9 +127,21 @@ class MailingViewSet(
         """Have a draft start at its start time; at once if that has passed.
 
         It must be what a new mailing must be: 400 if its stop time has passed. What was launched
-        already is not changed by it; 409 once it is finished or cancelled.
+        already is not changed by it; 409 once it is finished or cancelled, and where it reaches so
+        many that somebody else has to approve it first. Where launches can be undone
+        (MAILING_UNDO_SECONDS), its start is put off by so long.
         """
         return self._changed(services.launch_mailing(self.get_object(), now=clock.now()))
+
+    @extend_schema(summary="Approve a draft", request=None)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: int) -> Response:
+        """Approve a draft as it is, so that somebody else may launch it.
+
+        It is asked for above MAILING_APPROVAL_ABOVE clients. Any change voids it. 409 by whoever
+        wrote the draft as it is, and once it was launched.
+        """
+        return self._changed(services.approve_mailing(self.get_object(), now=clock.now()))
 
     @extend_schema(summary="Pause a mailing", request=None)
     @action(detail=True, methods=["post"])

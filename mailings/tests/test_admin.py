@@ -119,11 +119,11 @@ class TestCreating:
     def test_one_that_begins_at_a_time_has_that_time_in_the_zone_of_the_operator(
         self, admin_client: Browser
     ) -> None:
-        with timezone.override("Europe/Moscow"):
-            times = {"start_time": "2099-01-01T09:00", "stop_time": "2099-01-02T00:00"}
-            admin_client.post(f"{LIST}add/", new(begins="at", **times))
-            mailing = Mailing.objects.get()
-            form = form_of(admin_client.get(page_of(mailing)))
+        admin_client.cookies["time_zone"] = "Europe/Moscow"
+        times = {"start_time": "2099-01-01T09:00", "stop_time": "2099-01-02T00:00"}
+        admin_client.post(f"{LIST}add/", new(begins="at", **times))
+        mailing = Mailing.objects.get()
+        form = form_of(admin_client.get(page_of(mailing)))
         assert mailing.start_time == datetime(2099, 1, 1, 6, tzinfo=UTC)
         assert (form["begins"], form["start_time"]) == (["at"], "2099-01-01T09:00")
 
@@ -782,7 +782,7 @@ class TestAudience:
         page = self.count(admin_client)
         assert "By time zone" in page
         assert "width: 100.0%" in page
-        assert "width: 44.4%" not in page  # 4 of 9 with UTC, the commonest
+        assert "width: 44.4%" in page  # 4 of 9 with UTC, the commonest
         assert "tag-6" in page
         assert "tag-7" not in page
         assert "and 2 more" in page

@@ -52,6 +52,7 @@ def test_a_mailing_has_exactly_the_documented_fields(
         "text_change": None,
         "resends": None,
         "resent_codes": None,
+        "approved_at": None,
     }
     assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
 

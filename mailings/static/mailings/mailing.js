@@ -40,6 +40,17 @@ function moveStop() {
   write(stop, next.toISOString().slice(0, 16));
 }
 
+// Counts down while a launch can be undone.
+function countDown(form) {
+  const left = form.querySelector("[data-seconds]");
+  const timer = setInterval(() => {
+    left.textContent -= 1;
+    if (left.textContent > 0) return;
+    clearInterval(timer);
+    form.remove();
+  }, 1000);
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-replace], [data-hours]");
   if (!button) return;
@@ -60,6 +71,7 @@ document.addEventListener("DOMContentLoaded", () => {
     .forEach((choice) => choice.addEventListener("change", showStart));
   field("start_time")?.addEventListener("change", moveStop);
   showStart();
+  document.querySelectorAll("form[data-undo]").forEach(countDown);
   document.querySelector("#mailing_form [aria-invalid=true]")?.focus();
 });
 
