@@ -744,6 +744,16 @@ class TestRecording:
         assert state(leased[0])["status"] == "pending"
 
 
+def messages_read_in_vain() -> int:
+    """Return how many messages this transaction has read otherwise than by an index."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'messages_app_message'"
+        )
+        return int(cursor.fetchone()[0])
+
+
 class TestPlanning:
     def test_those_who_have_a_message_get_no_other(
         self, mailing: "Mailing", add: Add, make_clients: MakeClients, now: datetime
@@ -755,6 +765,20 @@ class TestPlanning:
         assert plan(audience=Client.objects.all()) == 0
         assert Message.objects.count() == 3
         assert state(message)["status"] == "success"
+
+    @pytest.mark.postgres
+    @pytest.mark.django_db(transaction=True)
+    def test_a_chunk_costs_the_same_however_many_are_planned(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        planned, others = make_clients(2_000), make_clients(10)
+        plan = partial(planning.plan, mailing_id=mailing.pk, window=None, now=now)
+        plan(audience=Client.objects.filter(pk__lte=planned[-1].pk))
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messages_app_message")
+        with transaction.atomic():
+            assert plan(audience=Client.objects.filter(pk__gt=planned[-1].pk)) == len(others)
+            assert messages_read_in_vain() == 0
 
     @several_writers
     @pytest.mark.django_db(transaction=True)
