@@ -9,7 +9,7 @@ from django.db import models
 from timezone_field import TimeZoneField
 
 from clients import phone_numbers, tags
-from clients.querysets import ClientQuerySet
+from clients.querysets import Backwards, ClientQuerySet
 from toolkit.jobs.job import Job, JobQuerySet
 
 
@@ -57,6 +57,8 @@ class Client(models.Model):
             models.Index(fields=("operator_code", "id"), name="client_operator_code_idx"),
             models.Index(fields=("tag", "id"), name="client_tag_idx"),
             models.Index(fields=("timezone", "id"), name="client_timezone_idx"),
+            # By the last digits of the number.
+            models.Index(Backwards("phone_number"), name="client_backwards_idx"),
         )
 
     def __str__(self) -> str:

@@ -21,6 +21,12 @@ _DECIDING = {
     "256": 8, "359": 8, "507": 8, "994": 8,
 }  # fmt: skip
 _DECIDING_ELSEWHERE = 7
+# How a mobile number of Russia is dialled at home. No country has the code 89, so that it cannot be
+# another's international number.
+_AT_HOME = re.compile(r"8(9\d{9})")
+# Digits before a number that is dialled within its own country.
+_TRUNK_PREFIXES = "08"
+FEWEST_LAST_DIGITS = 4  # that somebody is looked for by
 # Marks without a width that come along when a number is copied from a page or a phone.
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200e\u200f\u202a\u202c\u202d\u2060\ufeff"))
 
@@ -73,6 +79,20 @@ def digits_of_part(raw: str) -> str:
     if not digits.isascii() or not digits:
         raise _invalid(raw)
     return digits
+
+
+def last_digits_of(raw: str) -> list[str]:
+    """Return with which digits a number may end that somebody looks for, the longest first.
+
+    That is what was written, and what remains of it without the digit that is dialled first within
+    a country: 0151 2345678 and 8 (3822) 52-98-15 are the ends of 491512345678 and 73822529815.
+
+    Raises:
+        ValidationError: it has something else in it than what people write in numbers.
+    """
+    given = digits_of_part(raw)
+    ends = [given, given[1:]] if given[0] in _TRUNK_PREFIXES and len(given) > 7 else [given]
+    return [end for end in ends if len(end) >= FEWEST_LAST_DIGITS]
 
 
 def deciding(digits: str) -> str:
@@ -135,11 +155,13 @@ def _digits(raw: str) -> str:
         ValidationError: it has something else.
     """
     if raw.isascii() and raw.isdigit():
-        return raw
-    written = raw.translate(_INVISIBLE).strip()
+        return _AT_HOME.sub(r"7\1", raw) if len(raw) == 11 else raw
+    written = raw.translate(_INVISIBLE).strip().removeprefix("tel:")  # RFC 3966
     if not _WRITTEN.fullmatch(written):
         raise _invalid(raw)
-    return re.sub(r"\D", "", written)
+    digits = re.sub(r"\D", "", written)
+    is_at_home = len(digits) == 11 and not written.startswith("+")
+    return _AT_HOME.sub(r"7\1", digits) if is_at_home else digits
 
 
 def _is_complete(number: PhoneNumber) -> bool:

@@ -537,10 +537,13 @@ UNFOLD = {
     "STYLES": [
         lambda request: static("console/console.css"),
         lambda request: static("console/live.css"),
+        lambda request: static("console/find.css"),
+        lambda request: static("console/tables.css"),
     ],
     "SCRIPTS": [
         lambda request: static("console/time_zone.js"),
         lambda request: static("console/live.js"),
+        lambda request: static("console/find.js"),
     ],
     "ACCOUNT": {"navigation": "mailing_manager_project.admin.preferences.account_links"},
     "GLOBAL_CALLBACK": "messages_app.admin.sender.banner",

@@ -12,6 +12,7 @@ from rest_framework.routers import DefaultRouter
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
 from clients.api.imports import ImportViewSet, RejectedAsCsv
 from clients.api.views import ClientViewSet
+from mailing_manager_project.search import find
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.explaining import ExplanationView
 from mailings.api.results import ResultsAsCsv, ResultsAsNdjson
@@ -44,6 +45,7 @@ handler500 = "mailing_manager_project.http.refusals.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/find/", admin.site.admin_view(find), name="find"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
     path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),

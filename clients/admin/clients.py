@@ -1,6 +1,5 @@
 """The console's pages of clients."""
 
-from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from clients import services
+from clients.finding import values_from
 from clients.models import Client
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
@@ -75,7 +75,7 @@ class ClientForm(ConsoleForm):
 
 @admin.register(Client)
 class ClientAdmin(ConsoleAdmin):
-    """Clients, searched by the beginning of number or tag, which have indexes."""
+    """Clients, searched by beginning and end of the number and beginning of the tag: by indexes."""
 
     form = ClientForm
     new_title = _("New client")
@@ -83,7 +83,7 @@ class ClientAdmin(ConsoleAdmin):
     list_filter = (OperatorCodeFilter, TagFilter, TimeZoneFilter)
     sortable_by = ()  # newest first; no other order has an index on millions of rows
     search_fields = ("phone_number", "tag")
-    search_help_text = "Beginning of a phone number or of a tag"
+    search_help_text = _("A phone number, its beginning or its last digits, or a tag")
     fields = ("phone_number", "operator_code", "tag", "timezone", "created", "updated")
     readonly_fields = ("created", "updated")
 
@@ -92,11 +92,8 @@ class ClientAdmin(ConsoleAdmin):
         return self.fields if obj else self.fields[:-2]
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep clients whose phone number, or tag if the text has letters, begins with it."""
-        number = as_digits(text)
-        if number:
-            return queryset.filter(phone_number__startswith=number)
-        return queryset.filter(tag__startswith=text) if text else queryset
+        """Keep clients by the beginning or end of their number, or by the beginning of the tag."""
+        return queryset.named_by(text) if text else queryset  # type: ignore[attr-defined]
 
     def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:
         """Save a client through its service."""
@@ -150,7 +147,7 @@ class ClientAdmin(ConsoleAdmin):
         typed = request.GET.get("term", "").replace("\0", "")
         values = [
             value
-            for value in islice(_values_from(field, typed), LOOK_UPS)
+            for value in islice(values_from(field, typed), LOOK_UPS)
             if value.casefold().startswith(typed.casefold())
         ]
         results = [
@@ -160,27 +157,8 @@ class ClientAdmin(ConsoleAdmin):
         return JsonResponse({"results": results})
 
 
-def as_digits(text: str) -> str:
-    """Return the digits of a phone number or of its beginning; "" if the text is neither."""
-    digits = text.translate(str.maketrans("", "", " +-().\u00a0"))
-    return digits if digits.isdecimal() and digits.isascii() else ""
-
-
 def _number_with(field: str, value: str) -> str:
     """Return how many clients have a value, as text; of more than COUNTED only that."""
     having = Client.objects.order_by().filter(**{field: value})
     number = having[: COUNTED + 1].count()
     return format_number(number) if number <= COUNTED else f"{format_number(COUNTED)}+"
-
-
-def _values_from(field: str, start: str) -> Iterator[str]:
-    """Yield the distinct values of a field, sorted, from `start` on.
-
-    Each value takes one look-up in the field's index, however many clients have it. DISTINCT would
-    read all clients.
-    """
-    values = Client.objects.order_by(field).values_list(field, flat=True)
-    value = values.filter(**{f"{field}__gte": start}).exclude(**{field: ""}).first()
-    while value is not None:
-        yield value
-        value = values.filter(**{f"{field}__gt": value}).first()

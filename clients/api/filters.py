@@ -9,6 +9,7 @@ from django_filters import CharFilter
 
 from clients import phone_numbers
 from clients.models import Client
+from clients.querysets import from_beginning
 from toolkit import time_zones
 from toolkit.rest.filters import SeveralFilter, WalkedFilterSet, texts
 from toolkit.rest.walking import Leg, leg_by_values, shortest
@@ -52,7 +53,7 @@ class PartOfNumberFilter(CharFilter):
 
     def filter(self, qs: QuerySet[Client], value: str) -> QuerySet[Client]:
         """Keep them, by a range of the index that has numbers in order."""
-        return qs.filter(numbers_from(value)) if value else qs
+        return qs.filter(from_beginning("phone_number", value)) if value else qs
 
 
 class ClientFilterSet(WalkedFilterSet):
@@ -79,7 +80,7 @@ class ClientFilterSet(WalkedFilterSet):
     def legs(self) -> Sequence[Leg]:
         """Return the way by number, or else by a field that is named, one that few have if any."""
         if number := self.values("phone_number"):
-            return [Leg(Q(), [numbers_from(number)], column="phone_number")]
+            return [Leg(Q(), [from_beginning("phone_number", number)], column="phone_number")]
         named = [field for field in ("tag", "operator_code", "timezone") if self.values(field)]
         legs = [leg_by_values(field, self.values(field)) for field in named]
         return [shortest(Client, legs)] if legs else super().legs()
@@ -89,21 +90,12 @@ class ClientFilterSet(WalkedFilterSet):
         return clients.filter(having_number_part(value) | Q(tag__icontains=value))
 
 
-def numbers_from(beginning: str) -> Q:
-    """Return the condition that a phone number has this beginning, as a range.
-
-    Numbers are digits, so that the range ends where the last digit that is no 9 is one higher.
-    """
-    condition = Q(phone_number__gte=beginning)
-    if kept := beginning.rstrip("9"):
-        condition &= Q(phone_number__lt=f"{kept[:-1]}{int(kept[-1]) + 1}")
-    return condition
-
-
 def having_number_part(text: str) -> Q:
     """Return the condition that a phone number contains a text, however it is written."""
     try:
         digits = phone_numbers.digits_of_part(text)
+        ends = phone_numbers.last_digits_of(text)
     except forms.ValidationError:
         return Q(pk__in=())
-    return Q(phone_number__contains=digits)
+    # As it is dialled at home, it stands in a number without its first digit.
+    return Q(phone_number__contains=ends[-1] if ends else digits)

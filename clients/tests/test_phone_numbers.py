@@ -40,6 +40,9 @@ written_numbers = st.builds(
         "+7\u00a0999\u2011123\u201145\u201167",
         "\u202a+79991234567\u202c",
         "٧٩٩٩١٢٣٤٥٦٧",
+        "tel:+79991234567",
+        "8 (999) 123-45-67",  # as it is dialled in Russia; no country has the code 89
+        "89991234567",
     ],
 )
 def test_the_same_number_is_the_same_digits_however_it_is_written(written: str) -> None:
@@ -53,7 +56,8 @@ def test_the_same_number_is_the_same_digits_however_it_is_written(written: str) 
         "+",
         "12",
         "hello",
-        "89991234567",  # the national way of Russia
+        "+89991234567",  # no country has this code
+        "83822529815",  # the national way of Russia, and 83 might be a country one day
         "+7 999 123-45-67-8",
         "+1 234 5678",  # lacks the area code
         "49111111111111111",  # Germany's plan goes beyond the 15 digits of E.164

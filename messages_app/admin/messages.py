@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import ForeignKey, QuerySet
 from django.forms import Field, ModelChoiceField
@@ -17,8 +17,9 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
-from clients.admin.clients import as_digits
+from clients import phone_numbers
 from clients.models import Client
+from clients.querysets import MOST_WITH_AN_END
 from messages_app import services
 from messages_app.admin.filters import (
     ClientFilter,
@@ -78,7 +79,7 @@ class MessageAdmin(ConsoleAdmin):
     list_select_related = ("client",)
     sortable_by = ()  # newest first; no other order has an index on millions of rows
     search_fields = ("phone_number",)
-    search_help_text = "Beginning of a phone number"
+    search_help_text = _("A phone number, its beginning or its last digits")
     autocomplete_fields = ("client",)
     actions = ("send_selected_again", "confirm_selected", "delete_selected")
     change_form_outer_before_template = "admin/messages_app/message/buttons.html"
@@ -113,18 +114,23 @@ class MessageAdmin(ConsoleAdmin):
         return WalkedChangeList
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep messages to clients whose phone number begins with a text.
+        """Keep messages to clients whose phone number begins with a text, or else ends with it.
 
         Clients are searched first, because only their phone numbers have an index.
         """
         if not text:
             return queryset
-        number = as_digits(text)
-        if not number:
+        try:
+            number, ends = phone_numbers.digits_of_part(text), phone_numbers.last_digits_of(text)
+        except ValidationError:
             return queryset.none()
-        clients = Client.objects.filter(phone_number__startswith=number)
+        clients = Client.objects.with_number_from(number)
         if clients.exists():
             return queryset.filter(client__in=clients)
+        for end in ends:
+            pks = Client.objects.with_last_digits(end).values_list("pk", flat=True)
+            if some := list(pks[:MOST_WITH_AN_END]):
+                return queryset.filter(client__in=some)
         # A whole number may be that of a client who was deleted since.
         return queryset.filter(client=None, phone_number=number)
 
