@@ -55,7 +55,7 @@ urlpatterns = [
     path("api/v1/mailings/<int:pk>/results.ndjson", ResultsAsNdjson.as_view()),
     path("api/v1/imports/<int:pk>/rejected.csv", RejectedAsCsv.as_view()),
     path("api/v1/clients/<int:pk>/erase/", EraseClientView.as_view()),
-    path("api/v1/clients/<int:pk>/export/", ExportClientView.as_view()),
+    path("api/v1/clients/<int:pk>/export/", ExportClientView.as_view(), name="client-export"),
     path("api/v1/sender/", SenderView.as_view()),
     path("api/v1/sender/probe/", ProbeView.as_view()),
     path("api/v1/schema/", SchemaView.as_view(**open_to_all), name="schema"),

@@ -22,6 +22,7 @@ SAME = {
     "mailings/mailing/{mailings}/finish/": "/mailings/<pk>/finish/",
     "mailings/mailing/{mailings}/resend/": "/mailings/<pk>/resend/",
     "clients/client/add/": "/clients/",
+    "clients/client/{clients}/erase/": "/clients/<pk>/erase/",
     "messages_app/message/add/": "/messages/",
     "messages_app/message/{messages}/resend/": "/messages/<pk>/resend/",
     "messages_app/message/{messages}/confirm/": "/messages/<pk>/confirm/",
@@ -41,7 +42,12 @@ def answer_to(browser: Browser, address: str, message: Message, permissions: Any
     user = User.objects.create_user("somebody", is_staff=True)
     user.user_permissions.set(permissions)
     browser.force_login(user)
-    path = address.format(mailings=message.mailing_id, messages=message.pk)
+    ids = {
+        "mailings": message.mailing_id,
+        "messages": message.pk,
+        "clients": message.client_id,
+    }
+    path = address.format(**ids)
     return browser.post(f"/admin/{path}").status_code
 
 

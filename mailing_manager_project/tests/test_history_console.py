@@ -156,6 +156,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         lambda s: {"phone_number": "79995550001", "timezone": "UTC"},
         lambda s: {"phone_number": "79995550002", "timezone": "UTC"},
     ),
+    **on("clients.Client", lambda s: s.clients(1)[0], "erase"),
     **crud(
         "mailings.Mailing", scheduled,
         lambda s: mailing_form(s, "New"), lambda s: mailing_form(s, "Other"),

@@ -1,5 +1,6 @@
 """Mailings in the operators' console."""
 
+from mailings.admin.clients import ClientStoryAdmin
 from mailings.admin.mailings import MailingAdmin
 
-__all__ = ["MailingAdmin"]
+__all__ = ["ClientStoryAdmin", "MailingAdmin"]
