@@ -81,9 +81,21 @@ def name_file(instance: "ClientImport", filename: str) -> str:
 class ClientImportQuerySet(JobQuerySet["ClientImport"]):
     """Imports, as phrases."""
 
+    def started(self) -> "ClientImportQuerySet":
+        """Leave out the files that somebody has uploaded in the console and not yet started."""
+        return self.exclude(status=ClientImport.UPLOADED)
+
+    def uploaded(self) -> "ClientImportQuerySet":
+        """Keep the files that wait for somebody to start their import."""
+        return self.filter(status=ClientImport.UPLOADED)
+
 
 class ClientImport(Job):
     """A file of clients that somebody has uploaded, and what becomes of its rows."""
+
+    # The file is kept, and its import not started: somebody looks at the first rows in the console.
+    # No status of a job, so that no worker, also of an earlier version, takes it for one.
+    UPLOADED = "uploaded"
 
     class OnKnown(models.TextChoices):
         """What happens to a client whose number is known already."""
@@ -107,6 +119,8 @@ class ClientImport(Job):
     rejected = models.PositiveIntegerField(
         default=0, help_text="Rows that could not be saved; `rejected.csv` has them."
     )
+    # {"columns": [...], "has_header": ...} as chosen in the console; null: the header names them.
+    mapping = models.JSONField(null=True, editable=False)
     # Where it goes on.
     columns = models.JSONField(default=list, editable=False)
     offset = models.BigIntegerField(default=0, editable=False)  # bytes

@@ -1,5 +1,6 @@
 """Clients in the operators' console."""
 
 from clients.admin.clients import ClientAdmin
+from clients.admin.imports import ClientImportAdmin
 
-__all__ = ["ClientAdmin"]
+__all__ = ["ClientAdmin", "ClientImportAdmin"]

@@ -21,12 +21,12 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ReadOnlyModelViewSet
 
 from clients.imports.importing import OURS
-from clients.imports.uploads import start_import
+from clients.imports.uploads import rejected_rows, start_import
 from clients.models import ClientImport
 from toolkit.rest.errors import TooLarge
 from toolkit.rest.filters import WalkedFilterSet, choices
 from toolkit.rest.permissions import needs, require
-from toolkit.rest.streams import CSV, Chunks, ExportView, described, stream
+from toolkit.rest.streams import CSV, ExportView, described, stream
 from toolkit.rest.views import SafeWrites
 
 AROUND = 64 * 1024  # bytes of a form besides its file
@@ -114,7 +114,7 @@ class ImportFilterSet(WalkedFilterSet):
 class ImportViewSet(SafeWrites[ClientImport], ReadOnlyModelViewSet[ClientImport]):
     """Files of clients that were uploaded. They are kept for some weeks (setting JOB_DAYS)."""
 
-    queryset = ClientImport.objects.all()
+    queryset = ClientImport.objects.started()
     needs: ClassVar = {
         **needs(ClientImport),
         "create": ("clients.add_clientimport", "clients.add_client"),
@@ -185,7 +185,7 @@ class ImportViewSet(SafeWrites[ClientImport], ReadOnlyModelViewSet[ClientImport]
 class RejectedAsCsv(ExportView[ClientImport]):
     """The rows of an import that could not be saved."""
 
-    queryset = ClientImport.objects.all()
+    queryset = ClientImport.objects.started()
     needs = needs(ClientImport)
     format = CSV
     detail = True
@@ -195,12 +195,4 @@ class RejectedAsCsv(ExportView[ClientImport]):
         job = self.get_object()
         names = [*OURS, *job.columns]
         name = f"import-{job.pk}-rejected"
-        return stream(request, CSV, name=name, columns=names, chunks=_rejected(job))
-
-
-def _rejected(job: ClientImport) -> Chunks:
-    """Yield the rejected rows, a step of the import at a time."""
-    last = 0
-    while piece := job.rejected_rows.filter(pk__gt=last).order_by("pk").first():
-        yield piece.rows
-        last = piece.pk
+        return stream(request, CSV, name=name, columns=names, chunks=rejected_rows(job))

@@ -24,6 +24,7 @@ OURS = ("line", "error")
 BATCH_SIZE = 10_000
 
 OnError = Callable[[int, str], None]
+OnRejected = Callable[[Row, str], object]
 OnProgress = Callable[[int], None]
 Pick = Callable[[Sequence[str]], tuple[str, ...]]
 
@@ -75,22 +76,27 @@ def import_batch(
     columns: Sequence[str],
     result: ImportResult,
     *,
-    on_error: Callable[[Row, str], None],
+    on_error: OnRejected,
     on_known: str = "update",
 ) -> None:
     """Save rows of a file, and add the numbers to `result`.
 
     Args:
         batch: the rows.
-        columns: names of the file's columns, in its order.
+        columns: names of the file's columns, in its order; those that are no names are left out.
         result: what the numbers are added to.
         on_error: called with every row that is refused, and the reason.
         on_known: "skip" leaves clients alone whose number is known; "update" changes them.
     """
-    good = _good(batch, partial(_validated, width=len(columns), pick=_pick(columns)), on_error)
+    good = good_rows(batch, columns, on_error)
     result.bad += len(batch) - len(good)
     changing = [name for name in columns if name in OPTIONAL] if on_known == "update" else []
     _save(good, changing, result)
+
+
+def good_rows(batch: Sequence[Row], columns: Sequence[str], on_error: OnRejected) -> list[Values]:
+    """Return the values of the rows that can be saved; call `on_error` for the others."""
+    return _good(batch, partial(_validated, width=len(columns), pick=_pick(columns)), on_error)
 
 
 def columns_of(header: Row | None) -> list[str]:
@@ -132,7 +138,7 @@ def _pick(columns: Sequence[str]) -> Pick:
 
 
 def _good(
-    batch: Iterable[Row], validated: Callable[[Row], Values], on_error: Callable[[Row, str], None]
+    batch: Iterable[Row], validated: Callable[[Row], Values], on_error: OnRejected
 ) -> list[Values]:
     """Return the values of the rows that can be saved; call `on_error` for the others."""
     good = []

@@ -16,6 +16,8 @@ import openpyxl
 from django.core.exceptions import ValidationError
 from openpyxl.utils.exceptions import InvalidFileException
 
+from clients.imports.csv_rows import Row
+
 SIGNATURE = b"PK\x03\x04"
 OLD_SIGNATURE = b"\xd0\xcf\x11\xe0"  # of .xls, and of an .xlsx with a password
 MAX_UNPACKED = 200 * 1024 * 1024  # bytes
@@ -51,6 +53,27 @@ def write_as_csv(sheet: BinaryIO, csv_file: BinaryIO) -> None:
         raise _unreadable() from error
     text.flush()
     text.detach()
+
+
+def first_rows(sheet: BinaryIO, most: int) -> list[Row]:
+    """Return the first rows of the first sheet, without the empty ones, up to so many.
+
+    Raises:
+        ValidationError: it cannot be read, or is too large.
+    """
+    _refuse_too_large(sheet)
+    found: list[Row] = []
+    width = 0  # that of the first row that is not empty
+    try:
+        for number, row in enumerate(_rows(sheet), start=1):
+            if cells := [cell.strip() for cell in _cells(row)]:
+                width = width or len(cells)
+                found.append(Row(number, [*cells, *[""] * (width - len(cells))]))
+            if len(found) == most:
+                break
+    except UNREADABLE as error:
+        raise _unreadable() from error
+    return found
 
 
 def _rows(sheet: BinaryIO) -> Iterator[tuple[Any, ...]]:

@@ -13,6 +13,7 @@ GROUPS = (
         (
             (_("Mailings"), "campaign", "mailings", "mailing"),
             (_("Clients"), "contacts", "clients", "client"),
+            (_("Imports"), "upload_file", "clients", "clientimport"),
             (_("Messages"), "sms", "messages_app", "message"),
             (_("Sender"), "cell_tower", "messages_app", "sendingcontrol"),
         ),

@@ -23,6 +23,7 @@ SAME = {
     "mailings/mailing/{mailings}/resend/": "/mailings/<pk>/resend/",
     "clients/client/add/": "/clients/",
     "clients/client/{clients}/erase/": "/clients/<pk>/erase/",
+    "clients/clientimport/add/": "/imports/",
     "messages_app/message/add/": "/messages/",
     "messages_app/message/{messages}/resend/": "/messages/<pk>/resend/",
     "messages_app/message/{messages}/confirm/": "/messages/<pk>/confirm/",

@@ -13,6 +13,7 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.models import Model
 from django.test import Client as Browser
 from django.test import RequestFactory
@@ -21,6 +22,8 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
+from clients.imports.uploads import keep_upload
+from clients.models import ClientImport
 from mailing_manager_project.tests.test_history_rest import FAILED, Stage
 from messages_app.models import SendingControl
 from toolkit.history.models import Entry
@@ -31,6 +34,7 @@ HOUR = timedelta(hours=1)
 READS = {
     *("changelist", "history", "panel", "audience", "suggest", "review", "text"),
     *("rows", "overview", "troubles"),
+    *("progress", "export", "changing"),
 }
 READS_OF_SITE = {
     *("index", "login", "logout", "jsi18n", "app_list", "autocomplete", "search"),
@@ -92,6 +96,14 @@ def opened(stage: Stage) -> SendingControl:
 
 def row_of(model: Any, **fields: Any) -> Callable[[Stage], Any]:
     return lambda stage: model.objects.create(**fields)
+
+
+def file_of_clients() -> SimpleUploadedFile:
+    return SimpleUploadedFile("people.csv", b"phone_number\n79991234567\n")
+
+
+def kept(stage: Stage) -> ClientImport:
+    return keep_upload(file_of_clients(), user=None)
 
 
 Row = Callable[[Stage], Any]
@@ -157,6 +169,9 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         lambda s: {"phone_number": "79995550002", "timezone": "UTC"},
     ),
     **on("clients.Client", lambda s: s.clients(1)[0], "erase"),
+    ("clients.ClientImport", "add"): (none, lambda s: {"file": file_of_clients()}),
+    ("clients.ClientImport", "start"): (kept, lambda s: {"column": ["phone_number"]}),
+    **on("clients.ClientImport", kept, "drop"),
     **crud(
         "mailings.Mailing", scheduled,
         lambda s: mailing_form(s, "New"), lambda s: mailing_form(s, "Other"),
