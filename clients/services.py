@@ -7,6 +7,8 @@ from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 
 EDITABLE = ("phone_number", "operator_code", "tag", "timezone")
+# What is shown of a client over REST and in files.
+SHOWN = ("id", *EDITABLE, "created_at", "updated_at")
 
 
 def create_client(client: Client) -> Client:

@@ -3,11 +3,14 @@
 from itertools import islice
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, JsonResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
@@ -19,6 +22,7 @@ from toolkit import time_zones
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import format_minute, format_number
 from toolkit.console.lists import ExactFilter
+from toolkit.rest.streams import CSV, TooManyStreams, in_chunks, stream
 
 SUGGESTED = ("operator_code", "tag")
 LOOK_UPS = 50  # values of a field that are read for suggestions
@@ -80,6 +84,7 @@ class ClientAdmin(ConsoleAdmin):
     form = ClientForm
     new_title = _("New client")
     list_display = ("phone", "operator_code", "tag", "zone", "created", "updated")
+    list_before_template = "admin/clients/client/tools.html"
     list_filter = (OperatorCodeFilter, TagFilter, TimeZoneFilter)
     sortable_by = ()  # newest first; no other order has an index on millions of rows
     search_fields = ("phone_number", "tag")
@@ -132,10 +137,41 @@ class ClientAdmin(ConsoleAdmin):
         return format_minute(client.updated_at)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the address of the suggestions for a mailing's filters."""
-        suggest = self.admin_site.admin_view(self.suggest)
-        own = [path("suggest/<slug:field>/", suggest, name="clients_client_suggest")]
+        """Add the addresses of the export, and of the suggestions for a mailing's filters."""
+        wrap = self.admin_site.admin_view
+        own = [
+            path("export.csv", wrap(self.export), name="clients_client_export"),
+            path("suggest/<slug:field>/", wrap(self.suggest), name="clients_client_suggest"),
+        ]
         return own + list(super().get_urls())
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list, with what can be done with all that it finds."""
+        query = request.GET.copy()
+        query.pop("p", None)  # the page
+        address = reverse("admin:clients_client_export")
+        context = {
+            "may_import": request.user.has_perm("clients.add_clientimport"),
+            "export_address": f"{address}?{query.urlencode()}" if query else address,
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def export(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with all clients whom the list finds, as REST exports them."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            chunks = in_chunks(self.get_changelist_instance(request).queryset, services.SHOWN)
+            return stream(request, CSV, name="clients", columns=services.SHOWN, chunks=chunks)
+        except TooManyStreams as refusal:
+            self.message_user(request, str(refusal.detail), messages.WARNING)
+        except IncorrectLookupParameters:
+            pass  # The operator is told already.
+        return redirect(reverse("admin:clients_client_changelist"))
 
     def suggest(self, request: HttpRequest, field: str) -> JsonResponse:
         """Answer with values of a field that begin with the typed text, as JSON for Select2.

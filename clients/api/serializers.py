@@ -32,15 +32,7 @@ class ClientSerializer(StrictSerializer[Client]):
 
     class Meta:
         model = Client
-        fields = (
-            "id",
-            "phone_number",
-            "operator_code",
-            "tag",
-            "timezone",
-            "created_at",
-            "updated_at",
-        )
+        fields = services.SHOWN
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Derive the operator code from the number where none is given.

@@ -317,3 +317,30 @@ def test_who_may_only_look_can_change_nothing(
     post = {"action": "delete_selected", "_selected_action": [somebody.pk], "post": "yes"}
     client.post(LIST, post)
     assert Client.objects.get().phone_number == somebody.phone_number
+
+
+class TestExport:
+    def test_has_what_the_list_finds_as_rest_exports_it(
+        self, admin_client: Browser, four_clients: None
+    ) -> None:
+        for query, rest in (
+            ("", ""),
+            ("tag=vip", "tag=vip"),
+            ("timezone=Europe/Moscow&q=7999", "timezone=Europe/Moscow&phone_number=7999"),
+        ):
+            answer = admin_client.get(f"{LIST}export.csv?{query}")
+            expected = admin_client.get(f"/api/v1/clients/export.csv?{rest}")
+            assert b"".join(answer) == b"".join(expected)
+
+    def test_is_linked_from_the_list_with_its_filters(
+        self, admin_client: Browser, four_clients: None
+    ) -> None:
+        page = admin_client.get(f"{LIST}?tag=vip&q=7999&p=1").content.decode()
+        assert f"{LIST}export.csv?tag=vip&amp;q=7999" in page
+
+    def test_is_for_those_who_may_see_clients(self, client: Browser) -> None:
+        client.force_login(User.objects.create(username="maria", is_staff=True))
+        assert client.get(f"{LIST}export.csv").status_code == 403
+
+    def test_of_what_cannot_be_filtered_leads_to_the_list(self, admin_client: Browser) -> None:
+        assert admin_client.get(f"{LIST}export.csv?tag=%00").status_code == 302

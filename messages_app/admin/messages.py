@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -11,7 +12,7 @@ from django.db.models import ForeignKey, QuerySet
 from django.forms import Field, ModelChoiceField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
@@ -69,6 +70,7 @@ class MessageAdmin(ConsoleAdmin):
         "error_code",
     )
     list_display_links = ("number",)
+    list_before_template = "admin/messages_app/message/tools.html"
     list_filter = (
         MailingFilter,
         ClientFilter,
@@ -133,6 +135,14 @@ class MessageAdmin(ConsoleAdmin):
                 return queryset.filter(client__in=some)
         # A whole number may be that of a client who was deleted since.
         return queryset.filter(client=None, phone_number=number)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list, with the export of the mailing's results if it is of one mailing."""
+        context = {**_export_of(request), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
 
     @admin.display(description="phone number")
     def number(self, message: Message) -> str:
@@ -316,3 +326,17 @@ class MessageAdmin(ConsoleAdmin):
     def describe_deletion(self, item: Message) -> str:
         """Return what withdrawing the message means."""
         return f"{item} to {self.number(item)} – withdrawn: never sent, nor planned again"
+
+
+def _export_of(request: HttpRequest) -> dict[str, str]:
+    """Return the address from which REST exports what a list shows, where there is one."""
+    given = request.GET.dict().items()
+    asked = {name.removesuffix("__exact"): str(value) for name, value in given if value}
+    mailing = as_id(asked.pop("mailing", ""))
+    asked.pop("p", None)  # the page
+    is_exported = asked.keys() <= {"status", "error_code"}
+    if not (mailing and is_exported and request.user.has_perm("mailings.view_mailing")):
+        return {}
+    address = reverse("mailing-results", args=[mailing])
+    query = f"?{urlencode(asked)}" if asked else ""
+    return {"results_address": address + query, "exported_mailing": str(mailing)}

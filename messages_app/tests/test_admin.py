@@ -438,3 +438,17 @@ class TestRights:
         do_with(browser, "send_selected_again", message)
         do_with(browser, "delete_selected", message, post="yes")
         assert Message.objects.get().next_attempt_at is None
+
+
+def test_the_list_of_one_mailing_leads_to_the_export_of_its_results(
+    admin_client: Browser, make_message: MakeMessage
+) -> None:
+    pk = make_message(status=Status.FAIL, error_code="rejected").mailing_id
+    address = f"/api/v1/mailings/{pk}/results.csv"
+
+    page = admin_client.get(f"{LIST}?mailing={pk}&status__exact=fail&p=0").content.decode()
+
+    assert f"{address}?status=fail" in page
+    assert "79" in b"".join(admin_client.get(f"{address}?status=fail")).decode()
+    for query in ("", f"mailing={pk}&client=1", f"mailing={pk}&q=7999", "mailing=x"):
+        assert address not in admin_client.get(f"{LIST}?{query}").content.decode()

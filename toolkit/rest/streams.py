@@ -39,7 +39,7 @@ from threading import BoundedSemaphore
 from typing import Any, ClassVar, TypeVar
 
 from django.db.models import Model, QuerySet
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from drf_spectacular.types import OpenApiTypes
@@ -151,7 +151,12 @@ def in_chunks(
 
 
 def stream(
-    request: Request, format: Format, *, name: str, columns: Sequence[str], chunks: Chunks
+    request: Request | HttpRequest,
+    format: Format,
+    *,
+    name: str,
+    columns: Sequence[str],
+    chunks: Chunks,
 ) -> HttpResponseBase:
     """Answer with rows as a file, compressed where the caller takes gzip.
 
