@@ -148,3 +148,40 @@ class RejectedRows(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.rows)} rows of import {self.of_id}"
+
+
+class ClientChangeQuerySet(JobQuerySet["ClientChange"]):
+    """Changes of many clients, as phrases."""
+
+
+class ClientChange(Job):
+    """The same change of all clients that the filters of a list find."""
+
+    class What(models.TextChoices):
+        """What is done to them; the names of fields are set to the value."""
+
+        TAG = "tag"
+        TIMEZONE = "timezone"
+        DELETE = "delete"
+
+    what = models.CharField(max_length=8, choices=What.choices)
+    value = models.CharField(max_length=tags.MAX_LENGTH, blank=True, default="")
+    filters = models.JSONField(default=dict, help_text="The list's parameters.")
+    number = models.BigIntegerField(help_text="Clients that they found when it was ordered.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    done = models.BigIntegerField(default=0, help_text="Clients that were looked at.")
+    changed = models.BigIntegerField(default=0, help_text="Those that were not so already.")
+    # Ids: later clients are left alone, and where it goes on.
+    up_to = models.BigIntegerField()
+    last_id = models.BigIntegerField(default=0)
+
+    objects = ClientChangeQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-id",)
+
+    def __str__(self) -> str:
+        return f"Change {self.pk} of clients"

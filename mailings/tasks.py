@@ -11,6 +11,7 @@ from celery import shared_task
 from django.conf import settings
 from django.db import transaction
 
+from clients.changing import tend_changes
 from clients.imports.uploads import tend_imports
 from mailings import closing, forgetting, preparing
 from mailings.bookkeeping import keep_books
@@ -77,6 +78,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
             forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
+            tend_changes(now=now)
             tend_imports(now=now)  # last: the storage of files may be away
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
             publish("finish_mailing", mailing_id)

@@ -2,6 +2,7 @@
 
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -16,10 +17,11 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from clients import services
+from clients.admin.changes import ASKED, ChangesAll, allowed_to
 from clients.finding import values_from
 from clients.models import Client
 from toolkit import time_zones
-from toolkit.console.admin import ConsoleAdmin, ConsoleForm
+from toolkit.console.admin import ConsoleForm
 from toolkit.console.labels import format_minute, format_number
 from toolkit.console.lists import ExactFilter
 from toolkit.rest.streams import CSV, TooManyStreams, in_chunks, stream
@@ -78,7 +80,7 @@ class ClientForm(ConsoleForm):
 
 
 @admin.register(Client)
-class ClientAdmin(ConsoleAdmin):
+class ClientAdmin(ChangesAll):
     """Clients, searched by beginning and end of the number and beginning of the tag: by indexes."""
 
     form = ClientForm
@@ -155,10 +157,19 @@ class ClientAdmin(ConsoleAdmin):
         context = {
             "may_import": request.user.has_perm("clients.add_clientimport"),
             "export_address": f"{address}?{query.urlencode()}" if query else address,
+            "change_address": self._change_address(request),
             **(extra_context or {}),
         }
         response: HttpResponse = super().changelist_view(request, context)
         return response
+
+    @staticmethod
+    def _change_address(request: HttpRequest) -> str:
+        """Return where all that the list finds is changed; "" for those who may not."""
+        asked = {name: value for name in ASKED if (value := request.GET.get(name, "").strip())}
+        if not allowed_to(request):
+            return ""
+        return f"{reverse('admin:clients_client_change_all')}?{urlencode(asked)}"
 
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with all clients whom the list finds, as REST exports them."""

@@ -102,6 +102,11 @@ def file_of_clients() -> SimpleUploadedFile:
     return SimpleUploadedFile("people.csv", b"phone_number\n79991234567\n")
 
 
+def change_of_all(stage: Stage) -> dict[str, str]:
+    stage.clients(1)
+    return {"what": "tag", "value_tag": "new", "number": "1"}
+
+
 def kept(stage: Stage) -> ClientImport:
     return keep_upload(file_of_clients(), user=None)
 
@@ -169,6 +174,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         lambda s: {"phone_number": "79995550002", "timezone": "UTC"},
     ),
     **on("clients.Client", lambda s: s.clients(1)[0], "erase"),
+    ("clients.Client", "change_all"): (none, lambda s: change_of_all(s)),
     ("clients.ClientImport", "add"): (none, lambda s: {"file": file_of_clients()}),
     ("clients.ClientImport", "start"): (kept, lambda s: {"column": ["phone_number"]}),
     **on("clients.ClientImport", kept, "drop"),
