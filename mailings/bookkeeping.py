@@ -14,6 +14,7 @@ from mailings.models import Mailing
 from messages_app import waiting
 from messages_app.ledger import folding, reconciling
 from messages_app.models import Heartbeat, LedgerHead
+from messages_app.sending import pulse
 from toolkit.clock import monotonic
 from toolkit.history.models import Entry
 
@@ -27,6 +28,7 @@ def keep_books(*, now: datetime) -> None:
     """Fold what is posted, drop what is old, and take mailings into the ledger."""
     folding.fold_all()
     folding.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
+    pulse.drop_old(now=now)
     if settings.HISTORY_DAYS:
         before = now - timedelta(days=settings.HISTORY_DAYS)
         Entry.objects.drop_old(before=before, ends_at=monotonic() + TIME_BOX)

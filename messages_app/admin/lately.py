@@ -13,7 +13,7 @@ from messages_app.ledger.accounts import FAIL, RETRY, SUCCESS
 from messages_app.ledger.timeline import timeline
 from messages_app.models import Attempt, ErrorCode
 from messages_app.models.ledger import ALL_MAILINGS
-from messages_app.sending import lately
+from messages_app.sending import lately, pulse
 from messages_app.sending.lately import Waiting
 from toolkit.console.chart import MINUTE, Series, draw
 from toolkit.console.labels import format_second
@@ -31,6 +31,8 @@ def lately_part(now: datetime) -> SafeString:
     queue, waiting = lately.waiting_now(now=now)
     context = {
         "rate": rate(lately.rate_now(now=now)),
+        "in_flight": number(pulse.in_flight(now=now)),
+        "times": [labels.duration(each) for each in pulse.answer_times(now=now) or ()],
         "waiting": number(waiting),
         "outcomes": [
             {"name": _name(code), "share": percent(n / total), "number": number(n)}

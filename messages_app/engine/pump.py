@@ -20,7 +20,7 @@ from messages_app.engine.records import Bell, Claimed
 from messages_app.engine.turn import Turn
 from messages_app.mailing_snapshot import ReadMailings
 from messages_app.models import SendingControl
-from messages_app.sending import control
+from messages_app.sending import control, pulse
 from toolkit.clock import Clock, monotonic
 
 RECORD_SIZE = 1000  # answers that are written at once
@@ -234,6 +234,8 @@ class _Delivery:
             if not waiting:
                 continue  # An earlier delivery of this process began the request and was cut off.
             turn, attempt = waiting.turn, waiting.message.attempt
+            if answer.status:
+                pulse.tally.add(answer.latency or answer.seconds)
             verdict = sender.classify(answer)
             if self._queue.is_probe or not answer.is_excess:
                 self._streak.add(answer, verdict)
@@ -267,6 +269,7 @@ class _Delivery:
                 recovery.undo_reclaim(ids, turn.lease, now=self._clock.now())
             turn.forget_recorded()
         self._recorded_at = monotonic()
+        pulse.tally.save(len(self._open), now=self._clock.now())
         self._end(self._queue.remove_ended())
 
     def _record_answers(self) -> None:

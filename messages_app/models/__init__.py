@@ -18,9 +18,11 @@ from messages_app.models.message import (
     Standing,
     Withdrawal,
 )
+from messages_app.models.pulse import AnswerTime, Pulse
 
 __all__ = [
     "TRANSIENT",
+    "AnswerTime",
     "Attempt",
     "Balance",
     "Doorbell",
@@ -34,6 +36,7 @@ __all__ = [
     "Message",
     "MinuteTotal",
     "Posting",
+    "Pulse",
     "SendingControl",
     "Standing",
     "Withdrawal",

@@ -191,8 +191,9 @@ class TestLately:
                 mailing=mailing, before="", after="pending||0|UTC", number=9, message_ids=bytes(8)
             )
         # Session, user, preferences, control, heartbeats, home; outcomes; doorbells, leases, their
-        # balances, two of rates, three for each that is shown; two of all rates, minutes; attempts.
-        with django_assert_max_num_queries(6 + 1 + 3 + 2 + 3 * 5 + 3 + 1):
+        # balances, two of rates, three for each that is shown; three of the rate of all; pulse;
+        # attempts.
+        with django_assert_max_num_queries(6 + 1 + 3 + 2 + 3 * 5 + 3 + 2 + 1):
             admin_client.get(f"{ROOM}panel/")
 
 

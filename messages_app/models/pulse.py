@@ -1,0 +1,30 @@
+"""The pulse of sending: how long the sender takes to answer, and how much is on its way."""
+
+from django.db import models
+
+
+class AnswerTime(models.Model):
+    """How many answers of the sender took so long, by a step of `sending.pulse`, in one minute."""
+
+    began_at = models.DateTimeField()
+    step = models.PositiveSmallIntegerField()
+    number = models.BigIntegerField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("began_at", "step"), name="answer_time_once_per_step"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.number} answers in step {self.step}, {self.began_at}"
+
+
+class Pulse(models.Model):
+    """How many requests a process had open when it last said so."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    at = models.DateTimeField()
+    open_requests = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return f"Pulse of {self.name}"
