@@ -17,12 +17,19 @@
 
   function begin() {
     page = document.querySelector("[data-live]");
-    const banner = document.querySelector("[data-live-banner]");
-    address = page ? page.dataset.live : banner && banner.dataset.liveBanner;
-    every = page ? EVERY : EVERY_BANNER;
-    if (!address) return;
-    if (page && page.dataset.title) document.title = page.dataset.title;
     document.addEventListener("visibilitychange", wake);
+    if (!page) return rest();
+    address = page.dataset.live;
+    every = EVERY;
+    if (page.dataset.title) document.title = page.dataset.title;
+    wait(every);
+  }
+
+  // Nothing of the page itself changes any more; what stops sending still may.
+  function rest() {
+    address = document.querySelector("[data-live-banner]")?.dataset.liveBanner;
+    every = EVERY_BANNER;
+    etag = "";
     wait(every);
   }
 
@@ -73,12 +80,12 @@
     if (answer.status >= 500 || answer.status === 429) throw new Error(answer.status);
     const isOurs = answer.headers.get("Content-Type")?.startsWith("application/json");
     if (answer.status !== 304) {
-      if (!answer.ok || !isOurs) return leave();
+      if (!answer.ok || !isOurs) return leave(answer.ok ? "loggedOut" : "gone");
       const found = await answer.json();
       etag = answer.headers.get("ETag") || "";
       parts = { ...parts, ...found.parts };
       if (found.title) document.title = found.title;
-      if (found.is_over) address = "";
+      if (found.is_over) rest();
     }
     failures = 0;
     heardAt = new Date();
@@ -92,14 +99,14 @@
   }
 
   // The page stays as it is, with what somebody has typed; it does not ask any more.
-  function leave() {
+  function leave(why) {
     address = "";
-    say("loggedOut");
+    say(why);
   }
 
   function say(what) {
     const status = document.querySelector("[data-live-status]");
-    if (!status) return;
+    if (!status || !page) return;
     const time = heardAt.toLocaleTimeString(document.documentElement.lang || undefined);
     const text = what ? page.dataset[what].replace("{time}", time) : "";
     if (status.textContent !== text) status.textContent = text;
