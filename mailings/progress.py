@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from mailings.forecast import Forecast, forecast
 from mailings.models import Mailing
-from mailings.stats import balances_of, is_complete
+from mailings.stats import balances_of, is_complete, may_be_incomplete
 from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.ledger.balances import Balances
 from messages_app.models import SendingControl, Standing
@@ -18,6 +18,7 @@ from messages_app.stats import by_standing
 from toolkit.sending_hours import next_opening
 
 TELLING = 60.0  # seconds: what waits for longer shows what can be reached, less does not
+SETTLED = timedelta(minutes=2)
 SLACK = 1.05  # A stop time that would do has so much more room than is foreseen.
 ROUNDED = timedelta(minutes=5)
 
@@ -80,8 +81,8 @@ class _EqualShare:
     @cached_property
     def rate(self) -> float:
         """Messages a second."""
-        running = Mailing.objects.running(self.now).filter(last_run_time__isnull=False).count()
-        return pace(self.control, now=self.now).rate / max(1, running)
+        running = Mailing.objects.running(self.now).filter(may_be_incomplete())
+        return pace(self.control, now=self.now).rate / max(1, running.count())
 
 
 def _progress(mailing: Mailing, found: Balances, rate: float, share: _EqualShare) -> Progress:
@@ -95,7 +96,7 @@ def _progress(mailing: Mailing, found: Balances, rate: float, share: _EqualShare
     zones = _left_by_zone(found)
     if not (is_sent and zones):
         return so_far
-    expected = _expected_rate(so_far, share)
+    expected = _expected_rate(mailing, so_far, share)
     foreseen = _foresee(mailing, zones, expected, now)
     if not foreseen.too_late:
         return replace(so_far, forecast=foreseen)
@@ -129,14 +130,17 @@ def _opening(mailing: Mailing, found: Balances, now: datetime) -> Opening | None
     return first if first.at > now else None
 
 
-def _expected_rate(so_far: Progress, share: _EqualShare) -> float:
+def _expected_rate(mailing: Mailing, so_far: Progress, share: _EqualShare) -> float:
     """Return the messages a second that are to be expected of a mailing.
 
-    That is what it has, as long as more waits than goes out at once. Otherwise it is an equal share
-    of what all mailings together can reach.
+    That is what it has, as long as more waits than goes out at once, and unless it began, or went
+    on after an edit, within the time that its rate is of. Otherwise it is an equal share of what
+    all mailings together can reach.
     """
     waiting = so_far.numbers[Standing.WAITING]
-    if so_far.rate and not so_far.opening and waiting > so_far.rate * TELLING:
+    is_settled = share.now - max(mailing.start_time, mailing.updated_at) >= SETTLED
+    is_full = waiting > so_far.rate * TELLING
+    if so_far.rate and is_settled and is_full and not so_far.opening:
         return so_far.rate
     return max(so_far.rate, share.rate)
 

@@ -141,12 +141,18 @@ def _details(seen: Seen) -> SafeString:
         "last_run": format_minute(mailing.last_run_time),
         "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
         "is_open": not mailing.is_closed,
-        "versions": [
-            {"version": version, "number": number(sent)} for version, sent in versions.items()
-        ]
-        if mailing.text_version > 1
-        else [],
+        "versions": _versions(mailing, versions) if mailing.text_version > 1 else [],
         "zones": zone_table(mailing, zones, now) if has_zones and zones else None,
         "more_zones": max(0, len(zones) - ZONES_SHOWN) if has_zones else 0,
     }
     return render_to_string(f"{TEMPLATES}/details.html", context)
+
+
+def _versions(mailing: Mailing, sent: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Return how many messages went out with which text, and how each began."""
+    texts = dict(mailing.former_texts.values_list("version", "text"))
+    texts[mailing.text_version] = mailing.text
+    return [
+        {"version": version, "number": number(n), "text": labels.excerpt(texts.get(version, ""))}
+        for version, n in sent.items()
+    ]

@@ -672,7 +672,7 @@ class TestPanel:
         said = "1,004 sent · 1 being retried · 2 failed for good · 3 nobody knows"
         assert f'aria-label="{said}"' in panel
         assert "1,000 sent with text 1" in panel
-        assert "4 sent with text 2" in panel
+        assert "4 sent with text 2: <q>Hello</q>" in panel
         messages = "/admin/messages_app/message/"
         for standing, number in (("sent", 1_004), ("retried", 1), ("failed", 2), ("unknown", 3)):
             page = admin_client.get(f"{messages}?mailing={mailing.pk}&standing={standing}")

@@ -27,7 +27,11 @@ def running(make_mailing: MakeMailing) -> Callable[..., Mailing]:
 
     def make(**fields: Any) -> Mailing:
         times = {"start_time": NOON - HOUR, "stop_time": NOON + HOUR, "last_run_time": NOON - HOUR}
-        return make_mailing(**{**times, **fields})
+        mailing = make_mailing(**{**times, **fields})
+        edited_at = fields.get("updated_at", NOON - HOUR)
+        Mailing.objects.filter(pk=mailing.pk).update(updated_at=edited_at)
+        mailing.refresh_from_db()
+        return mailing
 
     return make
 
@@ -114,11 +118,33 @@ class TestProgress:
         assert foreseen
         assert foreseen.finishes_at == NOON + MINUTE
 
+    def test_of_one_that_has_just_gone_on_does_not_take_its_first_seconds_for_its_rate(
+        self, running: Callable[..., Mailing]
+    ) -> None:
+        mailing = running(updated_at=NOON - MINUTE / 4)
+        post(mailing, SENT, 60)
+        post(mailing, WAITS, 6_000)
+        foreseen = now_of(mailing, rate=50).forecast
+        assert foreseen
+        assert foreseen.finishes_at == NOON + 2 * MINUTE
+
+    def test_shares_nothing_with_those_of_which_all_is_sent(
+        self, running: Callable[..., Mailing]
+    ) -> None:
+        mailing, complete = running(), running()
+        post(mailing, WAITS, 3_000)
+        post(complete, SENT, 5, NOON - HOUR)
+        folding.fold_all()
+        foreseen = now_of(mailing, rate=50).forecast
+        assert foreseen
+        assert foreseen.finishes_at == NOON + MINUTE
+
     def test_shares_with_others_what_it_does_not_have_yet(
         self, running: Callable[..., Mailing]
     ) -> None:
-        mailing, _ = running(), running()
+        mailing, other = running(), running()
         post(mailing, WAITS, 3_000)
+        post(other, WAITS, 3_000)
         foreseen = now_of(mailing, rate=50).forecast
         assert foreseen
         assert foreseen.finishes_at == NOON + 2 * MINUTE
