@@ -331,7 +331,7 @@ def keep_history() -> Result:
             FROM (SELECT mailing_id, status, count(*) AS number FROM messages_app_message
                 GROUP BY 1, 2) counted
             CROSS JOIN generate_series(0, 59) AS minute
-            CROSS JOIN unnest(%s) AS zone
+            CROSS JOIN unnest(%s::text[]) AS zone
             """,
             [ZONES],
         )
