@@ -92,7 +92,7 @@ def _headline(seen: Seen) -> SafeString:
     context = {
         "said": said,
         "label": label(said.word, said.colour),
-        "stop_field": f"{page}#id_stop_time_0",
+        "stop_field": f"{page}#id_stop_time",
     }
     return render_to_string(f"{TEMPLATES}/headline.html", context)
 
