@@ -21,6 +21,7 @@ from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from toolkit.access.addresses import client_address
 
@@ -60,7 +61,7 @@ def locked_out(
     context = {
         **site.each_context(request),
         "minutes": ceil(wait / 60),
-        "title": "Too many failed logins",
+        "title": gettext("Too many failed logins"),
     }
     page = render(request, "admin/locked_out.html", context, status=429)
     page["Retry-After"] = str(wait)

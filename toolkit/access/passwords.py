@@ -8,6 +8,8 @@ made anew at a login.
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
 from toolkit.access.models import FirstPassword
@@ -25,7 +27,7 @@ class NewPasswordsEndTokens:
 
     def get_help_text(self) -> str:
         """Say to whoever chooses a password what it does."""
-        return "A new password revokes all API tokens of its user."
+        return gettext("A new password revokes all API tokens of its user.")
 
     def password_changed(self, password: str, user: Any = None) -> None:
         """Revoke the tokens of a user whose password was changed."""
@@ -44,7 +46,8 @@ class FirstPasswordIsReplaced:
         is_first = user is not None and FirstPassword.objects.filter(user_id=user.pk).exists()
         if is_first and user.check_password(password):
             raise ValidationError(
-                "Choose another password than the one that was made for you.", code="first_password"
+                _("Choose another password than the one that was made for you."),
+                code="first_password",
             )
 
     def get_help_text(self) -> str:

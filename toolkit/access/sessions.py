@@ -17,6 +17,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.translation import gettext
 
 from toolkit.access.models import FirstPassword
 
@@ -53,7 +54,7 @@ class SessionLimits:
             return None
         if not must_change_password(request):
             return None
-        messages.warning(request, "Choose a password of your own before you go on.")
+        messages.warning(request, gettext("Choose a password of your own before you go on."))
         return redirect("admin:password_change")
 
 

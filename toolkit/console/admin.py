@@ -13,13 +13,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from toolkit.console.labels import join_names, sentence
+from toolkit.console.labels import format_number, join_names, sentence
 from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
 # The key in request.META of the service's refusal, for the second run of changeform_view.
 REFUSAL = "mailing_manager.refusal"
-GONE = "It is no longer there."
+GONE = _("It is no longer there.")
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in its stubs
@@ -119,13 +122,13 @@ class ConsoleAdmin(SafeListAdmin):
         request.POST = post  # type: ignore[assignment]  # Django lets one replace it
         return super().response_action(request, queryset)
 
-    @admin.action(permissions=["delete"], description="Delete selected")
+    @admin.action(permissions=["delete"], description=_("Delete selected"))
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Ask for confirmation, then delete the objects one by one."""
         if "post" not in request.POST:
             return ask_before_deleting(self, request, queryset)
 
-        self.apply_to_each(request, queryset, self.delete_via_service, "deleted")
+        self.apply_to_each(request, queryset, self.delete_via_service, gettext("deleted"))
         return None
 
     def get_deleted_objects(
@@ -152,12 +155,17 @@ class ConsoleAdmin(SafeListAdmin):
             except ValidationError as refusal:
                 refused.setdefault(sentence(refusal), []).append(name)
             except ObjectDoesNotExist:
-                refused.setdefault(GONE, []).append(name)
+                refused.setdefault(str(GONE), []).append(name)
             else:
                 count += 1
         if count:
-            text = f"{count} {model_ngettext(self.opts, count)} {done}."
-            self.message_user(request, text, messages.SUCCESS)
+            what = {
+                "number": format_number(count),
+                "objects": model_ngettext(self.opts, count),
+                "done": done,
+            }
+            text = gettext("%(number)s %(objects)s %(done)s.") % what
+            self.message_user(request, capfirst(text), messages.SUCCESS)
         for reason, names in refused.items():
             self.message_user(request, f"{join_names(names)}: {reason}", messages.ERROR)
 

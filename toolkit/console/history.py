@@ -17,6 +17,8 @@ from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import Truncator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from toolkit.console.labels import format_second
@@ -26,8 +28,8 @@ from toolkit.history.models import Deed, Entry
 from toolkit.history.recording import differences, record_deed, values_of
 
 SHOWN = 100  # entries of an object, the newest ones, and as many of Django's log
-HEADERS = ["When", "Who", "What", "From what to what"]
-NOBODY = {Door.COMMAND: "a command", Door.TASK: "the program itself"}
+HEADERS = [_("When"), _("Who"), _("What"), _("From what to what")]
+NOBODY = {Door.COMMAND: _("a command"), Door.TASK: _("the program itself")}
 
 
 class HistoryPages(ModelAdmin):
@@ -63,7 +65,7 @@ class HistoryPages(ModelAdmin):
             raise Http404
         context = {
             **self.admin_site.each_context(request),
-            "title": f"History: {obj or entries[0].text}",
+            "title": gettext("History: %(name)s") % {"name": obj or entries[0].text},
             "opts": self.opts,
             "object": obj,
             "table": {"headers": HEADERS, "rows": [row_of(each) for each in entries[:SHOWN]]},
@@ -145,9 +147,11 @@ def row_of(entry: Entry) -> list[Any]:
 def who(entry: Entry) -> str:
     """Return in words who did something, and by which way."""
     if not entry.username:
-        return NOBODY.get(Door(entry.door), "somebody")
-    token = f" with token {entry.token}…" if entry.token else ""
-    return f"{entry.username} ({Door(entry.door).label}{token})"
+        return str(NOBODY.get(Door(entry.door), gettext("somebody")))
+    if not entry.token:
+        return f"{entry.username} ({Door(entry.door).label})"
+    of = {"user": entry.username, "door": Door(entry.door).label, "token": entry.token}
+    return gettext("%(user)s (%(door)s with token %(token)s…)") % of
 
 
 def what(entry: Entry) -> str:
@@ -166,7 +170,7 @@ def changes_in_words(entry: Entry) -> str:
 
 def _short(value: Any) -> str:
     if value in (None, "", []):
-        return "nothing"
+        return gettext("nothing")
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     return Truncator(str(value)).chars(120)

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.utils import parse_date_str
 
@@ -23,7 +24,7 @@ from toolkit.history.models import Deed, Entry
 class ObjectFilter(ExactFilter):
     """What was done to one object."""
 
-    title = "object, such as mailings/12"
+    title = _("object, such as mailings/12")
     parameter_name = "object"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -35,21 +36,21 @@ class ObjectFilter(ExactFilter):
 class UserFilter(ExactFilter):
     """What one user did."""
 
-    title = "user (the id)"
+    title = _("user (the id)")
     parameter_name = "user_id"
 
 
 class TokenFilter(ExactFilter):
     """What was done with one token."""
 
-    title = "token (its beginning)"
+    title = _("token (its beginning)")
     parameter_name = "token"
 
 
 class DeedFilter(DropdownFilter):
     """Where the same was done."""
 
-    title = "what was done"
+    title = _("what was done")
     parameter_name = "deed"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -113,22 +114,22 @@ class EntryAdmin(SafeListAdmin):
         """
         raise Http404
 
-    @admin.display(description="when")
+    @admin.display(description=_("when"))
     def when(self, entry: Entry) -> str:
         """Show when it was done."""
         return format_second(entry.at)
 
-    @admin.display(description="who")
+    @admin.display(description=_("who"))
     def who(self, entry: Entry) -> str:
         """Show who did it, and by which way."""
         return who(entry)
 
-    @admin.display(description="what")
+    @admin.display(description=_("what"))
     def what(self, entry: Entry) -> str:
         """Show what was done."""
         return what(entry)
 
-    @admin.display(description="to what")
+    @admin.display(description=_("to what"))
     def object_link(self, entry: Entry) -> str | SafeString:
         """Show what it was done to, with a link to the history of that."""
         model = model_of(entry.kind)
@@ -139,7 +140,7 @@ class EntryAdmin(SafeListAdmin):
             '<a href="{}?object={}" class="text-link">{}</a>', address, entry.object, entry.text
         )
 
-    @admin.display(description="from what to what")
+    @admin.display(description=_("from what to what"))
     def changes_in_words(self, entry: Entry) -> str:
         """Show what was changed."""
         return changes_in_words(entry)

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 NAMED = 5  # names that a sentence lists; the others are counted
 
@@ -21,7 +22,10 @@ def sentence(refusal: ValidationError) -> str:
 def join_names(names: Sequence[str]) -> str:
     """Return the first NAMED names, separated by commas, and the number of the others."""
     more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    first = ", ".join(names[:NAMED])
+    if more <= 0:
+        return first
+    return gettext("%(names)s and %(more)s more") % {"names": first, "more": format_number(more)}
 
 
 def format_number(value: float | None) -> str:

@@ -113,7 +113,7 @@ class SafeListAdmin(HistoryPages):
             # Rows are read here, so that values that the database refuses raise here.
             changelist.result_list = list(changelist.result_list)
         except BAD_LIST_ERRORS:
-            self.message_user(request, "No list can be filtered like that.", messages.WARNING)
+            self.message_user(request, _("No list can be filtered like that."), messages.WARNING)
             raise IncorrectLookupParameters from None
         if not (changelist.query or changelist.has_active_filters):
             # Otherwise the whole list has a link to itself, as a filtered list has to the whole.
