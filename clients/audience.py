@@ -11,13 +11,14 @@ from django.core.exceptions import ValidationError
 from django.db.models import CharField, Q
 from django.db.models.functions import Cast
 from django.db.models.lookups import In
+from django.utils.translation import gettext_lazy as _
 
 from clients import tags
 from clients.tags import MAX_LENGTH
 from toolkit import time_zones
 
 # {key of filters, which is a field of the client: its name in a sentence}
-NAMES = {"operator_code": "operator", "tag": "tag", "timezone": "zone"}
+NAMES = {"operator_code": _("operator"), "tag": _("tag"), "timezone": _("zone")}
 KEYS = tuple(NAMES)
 MAX_VALUES = 1000  # of one key
 

@@ -28,7 +28,7 @@ class WebhookForm(ConsoleForm):
     events = forms.MultipleChoiceField(
         choices=[(name, name) for name in EventName.values],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="What it is told.",
+        help_text=_("What it is told."),
     )
 
     class Meta:
@@ -45,7 +45,7 @@ class WebhookAdmin(ConsoleAdmin):
     list_display = ("address", "told", "health", "is_active")
     sortable_by = ()
     search_fields = ("url",)
-    search_help_text = "A part of the URL"
+    search_help_text = _("A part of the URL")
     fields = ("url", "events", "is_active", "health", "failing", "log")
     readonly_fields = ("health", "failing", "log")
 
@@ -61,17 +61,17 @@ class WebhookAdmin(ConsoleAdmin):
         """Keep webhooks with a text in their URL; there are few."""
         return queryset.filter(url__icontains=text) if text else queryset
 
-    @admin.display(description="URL")
+    @admin.display(description=_("URL"))
     def address(self, webhook: Webhook) -> str:
         """Show the URL."""
         return webhook.url
 
-    @admin.display(description="events")
+    @admin.display(description=_("events"))
     def told(self, webhook: Webhook) -> str:
         """Show what it is told."""
         return ", ".join(webhook.events)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def health(self, webhook: Webhook) -> SafeString:
         """Show whether calls succeed, and why it was disabled."""
         if webhook.disabled_reason:
@@ -87,7 +87,7 @@ class WebhookAdmin(ConsoleAdmin):
         """Show since when no call has succeeded."""
         return format_second(webhook.failing_since)
 
-    @admin.display(description="deliveries")
+    @admin.display(description=_("deliveries"))
     def log(self, webhook: Webhook) -> SafeString:
         """Show a link to what was posted to it."""
         address = reverse("admin:webhooks_delivery_changelist")
@@ -172,13 +172,13 @@ class DeliveryAdmin(ConsoleAdmin):
         """Keep all: there is no search."""
         return queryset
 
-    @admin.display(description="webhook")
+    @admin.display(description=_("webhook"))
     def receiver(self, delivery: Delivery) -> SafeString:
         """Show a link to the webhook."""
         name = f"Webhook {delivery.webhook_id}"
         return link_to("webhooks_webhook", delivery.webhook_id, name)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def outcome(self, delivery: Delivery) -> SafeString:
         """Show what has become of it as a coloured label."""
         return label(delivery.get_state_display(), COLOURS[delivery.state])

@@ -68,7 +68,7 @@ class ClientForm(ConsoleForm):
     """A client, with time zones that can be searched."""
 
     class Meta:
-        labels = {"timezone": "Time zone"}  # noqa: RUF012  # Django's own way
+        labels = {"timezone": _("Time zone")}  # noqa: RUF012  # Django's own way
         widgets = {"timezone": UnfoldAdminSelect2Widget}  # noqa: RUF012  # Django's own way
 
     def clean(self) -> dict[str, Any]:
@@ -118,12 +118,12 @@ class ClientAdmin(ChangesAll):
         """Return what happens to the client's messages."""
         return f"{item} – its messages stay, with the number; those unsent never go out"
 
-    @admin.display(description="phone number", ordering="phone_number")
+    @admin.display(description=_("phone number"), ordering="phone_number")
     def phone(self, client: Client) -> str:
         """Show the phone number with its plus sign."""
         return str(client)
 
-    @admin.display(description="time zone")
+    @admin.display(description=_("time zone"))
     def zone(self, client: Client) -> str:
         """Show the zone's name; looking it up among hundreds of choices would be slower."""
         return str(client.timezone)

@@ -10,7 +10,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailings import services
@@ -40,11 +41,11 @@ def _resend(mailing: Mailing) -> Mailing:
 
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
-    "pause": (services.pause_mailing, "paused"),
-    "resume": (_resume, "resumed"),
-    "cancel": (services.cancel_mailing, "cancelled"),
-    "finish": (services.end_mailing, "finished"),
-    "resend": (_resend, "told to send what failed again"),
+    "pause": (services.pause_mailing, gettext_noop("paused")),
+    "resume": (_resume, gettext_noop("resumed")),
+    "cancel": (services.cancel_mailing, gettext_noop("cancelled")),
+    "finish": (services.end_mailing, gettext_noop("finished")),
+    "resend": (_resend, gettext_noop("told to send what failed again")),
 }
 # Those that have messages go out.
 LAUNCHES = ("resume", "resend")
@@ -114,17 +115,17 @@ class MailingActionsAdmin(ConsoleAdmin):
         """Tell whether somebody may launch or resume mailings, and send again what failed."""
         return self.has_change_permission(request) and self.may_launch(request)
 
-    @admin.action(permissions=["change"], description="Pause selected")
+    @admin.action(permissions=["change"], description=_("Pause selected"))
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Pause mailings: nothing more of them is sent until they are resumed."""
         self._do_to_each(request, queryset, "pause")
 
-    @admin.action(permissions=["launch"], description="Resume selected")
+    @admin.action(permissions=["launch"], description=_("Resume selected"))
     def resume_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Resume paused mailings."""
         self._do_to_each(request, queryset, "resume")
 
-    @admin.action(permissions=["change"], description="Cancel selected for good")
+    @admin.action(permissions=["change"], description=_("Cancel selected for good"))
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
         """Cancel mailings for good; messages that are not in flight fail."""
         self._do_to_each(request, queryset, "cancel")
@@ -138,7 +139,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         def do(mailing: Mailing) -> None:
             apply_on_commit(run(mailing))
 
-        self.apply_to_each(request, mailings, do, done)
+        self.apply_to_each(request, mailings, do, gettext(done))
 
     def _get(self, request: HttpRequest, pk: int) -> Mailing:
         mailing: Mailing | None = self.get_object(request, str(pk))

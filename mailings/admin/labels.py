@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext
 
 from clients.audience import NAMES, as_lists
 from mailings.models import Mailing
@@ -37,13 +38,13 @@ def audience(mailing: Mailing) -> str:
     parts = [f"{NAMES[key]} {join_names(values)}" for key, values in filters]
     if mailing.resends_id:
         parts.insert(0, resent(mailing.resends_id, mailing.resent_codes))
-    return " · ".join(parts) or "everyone"
+    return " · ".join(parts) or gettext("everyone")
 
 
 def resent(mailing_id: int, codes: Sequence[str] | None = None) -> str:
     """Return in words that a mailing goes to those to whom another one failed."""
     reasons = f" ({join_names(codes)})" if codes else ""
-    return f"to whom mailing {mailing_id} failed{reasons}"
+    return gettext("to whom mailing %(id)s failed") % {"id": mailing_id} + reasons
 
 
 def outcomes(mailing: Mailing, stats: Mapping[str, Any]) -> list[str]:
@@ -67,8 +68,9 @@ def outcomes(mailing: Mailing, stats: Mapping[str, Any]) -> list[str]:
 def hours(window: Window | None) -> str:
     """Return in words the hours of the day in which clients are sent to."""
     if window is None:
-        return "at any hour"
-    return f"only {window.start:%H:%M} – {window.end:%H:%M}, each client's own local time"
+        return gettext("at any hour")
+    of = {"start": f"{window.start:%H:%M}", "end": f"{window.end:%H:%M}"}
+    return gettext("only %(start)s – %(end)s, each client's own local time") % of
 
 
 def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
@@ -77,8 +79,9 @@ def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
         return "–"
     opens_at = next_opening(mailing.window, zone, now)
     if opens_at > now:
-        return f"shut until {format_minute(opens_at)}"
-    return f"open until {format_minute(next_closing(mailing.window, zone, now))}"
+        return gettext("shut until %(time)s") % {"time": format_minute(opens_at)}
+    closes_at = next_closing(mailing.window, zone, now)
+    return gettext("open until %(time)s") % {"time": format_minute(closes_at)}
 
 
 def status_label(mailing: Mailing) -> SafeString:
@@ -89,19 +92,22 @@ def status_label(mailing: Mailing) -> SafeString:
 def next_event(mailing: Mailing, now: datetime) -> str:
     """Return in words what happens to a mailing next, without an operator."""
     if mailing.success_count is not None:
-        return "Nothing more happens: every message has had its last word."
+        return gettext("Nothing more happens: every message has had its last word.")
     if mailing.is_draft:
-        return "It is a draft: nothing is sent until it is launched."
+        return gettext("It is a draft: nothing is sent until it is launched.")
     if mailing.is_over_at(now):
-        return "It is being closed: what is in flight arrives, the rest fails."
-    stop = f"At {format_minute(mailing.stop_time)} what is left fails."
+        return gettext("It is being closed: what is in flight arrives, the rest fails.")
+    at = {"time": format_minute(mailing.stop_time)}
+    stop = gettext("At %(time)s what is left fails.") % at
     if mailing.status == Status.PAUSED:
-        return f"Nothing is sent until it is resumed. {stop}"
+        return gettext("Nothing is sent until it is resumed. %(stop)s") % {"stop": stop}
     if mailing.start_time > now:
-        return f"Sending begins at {format_minute(mailing.start_time)}."
+        begins = {"time": format_minute(mailing.start_time)}
+        return gettext("Sending begins at %(time)s.") % begins
     if mailing.last_run_time is None:
-        return f"Its clients are being looked through. {stop}"
+        return gettext("Its clients are being looked through. %(stop)s") % {"stop": stop}
     if mailing.resends_id:
         return stop
     again = format_minute(mailing.last_run_time + settings.MAILING_REPEAT_TIMEOUT)
-    return f"New matching clients are added at {again}. {stop}"
+    more = {"time": again, "stop": stop}
+    return gettext("New matching clients are added at %(time)s. %(stop)s") % more

@@ -46,7 +46,7 @@ class MailingAdmin(MailingFormAdmin):
         ("stop_time", DaysFilter),
     )
     search_fields = ("text",)
-    search_help_text = "Words of the text, or an id"
+    search_help_text = _("Words of the text, or an id")
     readonly_fields = ("length", "matching", "presets", "audience")
     list_before_template = f"{TEMPLATES}/list_live.html"
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
@@ -68,17 +68,17 @@ class MailingAdmin(MailingFormAdmin):
         """Keep mailings whose text contains the search text, or whose id it is."""
         return queryset.filter(Q(text__icontains=text) | Q(pk=as_id(text))) if text else queryset
 
-    @admin.display(description="id", ordering="pk")
+    @admin.display(description=_("id"), ordering="pk")
     def number(self, mailing: Mailing) -> int:
         """Show the id."""
         return mailing.pk
 
-    @admin.display(description="text", ordering="text")
+    @admin.display(description=_("text"), ordering="text")
     def text_excerpt(self, mailing: Mailing) -> str:
         """Show the beginning of the text."""
         return labels.excerpt(mailing.text)
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description=_("status"), ordering="status")
     def state(self, mailing: Any) -> SafeString:  # a mailing that carries its slots
         """Show what is so as a coloured label."""
         return cast(SafeString, mailing.slots["state"])
@@ -92,17 +92,17 @@ class MailingAdmin(MailingFormAdmin):
             format_minute(mailing.stop_time),
         )
 
-    @admin.display(description="at what hours")
+    @admin.display(description=_("at what hours"))
     def hours(self, mailing: Mailing) -> str:
         """Show the hours of the day in which clients are sent to."""
         return labels.hours(mailing.window)
 
-    @admin.display(description="to whom")
+    @admin.display(description=_("to whom"))
     def audience(self, mailing: Mailing) -> str:
         """Show in words to whom it goes."""
         return labels.audience(mailing)
 
-    @admin.display(description="progress")
+    @admin.display(description=_("progress"))
     def progress(self, mailing: Any) -> SafeString:  # likewise
         """Show the counts of its messages as a bar."""
         return cast(SafeString, mailing.slots["progress"])
@@ -209,7 +209,7 @@ class MailingAdmin(MailingFormAdmin):
         response: HttpResponse = super().response_change(request, obj)
         return response
 
-    @admin.display(description="text")
+    @admin.display(description=_("text"))
     def whole_text(self, mailing: Mailing) -> str:
         """Show the whole text."""
         return mailing.text

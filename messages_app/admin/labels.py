@@ -4,31 +4,40 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.template.defaultfilters import pluralize
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, SendingControl
 from messages_app.sending.control import effective_rate, is_held_back
 from messages_app.sending.health import BreakerState, ComponentHealth, breaker
-from toolkit.console.labels import format_second, label
+from toolkit.console.labels import format_number, format_second, label
 
 Status = Message.Status
 
 COLOURS = {Status.PENDING: "", Status.SUCCESS: "success", Status.FAIL: "danger"}
 UNSENT = {
-    ErrorCode.EXPIRED: "the stop time came first.",
-    ErrorCode.OUT_OF_WINDOW: "until the stop time, the client's own local time left no hours "
-    "that the mailing may be sent in.",
-    ErrorCode.NOT_MATCHED: "the client no longer matched the mailing's filters when its turn came.",
-    ErrorCode.CANCELLED: "the mailing was cancelled first.",
+    ErrorCode.EXPIRED: _("the stop time came first."),
+    ErrorCode.OUT_OF_WINDOW: _(
+        "until the stop time, the client's own local time left no hours that the mailing may be "
+        "sent in."
+    ),
+    ErrorCode.NOT_MATCHED: _(
+        "the client no longer matched the mailing's filters when its turn came."
+    ),
+    ErrorCode.CANCELLED: _("the mailing was cancelled first."),
 }
-UNKNOWN = (
+UNKNOWN = _(
     "Nobody knows whether it arrived, so it is not sent again by itself. Find out, then say that "
     "it arrived, or send it again while its mailing runs."
 )
 EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  # any moment: `timesince` takes two
-PARTS = {"beat": "The clock", "start_mailing": "Planning", "send_message": "Sending"}
+PARTS = {
+    "beat": _("The clock"),
+    "start_mailing": _("Planning"),
+    "send_message": _("Sending"),
+}
 
 
 def status_label(message: Message) -> SafeString:
@@ -39,9 +48,9 @@ def status_label(message: Message) -> SafeString:
 def describe(message: Message, now: datetime) -> str:
     """Return in words what became of a message and what comes next."""
     if message.status == Status.SUCCESS:
-        return f"Sent at {format_second(message.sent_at)}."
+        return gettext("Sent at %(time)s.") % {"time": format_second(message.sent_at)}
     if message.lease_until and message.lease_until > now:
-        return "On its way to the sender."
+        return gettext("On its way to the sender.")
     if message.next_attempt_at:
         return f"{_so_far(message)} {_due(message.next_attempt_at, now)}"
     return _end(message)
@@ -49,34 +58,43 @@ def describe(message: Message, now: datetime) -> str:
 
 def _so_far(message: Message) -> str:
     if message.status == Status.PENDING:
-        return f"Not sent yet. {message.error}".rstrip()
+        return _with_why(gettext("Not sent yet."), message)
     if message.error_code == ErrorCode.UNCONFIRMED:
-        return f"Nobody knows whether the last attempt arrived. {message.error}".rstrip()
-    return f"The last attempt failed. {message.error}".rstrip()
+        return _with_why(gettext("Nobody knows whether the last attempt arrived."), message)
+    return _with_why(gettext("The last attempt failed."), message)
 
 
 def _due(at: datetime, now: datetime) -> str:
     if at < now:
-        return f"It has been due since {format_second(at)}."
-    return f"It is due at {format_second(at)}."
+        return gettext("It has been due since %(time)s.") % {"time": format_second(at)}
+    return gettext("It is due at %(time)s.") % {"time": format_second(at)}
 
 
 def _end(message: Message) -> str:
     """Return in words why a message is not retried."""
-    code, why = message.error_code, message.error
+    code = message.error_code
     if code == ErrorCode.UNCONFIRMED:
-        return f"{UNKNOWN} {why}".rstrip()
+        return _with_why(UNKNOWN, message)
     if code in UNSENT:
-        return f"Never sent: {UNSENT[ErrorCode(code)]}"
+        return gettext("Never sent: %(why)s") % {"why": UNSENT[ErrorCode(code)]}
     if code in TRANSIENT:
-        return f"The last attempt failed, and the time was up before another. {why}".rstrip()
-    return f"Failed for good. {why}".rstrip()
+        up = gettext("The last attempt failed, and the time was up before another.")
+        return _with_why(up, message)
+    return _with_why(gettext("Failed for good."), message)
+
+
+def _with_why(text: str, message: Message) -> str:
+    """Return a sentence and the message's error; our own words for it in the reader's language."""
+    why, code = message.error, message.error_code
+    if code in ErrorCode.values and why == ErrorCode(code).stored:
+        why = f"{ErrorCode(code).label}."
+    return f"{text} {why}".rstrip()
 
 
 def outcome_label(attempt: Attempt) -> SafeString:
     """Return the result of an attempt as a coloured label."""
     if not attempt.error_code:
-        return label("accepted", "success")
+        return label(gettext("accepted"), "success")
     colour = "warning" if attempt.is_unclear else "danger"
     return label(attempt.error_code.replace("_", " "), colour)
 
@@ -84,7 +102,14 @@ def outcome_label(attempt: Attempt) -> SafeString:
 def attempt_table(attempts: Iterable[Attempt]) -> dict[str, list[Any]]:
     """Return the log of attempts as a table."""
     return {
-        "headers": ["No.", "Began", "Took", "Outcome", "HTTP", "In words"],
+        "headers": [
+            gettext("No."),
+            gettext("Began"),
+            gettext("Took"),
+            gettext("Outcome"),
+            "HTTP",
+            gettext("In words"),
+        ],
         "rows": [
             [
                 attempt.number,
@@ -151,14 +176,19 @@ def next_try(control: SendingControl, now: datetime) -> str:
 def failures(control: SendingControl) -> str:
     """Return in words how many attempts failed in a row; "" if none did."""
     number = control.failures
-    return f"{number} failed attempt{pluralize(number)} in a row." if number else ""
+    if not number:
+        return ""
+    text = ngettext(
+        "%(number)s failed attempt in a row.", "%(number)s failed attempts in a row.", number
+    )
+    return text % {"number": format_number(number)}
 
 
 def kept_rate(control: SendingControl) -> str:
     """Return in words how many messages a second may be sent."""
     limit = effective_rate(control)
     if not limit:
-        return "as fast as the sender takes them"
+        return gettext("as fast as the sender takes them")
     return f"at most {limit:,g} a second: the lower one of MESSAGE_SENDER_RATE and the limit below"
 
 
@@ -169,14 +199,14 @@ def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
 
 def _health_label(sign: ComponentHealth) -> SafeString:
     if sign.age is None:
-        return label("no heartbeat yet", "warning")
+        return label(gettext("no heartbeat yet"), "warning")
     if sign.is_missing:
-        return label(f"no heartbeat for {ago(sign.age)}", "danger")
-    return label(f"alive {ago(sign.age)} ago", "success")
+        return label(gettext("no heartbeat for %(time)s") % {"time": ago(sign.age)}, "danger")
+    return label(gettext("alive %(time)s ago") % {"time": ago(sign.age)}, "success")
 
 
 def ago(age: timedelta) -> str:
     """Return a duration in words, rounded down to one unit."""
     if age < timedelta(minutes=1):
-        return f"{age.seconds} s"
+        return gettext("%(seconds)d s") % {"seconds": age.seconds}
     return timesince(EPOCH, EPOCH + age, depth=1).replace("\N{NO-BREAK SPACE}", " ")

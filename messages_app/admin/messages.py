@@ -15,6 +15,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
@@ -144,25 +145,33 @@ class MessageAdmin(ConsoleAdmin):
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
-    @admin.display(description="phone number")
+    @admin.display(description=_("phone number"))
     def number(self, message: Message) -> str:
         """Show the phone number it goes or went to."""
         number = message.known_number or (message.client.phone_number if message.client else "")
         return f"+{number}" if number else "–"
 
-    @admin.display(description="mailing")
+    @admin.display(description=_("mailing"))
     def mailing_link(self, message: Message) -> SafeString:
         """Show a link to the mailing."""
-        return link_to("mailings_mailing", message.mailing_id, f"Mailing {message.mailing_id}")
+        return link_to(
+            "mailings_mailing",
+            message.mailing_id,
+            gettext("Mailing %(id)s") % {"id": message.mailing_id},
+        )
 
-    @admin.display(description="client")
+    @admin.display(description=_("client"))
     def client_link(self, message: Message) -> str:
         """Show a link to the client."""
         if not message.client:
             return "deleted"
-        return link_to("clients_client", message.client_id, f"Client {message.client_id}")
+        return link_to(
+            "clients_client",
+            message.client_id,
+            gettext("Client %(id)s") % {"id": message.client_id},
+        )
 
-    @admin.display(description="status")
+    @admin.display(description=_("status"))
     def state(self, message: Message) -> SafeString:
         """Show the status as a coloured label."""
         return status_label(message)
@@ -189,12 +198,12 @@ class MessageAdmin(ConsoleAdmin):
         message: Message | None = super().get_object(*args, **kwargs)
         return None if message and message.mailing.deleted_at else message
 
-    @admin.display(description="in words")
+    @admin.display(description=_("in words"))
     def story(self, message: Message) -> str:
         """Show in words what became of it and what comes next."""
         return describe(message, clock.now())
 
-    @admin.display(description="text")
+    @admin.display(description=_("text"))
     def text(self, message: Message) -> str:
         """Show the text that it went out with; before it has, the mailing's."""
         return message.mailing.text_of(message.text_version if message.attempts else None)
@@ -295,7 +304,7 @@ class MessageAdmin(ConsoleAdmin):
         getattr(self, action)(request, [message])
         return redirect(self.page_of(pk))
 
-    @admin.action(permissions=["resend"], description="Send selected again")
+    @admin.action(permissions=["resend"], description=_("Send selected again"))
     def send_selected_again(self, request: HttpRequest, messages: Iterable[Message]) -> None:
         """Make failed messages due again, now."""
 
@@ -303,18 +312,18 @@ class MessageAdmin(ConsoleAdmin):
             services.resend_message(message, now=clock.now())
             transaction.on_commit(partial(ring, message.mailing_id))
 
-        self.apply_to_each(request, messages, send_again, "will be sent again")
+        self.apply_to_each(request, messages, send_again, gettext("will be sent again"))
 
-    @admin.action(permissions=["confirm"], description="Mark selected as arrived")
+    @admin.action(permissions=["confirm"], description=_("Mark selected as arrived"))
     def confirm_selected(self, request: HttpRequest, messages: Iterable[Message]) -> None:
         """Make unconfirmed messages a success, because the operator says that they arrived."""
 
         def confirm(message: Message) -> None:
             services.confirm_message(message, now=clock.now())
 
-        self.apply_to_each(request, messages, confirm, "marked as arrived")
+        self.apply_to_each(request, messages, confirm, gettext("marked as arrived"))
 
-    @admin.action(permissions=["delete"], description="Withdraw selected")
+    @admin.action(permissions=["delete"], description=_("Withdraw selected"))
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Ask for confirmation, then withdraw the messages one by one."""
         return super().delete_selected(request, queryset)
