@@ -74,7 +74,7 @@ def _end(message: Message) -> str:
     """Return in words why a message is not retried."""
     code = message.error_code
     if code == ErrorCode.UNCONFIRMED:
-        return _with_why(UNKNOWN, message)
+        return _with_why(str(UNKNOWN), message)
     if code in UNSENT:
         return gettext("Never sent: %(why)s") % {"why": UNSENT[ErrorCode(code)]}
     if code in TRANSIENT:
@@ -194,7 +194,7 @@ def kept_rate(control: SendingControl) -> str:
 
 def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
     """Return the health of components as names and coloured labels."""
-    return [{"part": PARTS[sign.name], "label": _health_label(sign)} for sign in signs]
+    return [{"part": str(PARTS[sign.name]), "label": _health_label(sign)} for sign in signs]
 
 
 def _health_label(sign: ComponentHealth) -> SafeString:

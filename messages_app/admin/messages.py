@@ -164,7 +164,7 @@ class MessageAdmin(ConsoleAdmin):
     def client_link(self, message: Message) -> str:
         """Show a link to the client."""
         if not message.client:
-            return "deleted"
+            return gettext("deleted")
         return link_to(
             "clients_client",
             message.client_id,
