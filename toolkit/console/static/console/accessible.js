@@ -42,7 +42,10 @@ function nameSelects(root) {
     const select = box.previousElementSibling;
     const name = select?.labels?.[0]?.textContent.trim() || select?.ariaLabel;
     if (!name) continue;
-    for (const part of box.querySelectorAll("[role=combobox], input")) part.ariaLabel = name;
+    for (const part of box.querySelectorAll("[role=combobox], [role=textbox], input")) {
+      part.removeAttribute("aria-labelledby"); // It is called by its value, which may be empty.
+      part.ariaLabel = name;
+    }
   }
 }
 
