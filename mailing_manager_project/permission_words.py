@@ -62,6 +62,11 @@ def sentence_of(permission: Permission) -> str:
     return str(SENTENCES.get(name, permission.name))
 
 
+def sentence_of_name(name: str) -> str:
+    """Return what a permission of a name, such as `clients.view_client`, lets somebody do."""
+    return str(SENTENCES.get(name, name))
+
+
 def in_order(permissions: QuerySet[Permission]) -> list[Permission]:
     """Return permissions in the order of the sentences, that of an operator's day."""
     order = {name: number for number, name in enumerate(SENTENCES)}

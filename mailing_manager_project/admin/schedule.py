@@ -80,7 +80,7 @@ class PeriodicTaskForm(forms.ModelForm):  # type: ignore[type-arg]  # generic on
         widget=UnfoldAdminIntegerFieldWidget,
     )
     period = forms.ChoiceField(
-        label=_("of"), choices=PERIODS, initial="hours", widget=UnfoldAdminSelectWidget
+        label=_("Unit"), choices=PERIODS, initial="hours", widget=UnfoldAdminSelectWidget
     )
     times = forms.CharField(
         label=_("Set times"),
@@ -189,9 +189,15 @@ class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordedForms, SafeListAd
     search_fields = ()
     actions = ("enable_tasks", "disable_tasks", "run_tasks")
     readonly_fields = ()
+    conditional_fields: ClassVar = {
+        "every": "rhythm == 'every'",
+        "period": "rhythm == 'every'",
+        "times": "rhythm == 'times'",
+        "zone": "rhythm == 'times'",
+    }
     fieldsets = (
         (None, {"fields": ("name", "task", "enabled")}),
-        (_("When it runs"), {"fields": ("rhythm", ("every", "period"), ("times", "zone"))}),
+        (_("When it runs"), {"fields": ("rhythm", "every", "period", "times", "zone")}),
         (_("More"), {"fields": ("kwargs",), "classes": ("collapse",)}),
     )
 

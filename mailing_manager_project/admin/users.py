@@ -25,11 +25,17 @@ from unfold.widgets import (
 )
 
 from mailing_manager_project.admin.rights import NoMoreThanOwn, groups_within, users_within
-from mailing_manager_project.permission_words import in_order, offered, sentence_of
+from mailing_manager_project.permission_words import (
+    in_order,
+    offered,
+    sentence_of,
+    sentence_of_name,
+)
 from mailing_manager_project.roles import GROUPS
 from toolkit.access.accounts import give_first_password
 from toolkit.access.models import FirstPassword
 from toolkit.console.history import AtomicActions
+from toolkit.console.history_words import NAMES
 from toolkit.console.labels import format_minute, label
 from toolkit.console.lists import SafeListAdmin
 from toolkit.console.secrets import Secret, show_secret
@@ -54,6 +60,13 @@ DUTIES = {
 NO_ROLE = _("None of these: only what stands under “More”")
 
 admin.site.unregister((User, Group))
+
+
+def _role_in_words(name: str) -> str:
+    return str(ROLES.get(name, name))
+
+
+NAMES.update(groups=_role_in_words, permissions=sentence_of_name, user_permissions=sentence_of_name)
 
 
 class InOrder(ModelChoiceIterator):  # type: ignore[type-arg]  # generic only in its stubs
@@ -181,6 +194,11 @@ class NewUserForm(UserForm):
 @admin.register(User)
 class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore[type-arg,misc]  # generic only in its stubs, which name arguments otherwise
     """Users of the console and of REST, and what they may do. Nobody is deleted."""
+
+    class Media:
+        """Choices that are sentences."""
+
+        css = {"all": ("console/choices.css",)}  # noqa: RUF012  # Django's own way
 
     form = ChangeUserForm
     new_title = _("New user")

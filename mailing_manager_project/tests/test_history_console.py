@@ -406,7 +406,7 @@ class TestPage:
         today = f"{stage.now:%Y-%m-%d}"
 
         def found(query: str) -> int:
-            return len(admin_client.get(f"{address}?{query}").context["cl"].result_list)
+            return len(admin_client.get(f"{address}?{query}").context["entries"])
 
         everything = Entry.objects.count()
         assert found("") == everything
@@ -414,6 +414,10 @@ class TestPage:
         assert found("deed=paused") == 2
         assert found(f"at_from={today}&at_to={today}") == everything
         assert found("at_from=2099-01-01") == found("at_to=2019-01-01") == 0
+        assert found("user=ADMIN") == 2
+        assert found("user=admin&kind=mailings&deed=paused&door=console") == 2
+        assert found("user=admin&kind=clients") == found("user=nobody") == 0
+        assert found("object=no+object&before=nonsense&at_from=soon") == 0
         entry = Entry.objects.latest("pk")
         for page in ("change", "delete"):
             one = reverse(f"admin:history_entry_{page}", args=[entry.pk])

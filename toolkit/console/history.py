@@ -1,4 +1,4 @@
-"""The page "History" of an object, for every page of the console, and history's words.
+"""The page "History" of an object, for every page of the console.
 
 Django's own log is not written any more: services record what they do, whoever calls them
 (docs/adr/0032-history.md). What it holds from before is shown below.
@@ -16,20 +16,19 @@ from django.db import transaction
 from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from toolkit.console.history_pages import read_page
+from toolkit.console.history_words import rows_of
 from toolkit.console.labels import format_second
-from toolkit.history.actors import Door
 from toolkit.history.kinds import key_of, kind_of
-from toolkit.history.models import Deed, Entry
+from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 
-SHOWN = 100  # entries of an object, the newest ones, and as many of Django's log
-HEADERS = [_("When"), _("Who"), _("What"), _("From what to what")]
-NOBODY = {Door.COMMAND: _("a command"), Door.TASK: _("the program itself")}
+SHOWN = 100  # entries of Django's log, the newest ones
+HEADERS = (_("When"), _("Who"), _("What"), _("From what to what"))
 
 
 class HistoryPages(ModelAdmin):
@@ -57,19 +56,20 @@ class HistoryPages(ModelAdmin):
         if not self.has_view_permission(request, obj):
             raise PermissionDenied
         kind, key = kind_of(self.model), key_of(obj) if obj else pk
-        entries = list(Entry.objects.of(f"{kind}/{key}")[: SHOWN + 1])
+        page = read_page({"object": f"{kind}/{key}"}, before=request.GET.get("before", ""))
         former = LogEntry.objects.filter(
             object_id=pk, content_type=get_content_type_for_model(self.model)
         ).select_related("user")
-        if not (obj or entries):
+        if not (obj or page.entries):
             raise Http404
         context = {
             **self.admin_site.each_context(request),
-            "title": gettext("History: %(name)s") % {"name": obj or entries[0].text},
+            "title": gettext("History: %(name)s") % {"name": obj or page.entries[0].text},
             "opts": self.opts,
             "object": obj,
-            "table": {"headers": HEADERS, "rows": [row_of(each) for each in entries[:SHOWN]]},
-            "is_more": len(entries) > SHOWN,
+            "table": {"headers": HEADERS, "rows": rows_of(page.entries)},
+            "older": f"?before={page.before}" if page.before else "",
+            "newest": "?" if request.GET.get("before") else "",
             "former": _former_table(former.order_by("-action_time")[:SHOWN]),
             **(extra_context or {}),
         }
@@ -137,43 +137,6 @@ class RecordedForms(AtomicActions, HistoryPages):
             if not field.primary_key and field.name not in self.unrecorded
         ]
         return {row: values_of(row, columns) for row in self.model._base_manager.filter(pk__in=ids)}
-
-
-def row_of(entry: Entry) -> list[Any]:
-    """Return an entry as a row of a table."""
-    return [format_second(entry.at), who(entry), what(entry), changes_in_words(entry)]
-
-
-def who(entry: Entry) -> str:
-    """Return in words who did something, and by which way."""
-    if not entry.username:
-        return str(NOBODY.get(Door(entry.door), gettext("somebody")))
-    if not entry.token:
-        return f"{entry.username} ({Door(entry.door).label})"
-    of = {"user": entry.username, "door": Door(entry.door).label, "token": entry.token}
-    return gettext("%(user)s (%(door)s with token %(token)s…)") % of
-
-
-def what(entry: Entry) -> str:
-    """Return in a word what was done."""
-    return str(dict(Deed.choices).get(entry.deed, entry.deed))
-
-
-def changes_in_words(entry: Entry) -> str:
-    """Return the fields that were changed, and the numbers of a deed on many."""
-    changed = [
-        f"{name}: {_short(old)} → {_short(new)}" for name, (old, new) in entry.changes.items()
-    ]
-    told = [f"{name}: {_short(value)}" for name, value in entry.details.items()]
-    return "; ".join([*changed, *told]) or "–"
-
-
-def _short(value: Any) -> str:
-    if value in (None, "", []):
-        return gettext("nothing")
-    if isinstance(value, list):
-        value = ", ".join(map(str, value))
-    return Truncator(str(value)).chars(120)
 
 
 def _former_table(log: Any) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ DISORDER = timedelta(hours=1)
 
 
 class Deed(models.TextChoices):
-    """What was done."""
+    """What was done. Its names are those of the console; REST has the values."""
 
     CREATED = "created", _("Created")
     CHANGED = "changed", _("Changed")
@@ -105,6 +105,7 @@ class Entry(models.Model):
                 condition=~models.Q(("token", "")),
                 name="history_token_idx",
             ),
+            models.Index(fields=("kind", "-id"), name="history_kind_idx"),
             models.Index(fields=("deed", "-id"), name="history_deed_idx"),
             models.Index(fields=("at",), name="history_age_idx"),
         )
