@@ -396,6 +396,7 @@ HISTORY_KINDS = {
     "webhooks": "webhooks.webhook",
     "users": "auth.user",
     "groups": "auth.group",
+    "logins": "axes.accessattempt",
     "tokens": "knox.authtoken.token_key",
     "tasks": "django_celery_beat.periodictask",
     "crontabs": "django_celery_beat.crontabschedule",

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
@@ -92,6 +93,16 @@ def token(stage: Stage) -> AuthToken:
 def opened(stage: Stage) -> SendingControl:
     SendingControl.objects.filter(pk=1).update(opened_at=stage.now)
     return SendingControl.objects.get()
+
+
+def failed_login(stage: Stage) -> AccessAttempt:
+    return AccessAttempt.objects.create(
+        username=user().username, ip_address="10.0.0.7", failures_since_start=10
+    )
+
+
+def delivery(stage: Stage) -> Any:
+    return stage.delivered().deliveries.get()
 
 
 def row_of(model: Any, **fields: Any) -> Callable[[Stage], Any]:
@@ -209,6 +220,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         "auth.Group", row_of(Group, name="mine"),
         lambda s: {"name": "new"}, lambda s: {"name": "other"}, without=("delete_selected",),
     ),
+    **on("axes.AccessAttempt", failed_login, "unlock"),
     ("knox.AuthToken", "add"): (none, lambda s: token_form(s)),
     ("knox.AuthToken", "delete"): (token, lambda s: {"post": "yes"}),
     **crud(
@@ -216,6 +228,8 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         lambda s: {"url": "https://93.184.215.14/", "events": ["sender.held"], "is_active": "on"},
         lambda s: {"url": "https://93.184.215.14/a", "events": ["sender.held"]},
     ),
+    **on("webhooks.Webhook", Stage.webhook, "test", "rotate"),
+    **on("webhooks.Delivery", delivery, "redeliver", "redeliver_selected"),
     **crud(
         "django_celery_beat.PeriodicTask", lambda s: task(),
         lambda s: task_form(), lambda s: task_form(name="other"),

@@ -7,17 +7,20 @@ did anything. A page that renews itself (htmx) is nobody.
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.views import redirect_to_login
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.utils.translation import gettext
+from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from toolkit.access.models import FirstPassword
 
@@ -47,15 +50,27 @@ class SessionLimits:
                 return HttpResponse(headers={"HX-Refresh": "true"})
         return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, *unused: Any) -> HttpResponse | None:
         """Lead whoever has to change their password to the page for that."""
         page = request.resolver_match
         if page is None or page.app_name != "admin" or page.url_name in OPEN_PAGES:
             return None
+        if request.method == "POST" and not request.user.is_authenticated:
+            return _lead_back(request)
         if not must_change_password(request):
             return None
-        messages.warning(request, gettext("Choose a password of your own before you go on."))
+        messages.warning(request, _("Choose a password of your own before you go on."))
         return redirect("admin:password_change")
+
+
+def _lead_back(request: HttpRequest) -> HttpResponse:
+    """Have somebody log in again, and then come back to the page from which a form was sent."""
+    text = _("Your login has ended, and what you sent was not done. Log in, then do it again.")
+    messages.warning(request, text)
+    came_from = urlsplit(request.META.get("HTTP_REFERER", ""))
+    is_ours = came_from.netloc == request.get_host()
+    query = f"?{came_from.query}" if came_from.query else ""
+    return redirect_to_login(f"{came_from.path}{query}" if is_ours else reverse("admin:index"))
 
 
 def must_change_password(request: HttpRequest) -> bool:
@@ -69,7 +84,7 @@ def begin_sessions() -> None:
     user_logged_in.connect(_begin, dispatch_uid="begin_session")
 
 
-def _begin(request: HttpRequest, user: User, **_: object) -> None:
+def _begin(request: HttpRequest, user: User, **unused: object) -> None:
     request.session[BEGAN] = request.session[SEEN] = int(time.time())
     if FirstPassword.objects.filter(user=user).exists():
         request.session[MUST_CHANGE] = True
