@@ -32,7 +32,7 @@ def names_of(model: type[Model]) -> Iterator[str]:
 
 def is_ours(model: type[Model]) -> bool:
     """Tell whether the names of a model are translated here; those of migrations are not."""
-    return not model.__module__.startswith(("django.", "django_celery_beat.", "__fake__"))
+    return not model.__module__.startswith(("axes.", "django.", "django_celery_beat.", "__fake__"))
 
 
 def _translate(sender: type[Model], **_: Any) -> None:
