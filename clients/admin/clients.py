@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from clients import services
 from clients.admin.changes import ASKED, ChangesAll, allowed_to
+from clients.admin.imports import MAY_IMPORT
 from clients.finding import values_from
 from clients.models import Client
 from toolkit import time_zones
@@ -155,7 +156,7 @@ class ClientAdmin(ChangesAll):
         query.pop("p", None)  # the page
         address = reverse("admin:clients_client_export")
         context = {
-            "may_import": request.user.has_perm("clients.add_clientimport"),
+            "may_import": request.user.has_perms(MAY_IMPORT),
             "export_address": f"{address}?{query.urlencode()}" if query else address,
             "change_address": self._change_address(request),
             **(extra_context or {}),

@@ -32,6 +32,7 @@ STATES = {
     Status.FINISHED: (gettext_lazy("finished"), "success"),
     Status.FAILED: (gettext_lazy("failed"), "danger"),
 }
+MAY_IMPORT = ("clients.add_clientimport", "clients.add_client")
 # What a column can be.
 CHOICES = (
     ("", gettext_lazy("– left out –")),
@@ -82,6 +83,10 @@ class ClientImportAdmin(ConsoleAdmin):
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Keep all: there is no search field."""
         return queryset
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may import, which adds clients: as over REST."""
+        return request.user.has_perms(MAY_IMPORT)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to everybody: what became of a file cannot be edited."""

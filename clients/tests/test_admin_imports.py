@@ -205,7 +205,7 @@ def test_rest_does_not_see_what_nobody_has_started(admin_client: Browser) -> Non
 
 def test_only_who_may_change_clients_may_have_known_ones_changed(client: Browser) -> None:
     somebody = User.objects.create(username="maria", is_staff=True)
-    names = ["view_clientimport", "add_clientimport"]
+    names = ["view_clientimport", "add_clientimport", "add_client"]
     somebody.user_permissions.set(Permission.objects.filter(codename__in=names))
     client.force_login(somebody)
     page = upload(client)
