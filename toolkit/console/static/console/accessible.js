@@ -74,4 +74,6 @@ addEventListener("load", () => {
   improve(document);
   requestAnimationFrame(focusFirst);
 });
+// Select2 makes its inputs when it likes, also after the page has loaded.
+new MutationObserver(() => nameSelects(document)).observe(document.body, { childList: true, subtree: true });
 document.addEventListener("htmx:load", (event) => improve(event.detail.elt));
