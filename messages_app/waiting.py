@@ -27,12 +27,18 @@ def someone_may_be_due(now: datetime) -> Q:
 
 
 def count_due(mailing_id: int, *, now: datetime, limit: int) -> int:
-    """Count the messages of a mailing that may be claimed now; `limit` stands for that and more."""
-    number = 0
-    for waiting in (queue(mailing_id, now), line(mailing_id)):
-        with index_scans_only():
-            number += waiting.due(now)[: limit - number].count()
-    return number
+    """Count the messages of a mailing that may be claimed now; `limit` stands for that and more.
+
+    Of a line that goes on behind what is looked through here, one more is counted: a claim finds
+    out.
+    """
+    with index_scans_only():
+        number = queue(mailing_id, now).due(now)[:limit].count()
+        if number == limit:
+            return number
+        end = _end_of_stretch(mailing_id) if queue(mailing_id).exists() else None
+        number += line(mailing_id, end).due(now)[: limit - number].count()
+    return min(limit, number + (end is not None))
 
 
 def mailings_due(ids: Collection[int], *, now: datetime) -> set[int]:
@@ -46,9 +52,11 @@ def mailings_due(ids: Collection[int], *, now: datetime) -> set[int]:
 
 def next_attempt_at(mailing_id: int) -> datetime | None:
     """Return when the next message of a mailing that is not on its way is, or was, due."""
+    in_queue = queue(mailing_id)
+    end = _end_of_stretch(mailing_id) if in_queue.exists() else None
     moments = [
         waiting.unleased().values_list("next_attempt_at", flat=True).first()
-        for waiting in (queue(mailing_id), line(mailing_id))
+        for waiting in (in_queue, line(mailing_id, end))
     ]
     return min(filter(None, moments), default=None)
 
@@ -59,10 +67,23 @@ def queue(mailing_id: int, now: datetime | None = None) -> MessageQuerySet:
     return messages.filter(queued_at__lte=now) if now else messages
 
 
-def line(mailing_id: int) -> MessageQuerySet:
-    """Return the messages in line, the next one first."""
+def line(mailing_id: int, end: int | None = None) -> MessageQuerySet:
+    """Return the messages in line, the next one first; up to the client `end`, if given."""
     passed = Line.objects.passed(mailing_id)
-    return Message.objects.filter(mailing=mailing_id).in_line(behind=passed)
+    in_line = Message.objects.filter(mailing=mailing_id).in_line(behind=passed)
+    return in_line.filter(client__lte=end) if end else in_line
+
+
+def _end_of_stretch(mailing_id: int) -> int | None:
+    """Return the client of the STRETCH-th message that the line has not passed yet, if any.
+
+    Perhaps nobody stands in line up to there: those of a whole region wait in the queue until their
+    window opens, and to look for the first one behind them could take half a minute.
+    """
+    passed = Line.objects.passed(mailing_id)
+    behind = Message.objects.filter(mailing=mailing_id, client__gt=passed)
+    ends = behind.order_by("mailing_id", "client_id").values_list("client", flat=True)
+    return ends[STRETCH - 1 : STRETCH].first()
 
 
 def take_unsent(mailing_id: int, limit: int) -> list[int]:
@@ -78,10 +99,15 @@ def take_unsent(mailing_id: int, limit: int) -> list[int]:
         if ids:
             return ids
         place = Line.objects.lock(mailing_id)
-        in_line = line(mailing_id).unleased().select_for_update()
-        rows = list(in_line.values_list("pk", "client_id")[:limit])
-        pass_on(place, rows[-1][1] if rows else None, is_empty=len(rows) < limit)
-    return [pk for pk, _ in rows]
+        while True:
+            end = _end_of_stretch(mailing_id)
+            in_line = line(mailing_id, end).unleased().select_for_update()
+            rows = list(in_line.values_list("pk", "client_id")[:limit])
+            is_seen = len(rows) < limit  # all up to the end of the stretch
+            last = end if is_seen and end else rows[-1][1] if rows else None
+            pass_on(place, last, is_empty=is_seen and end is None)
+            if rows or end is None:
+                return [pk for pk, _ in rows]
 
 
 def pass_on(place: Line, last: int | None, *, is_empty: bool) -> None:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import BigIntegerField
 
 from clients.audience import matching_sql
 from clients.models import Client
@@ -38,6 +39,9 @@ from messages_app.sql import (
 # The columns of a message that a claim returns.
 RETURNED = "mailing_id, client_id, lease_token, {0}.id, phone_number, attempts, status"
 RETURNED += ", error_code, timezone, text_version"
+# Messages that a claim looks through in line at most, where others of the mailing are queued: a
+# mailing may have millions of clients one after the other whose window is shut.
+REACH = 4_000
 
 
 class Share(NamedTuple):
@@ -61,11 +65,15 @@ class Found(NamedTuple):
 
 
 class _Place(NamedTuple):
-    """A mailing's line, which this transaction has locked, and whether its queue may be due."""
+    """A mailing's line, which this transaction has locked, and whether its queue may be due.
+
+    `end` is the client up to whom a claim looks through it; None is to its end.
+    """
 
     passed: int
     is_empty: bool
     has_queue: bool
+    end: int | None
 
 
 class _Part(NamedTuple):
@@ -120,7 +128,7 @@ def claim(
         }
         run(*_pass_on(in_line, lined), *_note_batches(found))
     for part, rows in [(part, queued) for part in in_queue] + [(part, lined) for part in in_line]:
-        if len(rows[part.share.mailing.id]) == part.limit:
+        if len(rows[part.share.mailing.id]) == part.limit or (part.place and part.place.end):
             found[part.share.token] = found[part.share.token]._replace(is_more=True)
     return [found.get(share.token, Found([], is_more=False)) for share in shares]
 
@@ -148,12 +156,15 @@ def _lock_lines(ids: Collection[int], now: datetime) -> Statement:
     """Return SQL that locks the lines of mailings that nobody else has locked; see `_places`."""
     condition, params = one_of("mailing_id", ids)
     lock = " FOR UPDATE OF line SKIP LOCKED" if is_postgres() else ""
+    messages = f"FROM {table_of(Message)} WHERE mailing_id = line.mailing_id"
     return Statement(
         f"""
-        SELECT mailing_id, passed, is_empty, EXISTS (
-            SELECT 1 FROM {table_of(Message)} WHERE mailing_id = line.mailing_id
-                AND queued_at <= %s AND next_attempt_at IS NOT NULL
-        )
+        SELECT mailing_id, passed, is_empty,
+            EXISTS (SELECT 1 {messages} AND queued_at <= %s AND next_attempt_at IS NOT NULL),
+            CASE WHEN NOT is_empty AND EXISTS (SELECT 1 {messages} AND queued_at IS NOT NULL) THEN (
+                SELECT client_id {messages} AND client_id > line.passed
+                ORDER BY mailing_id, client_id LIMIT 1 OFFSET {REACH - 1}
+            ) END
         FROM {table_of(Line)} AS line WHERE {condition}{lock}
         """,
         [moment_value(now), *params],
@@ -234,10 +245,13 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
     mailing = part.share.mailing
     is_selected, values = matching_sql(mailing.filters, "client")
     if part.place:
-        where, behind = "message.queued_at IS NULL AND message.client_id > %s", part.place.passed
-        order = "message.client_id"
+        where = "message.queued_at IS NULL AND message.client_id > %s AND message.client_id <= %s"
+        bounds, order = (
+            [part.place.passed, part.place.end or BigIntegerField.MAX_BIGINT],
+            "message.client_id",
+        )
     else:
-        where, behind, order = "message.queued_at <= %s", moment_value(now), "message.queued_at"
+        where, bounds, order = "message.queued_at <= %s", [moment_value(now)], "message.queued_at"
     lock = " FOR UPDATE OF message SKIP LOCKED" if is_postgres() else ""
     is_selected = f"client.id IS NOT NULL AND (message.is_manual OR {is_selected})"
     opens_at, shut = _opens_at(part.share.shut)
@@ -259,7 +273,7 @@ def _first_due(part: _Part, now: datetime) -> tuple[str, list[Any]]:
     """
     share = part.share
     params = [share.token, mailing.text_version, *values, *shut, *values, *shut]
-    params += [mailing.id, moment_value(now), behind, *mailing.is_unchanged.params, part.limit]
+    params += [mailing.id, moment_value(now), *bounds, *mailing.is_unchanged.params, part.limit]
     return sql, params
 
 
@@ -280,11 +294,14 @@ def _pass_on(parts: Sequence[_Part], found: Mapping[int, Sequence[Row]]) -> Iter
     params: list[Any] = []
     for share, place, limit in parts:
         taken = found[share.mailing.id]
-        last = max((client_id for _, client_id, *_ in taken), default=place.passed if place else 0)
+        passed, end = (place.passed, place.end) if place else (0, None)
+        last = max((client_id for _, client_id, *_ in taken), default=passed)
+        is_seen = len(taken) < limit  # all that stand in line, up to where it was looked through
         # Of a mailing that was just edited none are found, whoever stands in line.
         unchanged = share.mailing.is_unchanged
-        rows.append(f"(%s, %s, %s AND {unchanged.sql})")
-        params += [share.mailing.id, last, len(taken) < limit, *unchanged.params]
+        rows.append(f"(%s, CASE WHEN {unchanged.sql} THEN %s ELSE %s END, %s AND {unchanged.sql})")
+        params += [share.mailing.id, *unchanged.params, end if is_seen and end else last, last]
+        params += [is_seen and not end, *unchanged.params]
     if rows:
         yield Statement(
             f"UPDATE {table_of(Line)} SET passed = column2, is_empty = column3"

@@ -291,3 +291,72 @@ class TestLost:
         assert sorted(claimed) == [ids[0], *ids[2:]]
         assert waiting.find_lost(mailing.pk) == 1
         assert claim_ids(mailing, now) == ids[1:2]
+
+
+class TestBehindWhoeverIsQueued:
+    """Millions of clients one after the other may wait for their window."""
+
+    @pytest.fixture(autouse=True)
+    def short_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("messages_app.engine.claiming.REACH", 5)
+        monkeypatch.setattr("messages_app.waiting.STRETCH", 5)
+
+    @pytest.fixture
+    def behind(self, mailing: "Mailing", make_clients: MakeClients, now: datetime) -> list[int]:
+        """Plan 15 messages, of which the first twelve are put off; return the ids of the others."""
+        make_clients(15)
+        plan(mailing, now)
+        ids = list(Message.objects.order_by("client_id").values_list("pk", flat=True))
+        Message.objects.filter(pk__in=ids[:12]).schedule(now + MINUTE)
+        return ids[12:]
+
+    def test_who_stands_in_line_is_claimed_in_steps_that_look_at_few(
+        self, mailing: "Mailing", behind: list[int], now: datetime
+    ) -> None:
+        assert [claim_more(mailing, now, limit=10) for _ in range(2)] == [([], True)] * 2
+        assert place() == (10, False)
+        claimed, is_more = claim_more(mailing, now, limit=10)
+        assert ([message.id for message in claimed], is_more) == (behind, True)
+        assert claim_more(mailing, now, limit=10) == ([], False)
+        assert place() == (15, True)
+
+    def test_a_step_that_finds_enough_does_not_pass_the_others(
+        self, mailing: "Mailing", behind: list[int], now: datetime
+    ) -> None:
+        claim_more(mailing, now, limit=10)
+        claim_more(mailing, now, limit=10)
+        for message in behind:
+            claimed, _ = claim_more(mailing, now, limit=1)
+            assert [each.id for each in claimed] == [message]
+
+    def test_whoever_was_planned_later_is_not_passed(
+        self, mailing: "Mailing", behind: list[int], make_clients: MakeClients, now: datetime
+    ) -> None:
+        for _ in range(4):
+            claim_more(mailing, now, limit=10)
+        new = make_clients(3)
+        later = Client.objects.filter(pk__gte=new[0].pk)
+        assert planning.plan(mailing_id=mailing.pk, audience=later, window=None, now=now) == 3
+        assert len(claim(mailing, now, limit=10)) == 3
+
+    def test_nothing_is_passed_in_a_mailing_that_was_edited_meanwhile(
+        self, mailing: "Mailing", behind: list[int], now: datetime
+    ) -> None:
+        snapshot = mailing.snapshot(now)
+        MailingRow.objects.filter(pk=mailing.pk).update(updated_at=now + MINUTE)
+        assert claim(mailing, now, snapshot=snapshot) == []
+        assert place() == (0, False)
+
+    def test_there_may_be_somebody_to_ring_for(
+        self, mailing: "Mailing", behind: list[int], now: datetime
+    ) -> None:
+        assert waiting.count_due(mailing.pk, now=now, limit=9) == 1
+        assert waiting.next_attempt_at(mailing.pk) == now + MINUTE
+
+    def test_all_that_waits_can_be_taken(
+        self, mailing: "Mailing", behind: list[int], now: datetime
+    ) -> None:
+        in_queue = waiting.take_unsent(mailing.pk, 100)
+        Message.objects.filter(pk__in=in_queue).schedule(None, status="fail")
+        assert (len(in_queue), waiting.take_unsent(mailing.pk, 100)) == (12, behind)
+        assert waiting.take_unsent(mailing.pk, 100) == []
