@@ -123,9 +123,10 @@ class TestCreating:
         times = {"start_time": "2099-01-01T09:00", "stop_time": "2099-01-02T00:00"}
         admin_client.post(f"{LIST}add/", new(begins="at", **times))
         mailing = Mailing.objects.get()
-        form = form_of(admin_client.get(page_of(mailing)))
+        page = admin_client.get(page_of(mailing))
         assert mailing.start_time == datetime(2099, 1, 1, 6, tzinfo=UTC)
-        assert (form["begins"], form["start_time"]) == (["at"], "2099-01-01T09:00")
+        assert form_of(page)["begins"] == ["at"]
+        assert 'value="2099-01-01T09:00"' in page.content.decode()
 
     @pytest.mark.parametrize(
         ("values", "field", "reason"),

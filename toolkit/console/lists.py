@@ -91,11 +91,15 @@ class SafeListAdmin(HistoryPages):
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title, **(extra_context or {})})
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """Show the page of a new row."""
+        title = self.new_title or _("New: %(name)s") % {"name": self.opts.verbose_name}
+        return super().add_view(request, form_url, {"title": title, **(extra_context or {})})
+
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kw: Any) -> Any:
-        """Show the page of a row, or that of a new one."""
+        """Show the page of a row, called by it, or that of a new one."""
         row = context.get("original")
-        new = self.new_title or _("New: %(name)s") % {"name": self.opts.verbose_name}
-        context |= {"title": str(row) if row else new, "subtitle": None}
+        context |= {"title": str(row) if row else context["title"], "subtitle": None}
         return super().render_change_form(request, context, *args, **kw)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
