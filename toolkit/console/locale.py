@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
 from toolkit import time_zones
 from toolkit.access.models import Preferences, preferences_of
 
+CONSOLE = "/admin/"
 COOKIE = "time_zone"
 # The field in which a form says in which zone it was shown (admin/console/time_zone_field.html).
 FIELD = "_time_zone"
@@ -30,7 +30,7 @@ class PersonalLocale:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request; of the console, in its user's language and time zone."""
-        if not request.path.startswith(reverse("admin:index")):
+        if not _is_of_console(request):
             return self.get_response(request)
         preferences = _preferences(request)
         language = preferences.language or translation.get_language_from_request(request)
@@ -46,9 +46,13 @@ class PersonalLocale:
 
     def process_view(self, request: HttpRequest, *_: Any) -> None:
         """Read a form in the zone in which it was shown, though its user has another by now."""
-        shown_in = request.POST.get(FIELD, "") if request.method == "POST" else ""
-        if shown_in in time_zones.names() and request.path.startswith(reverse("admin:index")):
-            timezone.activate(ZoneInfo(shown_in))
+        # Of other requests, only a view may read the body.
+        if _is_of_console(request) and request.POST.get(FIELD) in time_zones.names():
+            timezone.activate(ZoneInfo(request.POST[FIELD]))
+
+
+def _is_of_console(request: HttpRequest) -> bool:
+    return request.path_info.startswith(CONSOLE)
 
 
 def _preferences(request: HttpRequest) -> Preferences:
