@@ -36,7 +36,7 @@ def found(filters: Mapping[str, str]) -> ClientQuerySet:
         ValidationError: a value is none that a client can have.
     """
     if any("\0" in text for text in filters.values()):
-        raise ValidationError(_("No client is found by that."), code="invalid_filter")
+        raise ValidationError(_("No client is found by that."))
     if filters.get("timezone"):
         time_zones.validate(filters["timezone"])
     clients = Client.objects.filter(
@@ -53,7 +53,7 @@ def check(what: str, value: str) -> str:
         ValidationError: there is no such change, or the value cannot be that of a client.
     """
     if what not in What.values:
-        raise ValidationError(_("Say what is to be done."), code="no_change")
+        raise ValidationError(_("Say what is to be done."))
     if what == What.TAG:
         tags.validate(value.strip())
     if what == What.TIMEZONE:
