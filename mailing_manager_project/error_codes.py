@@ -45,6 +45,7 @@ OF_REQUESTS = {
     "stop_before_start": "The stop time is not later than the start time.",
     "stop_in_the_past": "The stop time has passed.",
     "mailing_started": "The mailing has started; its start time cannot change.",
+    "reason_without_pause": "Sending is not paused, so there is nothing to give a reason for.",
     "window_incomplete": "Only one end of the window is there.",
     "window_never_open": "The window ends where it starts.",
     "since_after_until": "The time ends before it begins.",

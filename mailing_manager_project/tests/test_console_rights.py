@@ -30,6 +30,10 @@ SAME = {
     "messages_app/sendingcontrol/probe/": "/sender/probe/",
 }
 DEEDS = [(mine, TABLE[theirs]["post"].split()) for mine, theirs in SAME.items()]
+DEEDS.extend(
+    (f"messages_app/sendingcontrol/{verb}/", TABLE["/sender/"]["patch"].split())
+    for verb in ("stop", "resume")
+)
 # What is written by somebody who may not launch is a draft, there and here.
 DEEDS.append(("mailings/mailing/add/", ["mailings.add_mailing"]))
 

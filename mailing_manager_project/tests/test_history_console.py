@@ -95,6 +95,11 @@ def opened(stage: Stage) -> SendingControl:
     return SendingControl.objects.get()
 
 
+def stopped(stage: Stage) -> SendingControl:
+    SendingControl.objects.filter(pk=1).update(is_paused=True, pause_reason="Why not")
+    return SendingControl.objects.get()
+
+
 def failed_login(stage: Stage) -> AccessAttempt:
     return AccessAttempt.objects.create(
         username=user().username, ip_address="10.0.0.7", failures_since_start=10
@@ -207,8 +212,9 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
     ("messages_app.Message", "delete_selected"): (pending, lambda s: {"post": "yes"}),
     **on("messages_app.Message", failed, "resend", "confirm"),
     **on("messages_app.Message", failed, "send_selected_again", "confirm_selected"),
-    **on("messages_app.SendingControl", opened, "probe"),
-    ("messages_app.SendingControl", "change"): (opened, lambda s: {"is_paused": "on"}),
+    **on("messages_app.SendingControl", opened, "probe", "stop"),
+    **on("messages_app.SendingControl", stopped, "resume"),
+    ("messages_app.SendingControl", "change"): (opened, lambda s: {"rate": "5"}),
     **crud(
         "auth.User", lambda s: user(),
         lambda s: {"username": "olga", "kind": "person", "role": "viewers"},

@@ -21,7 +21,7 @@ from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from messages_app.admin.now import sending_now
-from messages_app.admin.sender import troubles_part
+from messages_app.admin.sender import banner_parts
 from messages_app.stats import failures
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
@@ -89,7 +89,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         ids = filter(None, map(as_id, request.GET.get("ids", "").split(",")[: self.list_per_page]))
         mailings = list(self.get_queryset(request).filter(pk__in=list(ids)))
         rows = rows_of(mailings, sending_now(request))
-        return live_rows(rows, troubles_part(request)).answer(request)
+        return live_rows(rows, banner_parts(request)).answer(request)
 
     def show_overview(self, request: HttpRequest) -> HttpResponse:
         """Answer with the parts of the first page as they are now."""
@@ -153,7 +153,7 @@ class MailingActionsAdmin(ConsoleAdmin):
         panel = {"panel": self.buttons_of(request, mailing, seen)}
         return live_panel(
             seen,
-            troubles=troubles_part(request),
+            banner=banner_parts(request),
             buttons=render_to_string(f"{TEMPLATES}/buttons.html", panel, request),
             is_full=is_full,
         )

@@ -22,7 +22,7 @@ from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from messages_app.admin.now import sending_now
-from messages_app.admin.sender import troubles_part
+from messages_app.admin.sender import banner_parts
 from toolkit import clock
 from toolkit.console.labels import format_minute
 from toolkit.console.lists import DaysFilter, as_id
@@ -58,7 +58,7 @@ class MailingAdmin(MailingFormAdmin):
         """Return the list; the messages of all its mailings are counted at once."""
         changelist = super().get_changelist_instance(request)
         rows = changelist.result_list
-        changelist.live = live_rows(rows_of(rows, sending_now(request)), troubles_part(request))
+        changelist.live = live_rows(rows_of(rows, sending_now(request)), banner_parts(request))
         slots = changelist.live.slots
         for mailing in rows:
             mailing.slots = {name: slots[f"{name}-{mailing.pk}"] for name in ("state", "progress")}

@@ -12,7 +12,7 @@ from mailings.models import Mailing
 from mailings.stats import may_be_incomplete
 from messages_app.admin.labels import health_labels
 from messages_app.admin.now import sending_now
-from messages_app.admin.sender import troubles_part
+from messages_app.admin.sender import banner_parts
 from toolkit.console.live import Live
 
 SHOWN = 20  # mailings under way
@@ -62,7 +62,7 @@ def _found(request: HttpRequest) -> dict[str, Any]:
     }
     return found | {
         "live": Live(
-            {"troubles": troubles_part(request), **parts},
+            {**banner_parts(request), **parts},
             address=reverse("admin:mailings_mailing_overview"),
         )
     }

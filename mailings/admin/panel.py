@@ -54,12 +54,14 @@ def look_at(mailing: Mailing, sending: SendingNow) -> Seen:
     return Seen(mailing, found, progress, sending)
 
 
-def live_panel(seen: Seen, *, troubles: SafeString, buttons: SafeString, is_full: bool) -> Live:
+def live_panel(
+    seen: Seen, *, banner: Mapping[str, SafeString], buttons: SafeString, is_full: bool
+) -> Live:
     """Return the parts of the panel; those that change slowly only if it `is_full`."""
     mailing = seen.mailing
     open_at = reverse("admin:mailings_mailing_panel", args=[mailing.pk])
     parts_now = {
-        "troubles": troubles,
+        **banner,
         "headline": _headline(seen),
         "buttons": buttons,
         "numbers": _numbers(seen),

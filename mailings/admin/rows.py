@@ -1,6 +1,6 @@
 """Mailings in rows, in the list and on the first page: what is so, and how far they have come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.urls import reverse
@@ -55,9 +55,9 @@ def rows_of(mailings: Sequence[Mailing], sending: SendingNow) -> list[Row]:
     ]
 
 
-def live_rows(rows: Sequence[Row], troubles: SafeString) -> Live:
+def live_rows(rows: Sequence[Row], banner: Mapping[str, SafeString]) -> Live:
     """Return what of the rows of a list is kept up to date."""
-    parts = {"troubles": troubles}
+    parts = dict(banner)
     for row in rows:
         parts[f"state-{row.mailing.pk}"] = row.state
         parts[f"progress-{row.mailing.pk}"] = row.bar

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from messages_app.models import TRANSIENT, Attempt, ErrorCode, Message, SendingControl
 from messages_app.sending.control import effective_rate, is_held_back
 from messages_app.sending.health import BreakerState, ComponentHealth, breaker
-from toolkit.console.labels import format_number, format_second, label
+from toolkit.console.labels import format_number, format_second, label, since
 
 Status = Message.Status
 
@@ -131,10 +131,21 @@ def duration(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
+def stopped(control: SendingControl, now: datetime) -> str:
+    """Return in words who stopped all sending, and since when; "" if nobody did."""
+    if not control.is_paused:
+        return ""
+    who, at = control.paused_by, control.paused_at
+    told = {"who": who, "since": since(at, now) if at else ""}
+    if who and at:
+        return gettext("Sending is stopped by %(who)s since %(since)s") % told
+    if at:
+        return gettext("Sending is stopped since %(since)s") % told
+    return gettext("Sending is stopped")
+
+
 def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetime) -> Iterator[str]:
-    """Yield a sentence for each thing that keeps messages from being sent."""
-    if control.is_paused:
-        yield "Sending is paused: nothing goes out until somebody takes the pause back."
+    """Yield a sentence for each thing that keeps messages from being sent, but for the stop."""
     if is_held_back(control, now):
         yield (
             "Nothing is sent: this database is a copy, and its original is at work, or was until "

@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib import admin, messages
@@ -10,8 +11,11 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from messages_app.admin import labels
@@ -26,8 +30,15 @@ from toolkit.console.live import Live
 from toolkit.publishing import publish
 
 TEMPLATES = "admin/messages_app/sending"
+MOST_OF_REASON = 200  # characters
+SUGGESTED_REASONS = (
+    _("The text is wrong"),
+    _("It goes to the wrong people"),
+    _("The sender has trouble"),
+)
 # Whoever has one of these permissions sees the banner.
 CONCERNED = (
+    "messages_app.change_sendingcontrol",
     "messages_app.view_sendingcontrol",
     "messages_app.view_message",
     "mailings.view_mailing",
@@ -35,7 +46,10 @@ CONCERNED = (
 
 
 def banner(request: HttpRequest) -> dict[str, Any]:
-    """Return for every page what keeps messages from being sent, if the user may know it."""
+    """Return for every page what keeps messages from being sent, if the user may know it.
+
+    With it comes the button that stops all sending, and whether anybody has done so.
+    """
     if not may_be_told(request):
         return {}
     return {
@@ -47,12 +61,35 @@ def banner(request: HttpRequest) -> dict[str, Any]:
 def live_banner(request: HttpRequest) -> Live:
     """Return what keeps messages from being sent, as a part of every page."""
     return Live(
-        {"troubles": troubles_part(request)},
+        banner_parts(request),
         address=reverse("admin:messages_app_sendingcontrol_troubles"),
     )
 
 
-def troubles_part(request: HttpRequest) -> SafeString:
+def banner_parts(request: HttpRequest) -> dict[str, SafeString]:
+    """Return the parts that every page has: what keeps messages from being sent, and the stop."""
+    stop = {"stop": stop_of(request)}
+    return {
+        "troubles": _troubles(request),
+        "stop_bar": render_to_string(f"{TEMPLATES}/stop_bar.html", stop, request),
+        "stop_button": render_to_string(f"{TEMPLATES}/stop_button.html", stop, request),
+    }
+
+
+def stop_of(request: HttpRequest) -> dict[str, Any]:
+    """Return what the header says of the stop, and offers: to stop all sending, or to resume."""
+    sending = sending_now(request)
+    return {
+        "is_on": sending.control.is_paused,
+        "sentence": labels.stopped(sending.control, sending.now),
+        "reason": sending.control.pause_reason,
+        "may_change": request.user.has_perm("messages_app.change_sendingcontrol"),
+        "suggestions": SUGGESTED_REASONS,
+        "page": _page_shown(request),
+    }
+
+
+def _troubles(request: HttpRequest) -> SafeString:
     """Return what keeps messages from being sent as a part of a page; empty if nothing does."""
     troubles = sending_now(request).troubles
     if not troubles:
@@ -70,10 +107,10 @@ def may_be_told(request: HttpRequest) -> bool:
 
 
 class SendingControlForm(ConsoleForm):
-    """The operator's pause and rate."""
+    """The operator's rate; to stop all sending there is the button in the header."""
 
     class Meta:
-        labels = {"is_paused": "Pause all sending", "rate": "Messages a second"}  # noqa: RUF012  # Django's own way
+        labels = {"rate": _("Messages a second")}  # noqa: RUF012  # Django's own way
 
     def clean_rate(self) -> float | None:
         """Refuse a rate beyond the limits; none means no limit."""
@@ -81,8 +118,8 @@ class SendingControlForm(ConsoleForm):
         if rate is None or control.LOWEST_RATE <= rate <= control.HIGHEST_RATE:
             return rate
         raise ValidationError(
-            f"Write messages a second, from {control.LOWEST_RATE:g} to {control.HIGHEST_RATE:.0f}, "
-            "or nothing."
+            _("Write messages a second, from %(lowest)g to %(highest).0f, or nothing.")
+            % {"lowest": control.LOWEST_RATE, "highest": control.HIGHEST_RATE}
         )
 
 
@@ -91,7 +128,7 @@ class SendingControlAdmin(ConsoleAdmin):
     """Sending control: one row, which can be neither added nor deleted."""
 
     form = SendingControlForm
-    fieldsets = ((None, {"fields": ("is_paused", "rate")}),)
+    fieldsets = ((None, {"fields": ("rate",)}),)
     change_form_outer_before_template = f"{TEMPLATES}/panel.html"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -122,7 +159,7 @@ class SendingControlAdmin(ConsoleAdmin):
         panel = self.panel_of(request)
         now = sending_now(request).now
         parts = {
-            "troubles": troubles_part(request),
+            **banner_parts(request),
             "state": render_to_string(f"{TEMPLATES}/state.html", {"panel": panel}, request),
             "lately": lately_part(now),
         }
@@ -155,23 +192,54 @@ class SendingControlAdmin(ConsoleAdmin):
         control.change(**{name: form.cleaned_data[name] for name in form.changed_data})
         transaction.on_commit(partial(publish, "send_message"))
 
-    def response_post_save_change(self, request: HttpRequest, obj: SendingControl) -> HttpResponse:
-        """Stay on the page, where the effect can be watched."""
+    def response_change(self, request: HttpRequest, obj: SendingControl) -> HttpResponse:
+        """Say what holds now, and stay on the page, where the effect can be watched."""
+        rate = labels.kept_rate(SendingControl.objects.current())
+        said = _("Messages go out %(rate)s.") % {"rate": rate}
+        self.message_user(request, said, messages.SUCCESS)
         return redirect(self.page_of(1))
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the addresses of the panel and of the button that tries the sender."""
+        """Add the addresses of the panel and of the buttons, also of those in every header."""
         wrap = self.admin_site.admin_view
+        writes = {"probe": self.probe, "stop": self.stop, "resume": self.resume}
         return [
             path("panel/", wrap(self.show_panel), name="messages_app_sendingcontrol_panel"),
             path(
                 "troubles/", wrap(self.show_troubles), name="messages_app_sendingcontrol_troubles"
             ),
-            path(
-                "probe/", wrap(require_POST(self.probe)), name="messages_app_sendingcontrol_probe"
+            *(
+                path(
+                    f"{verb}/",
+                    wrap(require_POST(view)),
+                    name=f"messages_app_sendingcontrol_{verb}",
+                )
+                for verb, view in writes.items()
             ),
             *super().get_urls(),
         ]
+
+    def stop(self, request: HttpRequest) -> HttpResponse:
+        """Stop all sending, for the reason that is given, and stay on the page."""
+        reason = " ".join(request.POST.get("reason", "").replace("\0", "").split())
+        return self._set_pause(request, is_paused=True, pause_reason=reason[:MOST_OF_REASON])
+
+    def resume(self, request: HttpRequest) -> HttpResponse:
+        """Take the stop back, and stay on the page."""
+        return self._set_pause(request, is_paused=False)
+
+    def _set_pause(self, request: HttpRequest, **values: Any) -> HttpResponse:
+        """Change the pause; answer a script with the header's parts, a form with its page."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        row = control.change(**values)
+        transaction.on_commit(partial(publish, "send_message"))
+        if "HX-Request" in request.headers:
+            context = {"stop": stop_of(request), "is_swapped": True}
+            return TemplateResponse(request, f"{TEMPLATES}/stop.html", context)
+        if not row.is_paused:  # That it is, the header says.
+            self.message_user(request, _("Sending goes on."), messages.SUCCESS)
+        return redirect(_page_behind(request))
 
     def show_panel(self, request: HttpRequest) -> HttpResponse:
         """Answer with the parts of the page as they are now; the page asks again and again."""
@@ -196,6 +264,21 @@ class SendingControlAdmin(ConsoleAdmin):
             return redirect(self.page_of(1))
         transaction.on_commit(partial(publish, "send_message"))
         self.message_user(
-            request, "The next message that is due tries the sender now.", messages.SUCCESS
+            request, _("The next message that is due tries the sender now."), messages.SUCCESS
         )
         return redirect(self.page_of(1))
+
+
+def _page_shown(request: HttpRequest) -> str:
+    """Return the address of the page that the browser shows; scripts ask for parts of it only."""
+    is_part = "HX-Request" in request.headers
+    address = request.headers.get("Referer", "") if is_part else request.get_full_path()
+    shown = urlsplit(address)
+    return urlunsplit(("", "", shown.path, shown.query, ""))
+
+
+def _page_behind(request: HttpRequest) -> str:
+    """Return the page of ours that a button was pressed on; the first page if it does not say."""
+    page = request.POST.get("page", "")
+    is_ours = url_has_allowed_host_and_scheme(page, {request.get_host()}, request.is_secure())
+    return page if is_ours else reverse("admin:index")

@@ -24,7 +24,7 @@ from messages_app.models import SendingControl
 from messages_app.sending import control, health, home
 from toolkit import clock
 from toolkit.publishing import publish
-from toolkit.rest.fields import StrictBooleanField
+from toolkit.rest.fields import StrictBooleanField, StrictCharField
 from toolkit.rest.permissions import needs
 from toolkit.rest.serializers import StrictSerializer
 from toolkit.rest.views import SafeWrites
@@ -94,6 +94,9 @@ class SignsOfLifeSerializer(serializers.Serializer[Any]):
             "The sender is down",
             value={
                 "is_paused": False,
+                "pause_reason": "",
+                "paused_by": None,
+                "paused_at": None,
                 "rate": 50.0,
                 "rate_limit": 50.0,
                 "breaker": {
@@ -114,7 +117,11 @@ class SignsOfLifeSerializer(serializers.Serializer[Any]):
             },
             response_only=True,
         ),
-        OpenApiExample("Pause all sending", value={"is_paused": True}, request_only=True),
+        OpenApiExample(
+            "Pause all sending",
+            value={"is_paused": True, "pause_reason": "The text is wrong"},
+            request_only=True,
+        ),
         OpenApiExample(
             "Go on, at most five messages a second",
             value={"is_paused": False, "rate": 5},
@@ -129,6 +136,18 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     changing = ("breaker", "heartbeats")
     is_paused = StrictBooleanField(
         help_text="The operator's pause: nothing is sent until it is taken back."
+    )
+    pause_reason = StrictCharField(
+        max_length=200,
+        allow_blank=True,
+        help_text="Why it is paused, for colleagues: given with `is_paused` or while it is true. "
+        "Empty where nobody gave a reason.",
+    )
+    paused_by = serializers.SerializerMethodField(
+        help_text="Name of the user who paused it; null where nobody did, or no user."
+    )
+    paused_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="Since when it is paused; null if it is not."
     )
     rate = RateField(
         allow_null=True,
@@ -157,9 +176,14 @@ class SenderSerializer(StrictSerializer[SendingControl]):
     class Meta:
         model = SendingControl
         fields = (
-            *("is_paused", "rate", "rate_limit", "breaker", "is_idempotent", "heartbeats"),
-            *("restored_at", "held_until"),
+            *("is_paused", "pause_reason", "paused_by", "paused_at", "rate", "rate_limit"),
+            *("breaker", "is_idempotent", "heartbeats", "restored_at", "held_until"),
         )
+
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_paused_by(self, row: SendingControl) -> str | None:
+        """Return the name of the user who paused sending."""
+        return row.paused_by or None
 
     @extend_schema_field(serializers.FloatField(allow_null=True))
     def get_rate_limit(self, row: SendingControl) -> float | None:
@@ -224,7 +248,8 @@ class OneSender(SafeWrites[SendingControl]):
         summary="Pause sending, go on, or change the rate",
         description="A pause holds for all mailings and workers within a second, however slow the "
         "sender is, and until it is changed again. Requests that are open arrive; everything else "
-        "stays pending, and no attempt is lost.",
+        "stays pending, and no attempt is lost. Who paused it, since when and why is told here and "
+        "on every page of the console.",
     ),
 )
 @extend_schema(tags=["sender"])

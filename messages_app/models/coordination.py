@@ -100,6 +100,12 @@ class SendingControl(models.Model):
     is_paused = models.BooleanField(
         "paused", default=False, help_text="Nothing is sent until this is taken back."
     )
+    # Who paused it, since when and why; empty while it is not paused.
+    paused_by = models.CharField(max_length=150, default="", db_default="", editable=False)
+    paused_at = models.DateTimeField(null=True, editable=False)
+    pause_reason = models.CharField(
+        max_length=200, default="", db_default="", blank=True, help_text="Why nothing is sent."
+    )
     rate = models.FloatField(
         null=True,
         blank=True,

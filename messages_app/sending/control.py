@@ -6,15 +6,18 @@ docs/sender-api.md and docs/adr/0009-brakes.md.
 """
 
 import logging
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
+from toolkit.history.actors import current_actor
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 from toolkit.outbox.models import Event
@@ -27,7 +30,7 @@ FIRST_PROBE_DELAY = 2.0  # seconds from the opening to the first probe; doubled 
 # Seconds between two probes at most. A longer Retry-After delays only the message that it is for.
 MAX_PROBE_DELAY = 60.0
 LOWEST_RATE, HIGHEST_RATE = 0.01, 1_000_000.0  # messages a second
-OPERATORS_OWN = ("is_paused", "rate")  # the columns that an operator sets
+OPERATORS_OWN = ("is_paused", "pause_reason", "rate")  # the columns that an operator sets
 MAX_LOOKAHEAD = timedelta(seconds=1)  # how far ahead of now slots are reserved
 
 logger = logging.getLogger(__name__)
@@ -173,9 +176,17 @@ def return_probe(now: datetime) -> None:
 
 
 def change(**values: object) -> SendingControl:
-    """Set the operator's pause (`is_paused`), rate (`rate`) or both; return the row."""
+    """Set the operator's pause (`is_paused`, `pause_reason`), `rate` or both; return the row.
+
+    Who pauses, and since when, is noted with the pause, and forgotten with it.
+
+    Raises:
+        ValidationError: there is a reason, and no pause that it is the reason of.
+    """
     with transaction.atomic():
-        before = values_of(SendingControl.objects.select_for_update().current(), OPERATORS_OWN)
+        locked = SendingControl.objects.select_for_update().current()
+        before = values_of(locked, OPERATORS_OWN)
+        values |= _pause_values(locked, values)
         # Slots that were reserved at a lower rate must not delay messages at a higher one.
         slots = {"next_slot_at": None} if "rate" in values else {}
         SendingControl.objects.filter(pk=1).update(**values, **slots)
@@ -187,6 +198,30 @@ def change(**values: object) -> SendingControl:
         if control.is_paused != before["is_paused"]:
             _record(control, "pause", is_holding=control.is_paused)
     return control
+
+
+def _pause_values(before: SendingControl, values: Mapping[str, object]) -> dict[str, object]:
+    """Return the columns that a change of the pause brings along, besides what was asked for.
+
+    Raises:
+        ValidationError: see `change`.
+    """
+    is_paused = values.get("is_paused", before.is_paused)
+    if not is_paused and values.get("pause_reason", "") not in ("", before.pause_reason):
+        raise ValidationError(
+            {
+                "pause_reason": ValidationError(
+                    "Sending is not paused, so there is nothing to give a reason for.",
+                    code="reason_without_pause",
+                )
+            }
+        )
+    if not is_paused:
+        return {"paused_by": "", "paused_at": None, "pause_reason": ""}
+    if before.is_paused:
+        return {}
+    who = {"paused_by": current_actor().username[:150], "paused_at": Now()}
+    return {**who, "pause_reason": values.get("pause_reason", "")}
 
 
 def probe_now(*, now: datetime) -> SendingControl:
@@ -268,6 +303,6 @@ def _record(control: SendingControl, by: str, *, is_holding: bool) -> None:
     told = {
         "by": by,
         "is_held": control.is_paused or control.opened_at is not None,
-        "reason": control.reason if by == "breaker" else "",
+        "reason": control.reason if by == "breaker" else control.pause_reason,
     }
     Event.objects.record("sender.held" if is_holding else "sender.released", [told])

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client as Browser
+from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from messages_app.ledger import folding
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 ROOM = "/admin/messages_app/sendingcontrol/"
 PAGE = f"{ROOM}1/change/"
-PAUSED = "Sending is paused: nothing goes out until somebody takes the pause back."
+STOPPED = "Sending is stopped"
 MINUTE = timedelta(minutes=1)
 EVERY_ROOM = ["/admin/", "/admin/mailings/mailing/", "/admin/clients/client/add/", "/admin/auth/"]
 
@@ -70,25 +72,25 @@ class TestPage:
         assert "Delete" not in html_of(admin_client, PAGE)
         assert SendingControl.objects.count() == 1
 
-    def test_sets_pause_and_rate_lets_go_out_what_may_and_remembers_who_did_it(
+    def test_sets_the_rate_lets_go_out_what_may_and_remembers_who_did_it(
         self,
         admin_client: Browser,
         queued: Queued,
         django_capture_on_commit_callbacks: Any,
     ) -> None:
         with django_capture_on_commit_callbacks(execute=True):
-            response = admin_client.post(PAGE, {"is_paused": "on", "rate": "2.5"})
-        row = SendingControl.objects.get()
-        assert response.headers["location"] == PAGE
-        assert (row.is_paused, row.rate) == (True, 2.5)
+            response = admin_client.post(PAGE, {"rate": "2.5"}, follow=True)
+        assert response.redirect_chain == [(PAGE, 302)]
+        assert "Messages go out at most 2.5 a second" in response.content.decode()
+        assert SendingControl.objects.get().rate == 2.5
         assert queued() == [("send_message",)]
         assert Entry.objects.latest("pk").object == "sender/1"
 
     def test_writes_only_what_was_edited(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
-        SendingControl.objects.update(rate=5, next_slot_at=opened.probe_at)
-        admin_client.post(PAGE, {"is_paused": "on", "rate": "5"})
+        SendingControl.objects.update(rate=5, is_paused=True, next_slot_at=opened.probe_at)
+        admin_client.post(PAGE, {"rate": "5"})
         row = SendingControl.objects.get()
         assert row.is_paused
         assert row.next_slot_at == opened.probe_at
@@ -101,10 +103,10 @@ class TestPage:
 
     @pytest.mark.parametrize("rate", ["0", "0.001", "-1", "1000001", "nan", "inf", "1e999", "x"])
     def test_refuses_a_rate_that_is_none(self, rate: str, admin_client: Browser) -> None:
-        response = admin_client.post(PAGE, {"is_paused": "on", "rate": rate})
+        response = admin_client.post(PAGE, {"rate": rate})
         assert response.status_code == 200
         assert response.context["adminform"].form.errors["rate"]
-        assert not SendingControl.objects.get().is_paused
+        assert SendingControl.objects.get().rate is None
 
     def test_says_how_fast_messages_go_out(self, admin_client: Browser, settings: Settings) -> None:
         assert "go out as fast as the sender takes them" in html_of(admin_client, PAGE)
@@ -233,16 +235,6 @@ class TestTryingTheSender:
 
 
 class TestBanner:
-    @pytest.mark.parametrize("address", EVERY_ROOM)
-    def test_says_on_every_page_that_sending_is_paused(
-        self, address: str, admin_client: Browser
-    ) -> None:
-        assert 'role="alert"' not in html_of(admin_client, address)
-        SendingControl.objects.update(is_paused=True)
-        page = html_of(admin_client, address)
-        assert PAUSED in page
-        assert f'href="{PAGE}"' in page
-
     def test_says_why_the_sender_is_left_in_peace_and_until_when(
         self, admin_client: Browser, opened: SendingControl
     ) -> None:
@@ -259,32 +251,129 @@ class TestBanner:
         assert "Sending has had no heartbeat for 4 minutes." in page
         assert "The clock has shown" not in page
 
-    def test_is_said_once_on_the_page_of_the_sender(self, admin_client: Browser) -> None:
-        SendingControl.objects.update(is_paused=True)
-        assert html_of(admin_client, PAGE).count(PAUSED) == 1
-
-    def test_leads_only_those_to_the_sender_who_may_see_it(self, client: Browser) -> None:
-        SendingControl.objects.update(is_paused=True)
+    def test_leads_only_those_to_the_sender_who_may_see_it(
+        self, client: Browser, opened: SendingControl
+    ) -> None:
         page = html_of(operator(client, "view_mailing"), "/admin/")
-        assert PAUSED in page
+        assert "HTTP 503: down" in page
         assert PAGE not in page
+
+
+class TestStop:
+    @pytest.mark.parametrize("address", EVERY_ROOM)
+    def test_can_be_pressed_on_every_page_and_is_told_there(
+        self, address: str, admin_client: Browser
+    ) -> None:
+        page = html_of(admin_client, address)
+        assert f'action="{ROOM}stop/"' in page
+        assert STOPPED not in page
+        SendingControl.objects.update(is_paused=True)
+        page = html_of(admin_client, address)
+        assert page.count(STOPPED) == 1
+        assert f'action="{ROOM}resume/"' in page
+        assert f'action="{ROOM}stop/"' not in page
+
+    def test_holds_all_back_and_says_who_since_when_and_why(
+        self, admin_client: Browser, admin_user: User
+    ) -> None:
+        asked = {"reason": " The  text is\0 wrong ", "page": "/admin/clients/client/?q=7"}
+        response = admin_client.post(f"{ROOM}stop/", asked)
+        assert response.headers["location"] == "/admin/clients/client/?q=7"
+        row = SendingControl.objects.get()
+        assert (row.is_paused, row.paused_by) == (True, "admin")
+        assert row.pause_reason == "The text is wrong"
+        assert row.paused_at
+        said = f"{STOPPED} by admin since {row.paused_at:%H:%M}: The text is wrong"
+        assert said in html_of(admin_client, "/admin/")
+        entry = Entry.objects.latest("pk")
+        assert entry.changes == {
+            "is_paused": [False, True], "pause_reason": ["", "The text is wrong"]
+        }  # fmt: skip
+
+    def test_is_taken_back_with_its_reason(
+        self, admin_client: Browser, queued: Queued, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        admin_client.post(f"{ROOM}stop/", {"reason": "Why not"})
+        with django_capture_on_commit_callbacks(execute=True):
+            page = admin_client.post(f"{ROOM}resume/", follow=True).content.decode()
+        assert "Sending goes on." in page
+        assert STOPPED not in page
+        row = SendingControl.objects.get()
+        assert (row.is_paused, row.paused_by, row.paused_at) == (False, "", None)
+        assert row.pause_reason == ""
+        assert queued() == [("send_message",)]
+
+    def test_that_stands_is_not_given_to_whoever_presses_it_again(
+        self, client: Browser, admin_client: Browser
+    ) -> None:
+        admin_client.post(f"{ROOM}stop/", {"reason": "First"})
+        operator(client, "change_sendingcontrol").post(f"{ROOM}stop/", {"reason": "Second"})
+        row = SendingControl.objects.get()
+        assert (row.paused_by, row.pause_reason) == ("admin", "Second")
+
+    def test_says_the_day_if_that_is_not_today(self, admin_client: Browser) -> None:
+        at = clock.now() - timedelta(days=2)
+        SendingControl.objects.update(is_paused=True, paused_by="olga", paused_at=at)
+        assert f"by olga since {at:%Y-%m-%d %H:%M}" in html_of(admin_client, "/admin/")
+
+    def test_answers_a_script_with_the_parts_of_the_header(self, admin_client: Browser) -> None:
+        headers = {"HX-Request": "true", "Referer": "http://testserver/admin/auth/?q=1"}
+        html = admin_client.post(f"{ROOM}stop/", headers=headers).content.decode()
+        assert "<html" not in html
+        assert html.count('hx-swap-oob="true"') == 2
+        assert STOPPED in html
+        assert 'value="/admin/auth/?q=1"' in html
+
+    def test_names_the_page_that_is_shown_to_whoever_asks_for_its_parts(
+        self, admin_client: Browser
+    ) -> None:
+        headers = {"HX-Request": "true", "Referer": "http://testserver/admin/auth/?q=1"}
+        parts = admin_client.get(f"{ROOM}troubles/", headers=headers).json()["parts"]
+        assert 'value="/admin/auth/?q=1"' in parts["stop_button"]["html"]
+
+    @pytest.mark.parametrize("page", ["https://elsewhere.example/", "//elsewhere.example/", ""])
+    def test_leads_to_no_page_but_ours(self, page: str, admin_client: Browser) -> None:
+        response = admin_client.post(f"{ROOM}stop/", {"page": page})
+        assert response.headers["location"] == "/admin/"
+
+    @pytest.mark.parametrize("verb", ["stop", "resume"])
+    def test_is_not_done_by_following_a_link(self, verb: str, admin_client: Browser) -> None:
+        assert admin_client.get(f"{ROOM}{verb}/").status_code == 405
+
+    def test_costs_a_page_no_query_of_its_own(self, admin_client: Browser) -> None:
+        with CaptureQueriesContext(connection) as seen:
+            html_of(admin_client, "/admin/auth/")
+        of_control = [each for each in seen if "messages_app_brakes" in each["sql"]]
+        assert len(of_control) == 1
+
+    def test_is_seen_without_a_button_by_those_who_may_not_press_it(self, client: Browser) -> None:
+        browser = operator(client, "view_mailing")
+        assert f"{ROOM}stop/" not in html_of(browser, "/admin/")
+        SendingControl.objects.update(is_paused=True, pause_reason="Why not")
+        page = html_of(browser, "/admin/")
+        assert "Why not" in page
+        assert f"{ROOM}resume/" not in page
+        for verb in ("stop", "resume"):
+            assert browser.post(f"{ROOM}{verb}/").status_code == 403
 
     def test_is_not_for_whom_it_does_not_concern(self, client: Browser) -> None:
         SendingControl.objects.update(is_paused=True)
-        assert PAUSED not in html_of(client, "/admin/login/")
-        assert PAUSED not in html_of(operator(client, "view_user"), "/admin/")
+        assert STOPPED not in html_of(client, "/admin/login/")
+        browser = operator(client, "view_user")
+        assert STOPPED not in html_of(browser, "/admin/")
 
     def test_appears_on_pages_that_are_open(self, admin_client: Browser, client: Browser) -> None:
         address = f"{ROOM}troubles/"
         assert f'data-live-banner="{address}"' in html_of(admin_client, "/admin/clients/client/")
         quiet = admin_client.get(address)
-        assert quiet.json()["parts"]["troubles"]["html"] == ""
+        assert STOPPED not in quiet.json()["parts"]["stop_bar"]["html"]
         SendingControl.objects.update(is_paused=True)
         known = {"If-None-Match": quiet.headers["ETag"]}
         loud = admin_client.get(address, headers=known)
-        assert PAUSED in loud.json()["parts"]["troubles"]["html"]
+        assert STOPPED in loud.json()["parts"]["stop_bar"]["html"]
+        assert loud.json()["parts"]["stop_button"]["html"].count("<button") == 0
         mailings = admin_client.get("/admin/mailings/mailing/overview/").json()
-        assert PAUSED in mailings["parts"]["troubles"]["html"]
+        assert STOPPED in mailings["parts"]["stop_bar"]["html"]
         assert operator(client, "view_user").get(address).status_code == 403
 
 
@@ -317,7 +406,7 @@ class TestRights:
         assert "HTTP 503: down" in page
         assert "Try the sender now" not in page
         assert 'name="_save"' not in page
-        assert browser.post(PAGE, {"is_paused": "on"}).status_code == 403
+        assert browser.post(PAGE, {"rate": "5"}).status_code == 403
         assert browser.post(f"{ROOM}probe/").status_code == 403
         unchanged = SendingControl.objects.get()
         assert (unchanged.is_paused, unchanged.probe_at) == (False, opened.probe_at)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -42,6 +43,9 @@ class TestLooking:
         assert answer.status_code == 200
         assert answer.json() == {
             "is_paused": False,
+            "pause_reason": "",
+            "paused_by": None,
+            "paused_at": None,
             "rate": None,
             "rate_limit": None,
             "breaker": CLOSED,
@@ -110,7 +114,7 @@ class TestLooking:
 
 class TestSetting:
     @pytest.mark.parametrize(
-        "payload", [{"is_paused": True}, {"rate": 0.01}, {"rate": 1_000_000}, {"rate": 12.5}, {}]
+        "payload", [{"is_paused": False}, {"rate": 0.01}, {"rate": 1_000_000}, {"rate": 12.5}, {}]
     )
     def test_changes_what_is_told_and_nothing_else(
         self, api: APIClient, payload: dict[str, Any]
@@ -123,6 +127,42 @@ class TestSetting:
         assert answer.status_code == 200
         assert answer.json() == {**before, **payload, **limit}
         assert api.get(SENDER).json() == answer.json()
+
+    def test_a_pause_says_who_since_when_and_why(self, api: APIClient) -> None:
+        answer = api.patch(SENDER, {"is_paused": True, "pause_reason": "The text is wrong"}).json()
+
+        user = User.objects.get()
+        assert answer["is_paused"] is True
+        assert answer["pause_reason"] == "The text is wrong"
+        assert answer["paused_by"] == user.username
+        paused_at = row().paused_at
+        assert paused_at
+        assert answer["paused_at"] == iso(paused_at)
+
+    def test_a_pause_that_is_repeated_stays_that_of_who_began_it(self, api: APIClient) -> None:
+        began_at = clock.now() - 60 * SECOND
+        SendingControl.objects.update(is_paused=True, paused_by="olga", paused_at=began_at)
+
+        answer = api.patch(SENDER, {"is_paused": True, "pause_reason": "Because"}).json()
+
+        told = (answer["paused_by"], answer["paused_at"], answer["pause_reason"])
+        assert told == ("olga", iso(began_at), "Because")
+
+    def test_a_pause_that_is_taken_back_leaves_no_reason(self, api: APIClient) -> None:
+        paused = api.patch(SENDER, {"is_paused": True, "pause_reason": "Because"}).json()
+        reason = {"pause_reason": paused["pause_reason"]}  # as a program may send it back
+
+        answer = api.patch(SENDER, {"is_paused": False, **reason}).json()
+
+        told = (answer["paused_by"], answer["paused_at"], answer["pause_reason"])
+        assert told == (None, None, "")
+
+    @pytest.mark.parametrize("also", [{}, {"is_paused": False}])
+    def test_refuses_a_reason_without_a_pause(self, api: APIClient, also: dict[str, bool]) -> None:
+        answer = api.patch(SENDER, {"pause_reason": "Because", **also})
+
+        assert refusal(answer) == (400, {"pause_reason": "reason_without_pause"})
+        assert row().pause_reason == ""
 
     def test_takes_back_pause_and_rate(self, api: APIClient) -> None:
         SendingControl.objects.update(is_paused=True, rate=1)

@@ -53,6 +53,12 @@ def zone_name() -> str:
     return timezone.get_current_timezone_name()
 
 
+def since(value: datetime, now: datetime) -> str:
+    """Return a moment that has passed: the hour if it was today, else with its day."""
+    own, today = timezone.localtime(value), timezone.localtime(now)
+    return f"{own:%H:%M}" if own.date() == today.date() else format_minute(value)
+
+
 def label(text: str, colour: str) -> SafeString:
     """Return a coloured label; the colours are Unfold's: success, info, warning, danger."""
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})

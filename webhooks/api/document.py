@@ -32,7 +32,10 @@ _CHANGES: Json = {
 _SENDER: Json = {
     "by": {"type": "string", "enum": ["pause", "breaker"]},
     "is_held": {"type": "boolean", "description": "Whether one of the two holds all back now."},
-    "reason": {"type": "string", "description": "What opened the breaker; else empty."},
+    "reason": {
+        "type": "string",
+        "description": "What opened the breaker, or why it is paused; else empty.",
+    },
 }
 SUMMARIES = {
     EventName.STARTED: "A mailing has started",
