@@ -52,13 +52,13 @@ def mailings_due(ids: Collection[int], *, now: datetime) -> set[int]:
 
 def next_attempt_at(mailing_id: int) -> datetime | None:
     """Return when the next message of a mailing that is not on its way is, or was, due."""
-    in_queue = queue(mailing_id)
-    end = _end_of_stretch(mailing_id) if in_queue.exists() else None
-    moments = [
-        waiting.unleased().values_list("next_attempt_at", flat=True).first()
-        for waiting in (in_queue, line(mailing_id, end))
-    ]
-    return min(filter(None, moments), default=None)
+    queued = _first_moment(queue(mailing_id))
+    in_line = _first_moment(line(mailing_id, _end_of_stretch(mailing_id) if queued else None))
+    return min(filter(None, [queued, in_line]), default=None)
+
+
+def _first_moment(waiting: MessageQuerySet) -> datetime | None:
+    return waiting.unleased().values_list("next_attempt_at", flat=True).first()
 
 
 def queue(mailing_id: int, now: datetime | None = None) -> MessageQuerySet:
