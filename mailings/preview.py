@@ -17,11 +17,12 @@ from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.models import Balance, Message, SendingControl
 from messages_app.sending import control, health
 from messages_app.sending.pace import Pace, Source, pace
-from toolkit.text_parts import UCS_2, TextParts, text_parts
+from toolkit.text_parts import TextParts, text_parts
 
 LATELY = timedelta(days=7)  # within which the same text is worth a warning
 COMPARED = 1_000  # newest mailings that are looked at for that
 A_DAY = timedelta(days=1)
+FEW = 10  # characters that GSM-7 does not have; of more, the text is in another alphabet
 
 
 class Caution(NamedTuple):
@@ -126,12 +127,12 @@ def _of_text(mailing: Mailing, found: Preview, now: datetime) -> Iterator[Cautio
         )
         yield Caution("same_text", detail % {"mailing": same, "days": LATELY.days})
     text = found.text
-    if text and text.encoding == UCS_2 and text.parts_without < text.parts:
+    if text and 0 < len(text.forcing) <= FEW and text.parts_without < text.parts:
         detail = _(
             "%(parts)s parts instead of %(fewer)s, because of characters that GSM-7 does not have: "
             "%(characters)s"
         )
-        named = " ".join(text.forcing[:10])
+        named = " ".join(text.forcing)
         values = {"parts": text.parts, "fewer": text.parts_without, "characters": named}
         yield Caution("costly_characters", detail % values)
 

@@ -337,6 +337,14 @@ class DeliveryAdmin(ConsoleAdmin):
         """Refuse to everybody: they are dropped after WEBHOOKS_LOG_DAYS."""
         return False
 
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Refuse: a delivery is a record itself.
+
+        Raises:
+            Http404: always.
+        """
+        raise Http404
+
     def has_redeliver_permission(self, request: HttpRequest) -> bool:
         """Tell whether somebody may have deliveries posted again."""
         return bool(request.user.has_perm("webhooks.change_webhook"))

@@ -163,6 +163,8 @@ def test_warnings_of_the_text(api: APIClient, make_mailing: MakeMailing, now: da
     assert "same_text" not in warnings_of(api, text="same")
     assert "costly_characters" in warnings_of(api, text="a" * 100 + "—")
     assert "costly_characters" not in warnings_of(api, text="Привет — " * 2)
+    other_alphabet = "Приходите, скоро распродажа: скидки на всё, только в эти выходные. Магазин"
+    assert "costly_characters" not in warnings_of(api, text=other_alphabet)
 
 
 def test_warnings_of_the_time(

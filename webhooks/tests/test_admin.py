@@ -101,6 +101,7 @@ def test_deliveries_are_shown_and_cannot_be_touched(browser: Browser, receiver: 
     assert "HTTP 500, after" in text_of(browser, f"{DELIVERIES}?webhook={delivery.webhook_id}")
     assert "HTTP 500, after" not in text_of(browser, f"{DELIVERIES}?webhook=0")
     assert delivery.message_id in text_of(browser, f"{address}change/")
+    assert browser.get(f"{address}history/").status_code == 404  # it is a record itself
     assert "HTTP 500" in text_of(browser, f"{address}change/")
     assert browser.post(f"{address}change/", {"state": "delivered"}).status_code == 403
     assert browser.post(f"{address}delete/", {"post": "yes"}).status_code == 403
