@@ -6,10 +6,39 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = environ.Env()
+
+class _Variables(FileAwareMapping):
+    """The environment. Where it has NAME_FILE, the value of NAME stands in the file named there.
+
+    So secrets come as files, as Docker, Kubernetes and systemd hand them over.
+    """
+
+    def __getitem__(self, name: str) -> str:
+        """Return a value; that of a file without the line break at its end.
+
+        Raises:
+            ImproperlyConfigured: the file cannot be read.
+        """
+        try:
+            value: str = super().__getitem__(name)
+        except (OSError, UnicodeDecodeError) as error:
+            named = self.env[f"{name}_FILE"]
+            raise ImproperlyConfigured(
+                f"{name}_FILE is {named!r}, which cannot be read ({error}). Name a text file that "
+                "this program may read, or unset it."
+            ) from None
+        return value.rstrip("\r\n") if self.env.get(f"{name}_FILE") else value
+
+
+class _Environment(environ.Env):
+    ENVIRON = _Variables(cache=False)
+
+
+env = _Environment()
 if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 

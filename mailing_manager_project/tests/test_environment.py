@@ -1,9 +1,13 @@
 """What is written into the environment is taken as it is meant, or refused by its name."""
 
+from pathlib import Path
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from mailing_manager_project.environment import (
+    _Environment,
+    _Variables,
     read_address,
     read_count,
     read_days,
@@ -221,3 +225,35 @@ def test_a_redis_is_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"redis://, rediss:// or unix://") as refusal:
         read_redis(NAME)
     assert "secret" not in str(refusal.value)
+
+
+class TestFiles:
+    @pytest.fixture
+    def value(self, tmp_path: Path) -> Path:
+        return tmp_path / "value"
+
+    def test_a_value_may_stand_in_a_file(self, value: Path) -> None:
+        value.write_text("s3cret \n")
+        variables = _Variables({f"{NAME}_FILE": str(value)})
+        assert variables[NAME] == "s3cret "
+
+    def test_a_file_counts_more_than_the_value_itself(self, value: Path) -> None:
+        value.write_text("from the file")
+        variables = _Variables({NAME: "from the environment\n", f"{NAME}_FILE": str(value)})
+        assert variables[NAME] == "from the file"
+
+    def test_an_empty_name_names_no_file(self) -> None:
+        assert _Variables({NAME: "itself\n", f"{NAME}_FILE": ""})[NAME] == "itself\n"
+
+    @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+    def test_a_file_that_cannot_be_read_is_named(self, value: Path, content: bytes | None) -> None:
+        if content:
+            value.write_bytes(content)
+        with pytest.raises(ImproperlyConfigured, match=f"{NAME}_FILE is .*{value}"):
+            _Variables({f"{NAME}_FILE": str(value)})[NAME]
+
+    def test_all_settings_can_be_there(self, value: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        value.write_text("17\n")
+        monkeypatch.setenv(f"{NAME}_FILE", str(value))
+        assert read_positive(NAME, 1) == 17
+        assert _Environment().int(NAME) == 17
