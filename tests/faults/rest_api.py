@@ -45,7 +45,8 @@ class RestApi:
         now = datetime.now(UTC)
         times = {"start_time": (now + start).isoformat(), "stop_time": (now + stop).isoformat()}
         began_at = time.monotonic()
-        answer = self.request("POST", "mailings/", **{"text": "Привет 👋", **times, **fields})
+        body = {"text": "Привет 👋", "filters": {}, **times, **fields}
+        answer = self.request("POST", "mailings/", **body)
         self.seconds.append(time.monotonic() - began_at)
         assert answer.status_code == 201, f"{answer.status_code} {answer.text[:500]}"
         mailing: int = answer.json()["id"]
