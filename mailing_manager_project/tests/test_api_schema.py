@@ -353,7 +353,7 @@ def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, A
             assert set(schema["properties"]) == fields
             assert schema["additionalProperties"] is False
     sender = schemas["PatchedSenderRequest"]
-    assert set(sender["properties"]) == {"is_paused", "rate"}
+    assert set(sender["properties"]) == {"is_paused", "pause_reason", "rate"}
     assert sender["additionalProperties"] is False
 
 

@@ -298,7 +298,7 @@ def press(browser: Browser, label: str, name: str, row: Model | None, form: Any)
         chosen = {"action": name, ACTION_CHECKBOX_NAME: row.pk, **form}
         return browser.post(reverse(f"{prefix}_changelist"), chosen)
     args: Any = [getattr(row, "token_key", row.pk)] if row else []
-    if label == "messages_app.SendingControl" and name == "probe":
+    if label == "messages_app.SendingControl" and name in ("probe", "resume", "stop"):
         args = []
     return browser.post(reverse(f"{prefix}_{name}", args=args), form)
 
