@@ -7,10 +7,12 @@ next tick finds what is due.
 
 import logging
 from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 
 from celery import current_app
 from kombu.exceptions import OperationalError
+
+from toolkit.patience import begin
 
 BROKER_TIMEOUT = 0.7  # seconds
 # Seconds until a queued task expires, so that queues do not grow without limit. It is much longer
@@ -27,8 +29,7 @@ def publish(task: str, *args: int) -> bool:
     if _hanging:
         logger.warning("%s%s waits for the next tick: the broker hangs.", task, args)
         return False
-    publication: Future[None] = Future()
-    Thread(target=_publish, args=[publication, task, args], daemon=True).start()
+    publication = begin(partial(_publish, task, args))
     try:
         publication.result(BROKER_TIMEOUT)
     except TimeoutError:
@@ -42,11 +43,5 @@ def publish(task: str, *args: int) -> bool:
     return True
 
 
-def _publish(publication: "Future[None]", task: str, args: tuple[int, ...]) -> None:
-    try:
-        current_app.send_task(task, args, expires=TASK_LIFE)
-    except BaseException as error:
-        # It is raised in the thread that waits for the result.
-        publication.set_exception(error)
-    else:
-        publication.set_result(None)
+def _publish(task: str, args: tuple[int, ...]) -> None:
+    current_app.send_task(task, args, expires=TASK_LIFE)

@@ -45,7 +45,11 @@ def sending_now(request: HttpRequest) -> SendingNow:
     """Return how sending goes; it is read once in a request."""
     found: SendingNow | None = request.META.get(KEPT)
     if found is None:
-        control, now = health.read_control()
-        found = SendingNow(control, health.component_health(now), now)
-        request.META[KEPT] = found
+        found = request.META[KEPT] = look()
     return found
+
+
+def look() -> SendingNow:
+    """Read how sending goes."""
+    control, now = health.read_control()
+    return SendingNow(control, health.component_health(now), now)
