@@ -24,6 +24,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
 from toolkit.console.labels import format_second, label, link_to, sentence
+from toolkit.console.read_only import ReadOnlyPages
 from toolkit.console.secrets import Secret, show_secret
 from webhooks import services
 from webhooks.models import TEST, Delivery, EventName, Webhook
@@ -293,8 +294,11 @@ class EventFilter(DropdownFilter):
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ConsoleAdmin):
-    """What was posted: seen by those who see webhooks, posted again by those who change them."""
+class DeliveryAdmin(ReadOnlyPages, ConsoleAdmin):
+    """What was posted, for WEBHOOKS_LOG_DAYS.
+
+    It is seen by those who see webhooks, and posted again by those who change them.
+    """
 
     actions = ("redeliver_selected",)
     list_display = ("event_words", "receiver", "outcome", "attempts", "attempted", "answer")
@@ -320,30 +324,6 @@ class DeliveryAdmin(ConsoleAdmin):
         """Ask for what seeing webhooks needs."""
         names = ("webhooks.view_webhook", "webhooks.change_webhook")
         return any(request.user.has_perm(name) for name in names)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Ask for the same."""
-        return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to everybody: they are dropped after WEBHOOKS_LOG_DAYS."""
-        return False
-
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse: a delivery is a record itself.
-
-        Raises:
-            Http404: always.
-        """
-        raise Http404
 
     def has_redeliver_permission(self, request: HttpRequest) -> bool:
         """Tell whether somebody may have deliveries posted again."""

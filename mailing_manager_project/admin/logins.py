@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum, Window
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST
 from toolkit.access.logins import NAMES
 from toolkit.console.labels import format_number, format_second, label
 from toolkit.console.lists import CappedPaginator, SafeListAdmin
+from toolkit.console.read_only import ReadOnlyPages
 from toolkit.history.models import Deed
 from toolkit.history.recording import many, record_deed
 
@@ -31,7 +32,7 @@ LIST = "admin:axes_accessattempt_changelist"
 
 
 @admin.register(AccessAttempt)
-class FailedLoginAdmin(SafeListAdmin):
+class FailedLoginAdmin(ReadOnlyPages, SafeListAdmin):
     """Logins that failed lately. Whoever may change users lets somebody in again."""
 
     list_display = ("name", "address", "failures", "last", "state", "let_in")
@@ -53,33 +54,9 @@ class FailedLoginAdmin(SafeListAdmin):
         """Ask for what seeing users needs."""
         return bool(request.user.has_perm("auth.view_user"))
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """Ask for the same."""
-        return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse to everybody: they are forgotten by themselves, or by the button."""
-        return False
-
     def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Lead to the list, which says all."""
         return redirect(LIST)
-
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse: failures have no history.
-
-        Raises:
-            Http404: always.
-        """
-        raise Http404
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

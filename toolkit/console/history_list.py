@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -21,6 +21,7 @@ from unfold.widgets import (
 from toolkit.console.history_pages import HistoryPage, read_page
 from toolkit.console.history_words import kind_title, rows_of
 from toolkit.console.lists import SafeListAdmin
+from toolkit.console.read_only import ReadOnlyPages
 from toolkit.history.actors import Door
 from toolkit.history.kinds import model_of, validate_object
 from toolkit.history.models import Deed, Entry
@@ -84,30 +85,10 @@ class HistoryFilter(forms.Form):
 
 
 @admin.register(Entry)
-class EntryAdmin(SafeListAdmin):
-    """History, which can be read and not written."""
+class EntryAdmin(ReadOnlyPages, SafeListAdmin):
+    """History, which can be read and not written; old entries go (HISTORY_DAYS)."""
 
     actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """Refuse to everybody."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Entry | None = None) -> bool:
-        """Refuse to everybody; old entries go by themselves (HISTORY_DAYS)."""
-        return False
-
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Refuse: history has none of its own.
-
-        Raises:
-            Http404: always.
-        """
-        raise Http404
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
