@@ -354,6 +354,16 @@ def cancel_mailing(mailing: Mailing) -> Mailing:
     return _change_status(mailing, Status.CANCELLED, Deed.CANCELLED)
 
 
+def refuse_cancelling(mailing: Mailing) -> None:
+    """Refuse to cancel what is over, or was not launched.
+
+    Raises:
+        ValidationError: the mailing is finished or cancelled, or a draft.
+    """
+    if mailing.is_ended or mailing.is_draft:
+        raise _conflict(mailing, Deed.CANCELLED)
+
+
 def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
     """Make messages due again that failed for good: all, or those with one of these reasons.
 
@@ -368,24 +378,29 @@ def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
     """
     with transaction.atomic():
         mailing = _lock(mailing)
-        if not mailing.is_running:
-            raise ValidationError(
-                f"The mailing is {mailing.status}. What failed is sent again while it runs, and "
-                "as a new mailing, with a stop time, once it is over.",
-                code="mailing_not_running",
-            )
-        failed = {
-            code: number
-            for code, number in failures(balances_of([mailing])[mailing.pk]).items()
-            if not codes or code in codes
-        }
-        if failed:
+        if failed := failed_to_resend(mailing, codes=codes):
             _requeue_failed(mailing, list(failed))
             mailing.save(update_fields=REQUEUE_FAILED)
             number = sum(failed.values())
             details = {"messages": number, "error_code": sorted(failed)}
             record_deed(Deed.RESENT, mailing, details=details)
     return sum(failed.values())
+
+
+def failed_to_resend(mailing: Mailing, *, codes: Collection[str] = ()) -> dict[str, int]:
+    """Return {reason: messages} of what `resend_failed` makes due again.
+
+    Raises:
+        ValidationError: the mailing is not running.
+    """
+    if not mailing.is_running:
+        raise ValidationError(
+            f"The mailing is {mailing.status}. What failed is sent again while it runs, and as a "
+            "new mailing, with a stop time, once it is over.",
+            code="mailing_not_running",
+        )
+    failed = failures(balances_of([mailing])[mailing.pk])
+    return {code: number for code, number in failed.items() if not codes or code in codes}
 
 
 def end_mailing(mailing: Mailing) -> Mailing:
@@ -398,15 +413,24 @@ def end_mailing(mailing: Mailing) -> Mailing:
         mailing = _lock(mailing)
         if mailing.status == Status.FINISHED:
             return mailing
-        if mailing.is_ended or mailing.is_draft:
-            raise _conflict(mailing, "finished")
-        if not mailing.is_looked_through or is_unfinished(mailing):
-            raise ValidationError(
-                "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
-                code="mailing_incomplete",
-            )
+        refuse_ending(mailing)
         write_final(mailing)
     return mailing
+
+
+def refuse_ending(mailing: Mailing) -> None:
+    """Refuse to finish what is not complete.
+
+    Raises:
+        ValidationError: it is over or a draft, or messages of it are still to be sent.
+    """
+    if mailing.is_ended or mailing.is_draft:
+        raise _conflict(mailing, Deed.FINISHED)
+    if not mailing.is_looked_through or is_unfinished(mailing):
+        raise ValidationError(
+            "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
+            code="mailing_incomplete",
+        )
 
 
 def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
@@ -418,21 +442,7 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     """
     with transaction.atomic():
         mailing = _lock(mailing)
-        if mailing.status == Status.RUNNING:
-            raise ValidationError(
-                "The mailing is running. Cancel it first.", code="mailing_running"
-            )
-        if mailing.leases.exists():
-            raise ValidationError(
-                "Messages of this mailing are on their way. Try again in a minute.",
-                code="mailing_in_flight",
-            )
-        if unplanned := Mailing.objects.to_resend(mailing.pk).first():
-            raise ValidationError(
-                f"Mailing {unplanned.pk} is to send again what failed in this one, and its clients "
-                "are not looked through yet. Wait for that, or cancel it.",
-                code="mailing_resent",
-            )
+        refuse_deleting(mailing)
         forget_schedule(mailing)
         record_deed(Deed.DELETED, mailing, changes=differences(_shown(mailing), {}))
         was_open = not (mailing.is_ended or mailing.is_draft)
@@ -442,6 +452,27 @@ def delete_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
             events.record("cancelled", [mailing])
         folding.forget(mailing.pk)
         return mailing
+
+
+def refuse_deleting(mailing: Mailing) -> None:
+    """Refuse to delete what others need still.
+
+    Raises:
+        ValidationError: see `delete_mailing`.
+    """
+    if mailing.status == Status.RUNNING:
+        raise ValidationError("The mailing is running. Cancel it first.", code="mailing_running")
+    if mailing.leases.exists():
+        raise ValidationError(
+            "Messages of this mailing are on their way. Try again in a minute.",
+            code="mailing_in_flight",
+        )
+    if unplanned := Mailing.objects.to_resend(mailing.pk).first():
+        raise ValidationError(
+            f"Mailing {unplanned.pk} is to send again what failed in this one, and its clients "
+            "are not looked through yet. Wait for that, or cancel it.",
+            code="mailing_resent",
+        )
 
 
 def _requeue_failed(mailing: Mailing, codes: Collection[str]) -> None:

@@ -1,6 +1,8 @@
 """The console's pages of webhooks and of what was delivered to them."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -10,7 +12,6 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +24,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin, ConsoleForm
+from toolkit.console.confirming import Question, confirm
 from toolkit.console.labels import format_second, label, link_to, sentence
 from toolkit.console.read_only import ReadOnlyPages
 from toolkit.console.secrets import Secret, show_secret
@@ -133,18 +135,36 @@ class WebhookAdmin(ConsoleAdmin):
     def rotate(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask, then give a webhook a new secret and show it, this once."""
         webhook = self._to_change(request, pk)
-        if request.method == "POST":
+
+        def do() -> HttpResponse:
             secret = services.rotate_secret(webhook, now=clock.now())
             return self._show(request, webhook, secret, is_new=False)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("A new secret for %(webhook)s?") % {"webhook": webhook},
-            "opts": self.opts,
-            "original": webhook,
-            "former_until": _former_until(webhook),
-            "back": self.page_of(pk),
-        }
-        return TemplateResponse(request, "admin/webhooks/webhook/rotate.html", context)
+
+        ask = partial(self._ask_to_rotate, webhook)
+        return confirm(self, request, ask=ask, do=do, back=self.page_of(pk))
+
+    def _ask_to_rotate(self, webhook: Webhook) -> Question:
+        facts = [
+            gettext(
+                "The new secret is shown to you once. For a day calls are signed with both, so "
+                "that the receiver can be given the new one meanwhile; then the old one signs no "
+                "more."
+            )
+        ]
+        if until := _former_until(webhook):
+            ends = gettext(
+                "The secret was replaced already: the one of before still signs until %(time)s, "
+                "and ends at once if you go on."
+            )
+            facts.append(ends % {"time": until})
+        return Question(
+            title=gettext("A new secret for %(webhook)s?") % {"webhook": webhook},
+            facts=facts,
+            deed=gettext("Make a new secret"),
+            keep=gettext("Keep the present one"),
+            back=self.page_of(webhook.pk),
+            is_final=False,
+        )
 
     def _to_change(self, request: HttpRequest, pk: int) -> Webhook:
         """Return a webhook that whoever asks may change."""
@@ -236,12 +256,9 @@ class WebhookAdmin(ConsoleAdmin):
         """Delete a webhook; its deliveries are cleared away afterwards."""
         services.delete_webhook(item, now=clock.now())
 
-    def describe_deletion(self, item: Webhook) -> str:
-        """Return what its deletion means."""
-        return gettext("%(webhook)s, %(url)s – it is told nothing any more") % {
-            "webhook": item,
-            "url": item.url,
-        }
+    def facts_of_deletion(self, items: Sequence[Webhook]) -> list[str]:
+        """Return which addresses are told nothing any more."""
+        return [gettext("%(url)s is told nothing any more.") % {"url": each.url} for each in items]
 
 
 class WebhookFilter(DropdownFilter):

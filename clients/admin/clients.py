@@ -1,5 +1,6 @@
 """The console's pages of clients."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.widgets import UnfoldAdminSelect2Widget
@@ -115,9 +117,9 @@ class ClientAdmin(ChangesAll):
         """Delete a client; its messages stay."""
         services.delete_client(item)
 
-    def describe_deletion(self, item: Client) -> str:
-        """Return what happens to the client's messages."""
-        return f"{item} – its messages stay, with the number; those unsent never go out"
+    def facts_of_deletion(self, items: Sequence[Client]) -> list[str]:
+        """Return what happens to the messages of clients."""
+        return [gettext("Messages stay, with the number; those unsent never go out.")]
 
     @admin.display(description=_("phone number"), ordering="phone_number")
     def phone(self, client: Client) -> str:

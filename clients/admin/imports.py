@@ -19,8 +19,8 @@ from django.views.decorators.http import require_POST
 from clients.imports import uploads
 from clients.imports.previews import Mapping, chosen, guess, preview
 from clients.models import ClientImport
-from toolkit.console.admin import GONE, ConsoleAdmin
-from toolkit.console.labels import format_minute, format_number, label, sentence
+from toolkit.console.admin import ConsoleAdmin
+from toolkit.console.labels import GONE, format_minute, format_number, label, sentence
 
 Status = ClientImport.Status
 OnKnown = ClientImport.OnKnown

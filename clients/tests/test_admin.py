@@ -209,7 +209,7 @@ def test_a_deleted_client_s_messages_stay_with_the_number(
     [client] = make_clients(1)
     message = client.messages.create(mailing=make_mailing(), phone_number=client.phone_number)
     asked = admin_client.get(f"{LIST}{client.pk}/delete/")
-    assert "its messages stay" in asked.content.decode()
+    assert "Messages stay, with the number" in asked.content.decode()
     admin_client.post(f"{LIST}{client.pk}/delete/", {"post": "yes"})
     assert not Client.objects.exists()
     message.refresh_from_db()
@@ -223,7 +223,7 @@ def test_selected_clients_are_deleted_after_a_question(
     selected = {"action": "delete_selected", "_selected_action": [c.pk for c in clients[:2]]}
     asked = admin_client.post(LIST, selected)
     assert Client.objects.count() == 3
-    assert "Are you sure" in asked.content.decode()
+    assert "Delete what is selected: 2?" in asked.content.decode()
     done = admin_client.post(LIST, {**selected, "post": "yes"}, follow=True)
     assert "2 clients deleted." in done.content.decode()
     assert Client.objects.get() == clients[2]

@@ -8,14 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -29,6 +27,7 @@ from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWid
 from mailing_manager_project.admin.rights import users_within
 from toolkit.access.models import Grant, Scope, grant_of
 from toolkit.access.tokens import DAYS, MOST_DAYS
+from toolkit.console.confirming import Question
 from toolkit.console.history import AtomicActions
 from toolkit.console.labels import format_minute, label
 from toolkit.console.lists import SafeListAdmin
@@ -191,38 +190,34 @@ class ConsoleTokenAdmin(AuthTokenAdmin, AtomicActions, SafeListAdmin):
         """Show what was done to a token, without a link to it, which would have the hash."""
         return super().history_view(request, object_id, {"object": None, **(extra_context or {})})
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask, with the token's name, and revoke it.
+    def ask_to_delete(self, item: AuthToken) -> Question:
+        """Ask in the word of tokens, with what the token is for: they are revoked."""
+        grant = grant_of(item)
+        used = grant.last_used_at if grant else None
+        refused = gettext(
+            "Programs that use it are refused at once, and it cannot be given back. Its user, "
+            "%(user)s, can still log in."
+        )
+        return Question(
+            title=gettext("Revoke %(name)s?") % {"name": name_of(item)},
+            facts=[
+                refused % {"user": item.user},
+                gettext("It was last used at %(time)s.") % {"time": format_minute(used)}
+                if used
+                else gettext("It was never used, as far as is known."),
+            ],
+            deed=gettext("Revoke it"),
+            keep=gettext("Keep it"),
+            back=self.way_back(item),
+        )
 
-        Raises:
-            Http404: there is no such token.
-            PermissionDenied: whoever asks may not revoke tokens.
-        """
-        token = self.get_object(request, object_id)
-        if not self.has_delete_permission(request, token):
-            raise PermissionDenied
-        if token is None:
-            raise Http404
-        name = name_of(token)
-        if request.method == "POST":
-            with transaction.atomic():
-                token.delete()
-            self.message_user(
-                request, gettext("%(name)s is revoked.") % {"name": name}, messages.SUCCESS
-            )
-            return redirect("admin:knox_authtoken_changelist")
-        grant = grant_of(token)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": gettext("Revoke %(name)s?") % {"name": name},
-            "opts": self.opts,
-            "token": token,
-            "last_use": format_minute(grant.last_used_at) if grant and grant.last_used_at else "",
-            "list": reverse("admin:knox_authtoken_changelist"),
-        }
-        return TemplateResponse(request, "admin/knox/authtoken/revoke.html", context)
+    def told_of_deletion(self, item: AuthToken) -> str:
+        """Tell in the word of tokens."""
+        return gettext("%(name)s is revoked.") % {"name": name_of(item)}
+
+    def way_back(self, item: AuthToken) -> str:
+        """Return the list: a token has no page."""
+        return self.address_of("changelist")
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Accept only users who may do nothing that whoever asks may not do."""

@@ -13,6 +13,7 @@ from knox.models import AuthToken
 from unfold.admin import ModelAdmin
 
 from messages_app.models import SendingControl
+from tests.console import confirm
 from toolkit.history.models import Entry
 from webhooks.models import Delivery
 
@@ -98,7 +99,7 @@ def test_the_hash_of_a_token_is_on_no_page(admin_client: Browser, admin_user: Us
         admin_client.get(address(AuthToken, "delete", token.token_key)),
         admin_client.get(address(User, "change", admin_user.pk)),
         admin_client.get(address(Entry, "changelist")),
-        admin_client.post(address(AuthToken, "delete", token.token_key), follow=True),
+        confirm(admin_client, address(AuthToken, "delete", token.token_key)),
     ]
 
     for page in pages:
@@ -115,7 +116,7 @@ def test_revoking_a_token_asks_with_its_name(admin_client: Browser, admin_user: 
 
     assert "Revoke CRM?" in admin_client.get(question).content.decode()
     assert AuthToken.objects.exists()
-    assert "CRM is revoked." in admin_client.post(question, follow=True).content.decode()
+    assert "CRM is revoked." in confirm(admin_client, question).content.decode()
     assert not AuthToken.objects.exists()
     assert admin_client.post(question).status_code == 404
 

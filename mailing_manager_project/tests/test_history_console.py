@@ -27,6 +27,7 @@ from clients.imports.uploads import keep_upload
 from clients.models import ClientImport
 from mailing_manager_project.tests.test_history_rest import FAILED, Stage
 from messages_app.models import SendingControl
+from tests.console import button_of, confirm
 from toolkit.history.models import Entry
 
 PASSWORD = "a-long-and-new-password-1"
@@ -142,7 +143,7 @@ def crud(
     scenes = {
         (label, "add"): (none, new),
         (label, "change"): (row, edited),
-        (label, "delete"): (row, lambda s: {"post": "yes"}),
+        (label, "delete"): (row, lambda s: {}),
         (label, "delete_selected"): (row, lambda s: {"post": "yes"}),
     }
     return {place: scene for place, scene in scenes.items() if place[1] not in without}
@@ -201,15 +202,14 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
     **on("mailings.Mailing", Stage.draft, "launch", "approve"),
     **on("mailings.Mailing", launched, "undo"),
     ("mailings.Mailing", "test"): (Stage.draft, lambda s: {"phone_number": "79995550006"}),
-    **on("mailings.Mailing", running, "pause", "cancel", "finish"),
-    **on("mailings.Mailing", running, "pause_selected", "cancel_selected"),
+    **on("mailings.Mailing", running, "pause", "pause_selected"),
+    **on("mailings.Mailing", running, "cancel", "finish", "cancel_selected"),
     **on("mailings.Mailing", paused, "resume", "resume_selected"),
     **on("mailings.Mailing", with_failed, "resend"),
     ("messages_app.Message", "add"): (
         none, lambda s: {"mailing": s.mailing().pk, "client": s.clients(1)[0].pk}
     ),
-    ("messages_app.Message", "delete"): (pending, lambda s: {"post": "yes"}),
-    ("messages_app.Message", "delete_selected"): (pending, lambda s: {"post": "yes"}),
+    **on("messages_app.Message", pending, "delete", "delete_selected"),
     **on("messages_app.Message", failed, "resend", "confirm"),
     **on("messages_app.Message", failed, "send_selected_again", "confirm_selected"),
     **on("messages_app.SendingControl", opened, "probe", "stop"),
@@ -228,7 +228,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
     ),
     **on("axes.AccessAttempt", failed_login, "unlock"),
     ("knox.AuthToken", "add"): (none, lambda s: token_form(s)),
-    ("knox.AuthToken", "delete"): (token, lambda s: {"post": "yes"}),
+    **on("knox.AuthToken", token, "delete"),
     **crud(
         "webhooks.Webhook", Stage.webhook,
         lambda s: {"url": "https://93.184.215.14/", "events": ["sender.held"], "is_active": "on"},
@@ -288,7 +288,18 @@ def test_the_site_itself_writes_nothing_but_ones_own_password_and_preferences() 
 
 
 def press(browser: Browser, label: str, name: str, row: Model | None, form: Any) -> Any:
-    """Send a form of the console, or press a button; or apply an action to one row."""
+    """Send a form of the console, or press a button; or apply an action to one row.
+
+    Where it is asked first, the button of that page is pressed.
+    """
+    address, sent = sent_by(label, name, row, form)
+    answer = browser.post(address, sent)
+    is_question = answer.context and "question" in answer.context
+    return browser.post(address, button_of(answer)) if is_question else answer
+
+
+def sent_by(label: str, name: str, row: Model | None, form: Any) -> tuple[str, Any]:
+    """Return the address of a page or action, and the form that is sent to it."""
     model = next(each for each in admin.site._registry if each._meta.label == label)
     prefix = f"admin:{model._meta.app_label}_{model._meta.model_name}"
     request = RequestFactory().get("/")
@@ -296,11 +307,11 @@ def press(browser: Browser, label: str, name: str, row: Model | None, form: Any)
     if name in admin.site._registry[model].get_actions(request):
         assert row
         chosen = {"action": name, ACTION_CHECKBOX_NAME: row.pk, **form}
-        return browser.post(reverse(f"{prefix}_changelist"), chosen)
+        return reverse(f"{prefix}_changelist"), chosen
     args: Any = [getattr(row, "token_key", row.pk)] if row else []
     if label == "messages_app.SendingControl" and name in ("probe", "resume", "stop"):
         args = []
-    return browser.post(reverse(f"{prefix}_{name}", args=args), form)
+    return reverse(f"{prefix}_{name}", args=args), form
 
 
 @pytest.mark.parametrize(("label", "name"), sorted(SCENES))
@@ -392,7 +403,7 @@ class TestPage:
     def test_is_there_when_the_object_is_deleted(self, admin_client: Browser, stage: Stage) -> None:
         mailing = scheduled(stage)
         delete = reverse("admin:mailings_mailing_delete", args=[mailing.pk])
-        admin_client.post(delete, {"post": "yes"})
+        confirm(admin_client, delete)
 
         shown = admin_client.get(f"/admin/mailings/mailing/{mailing.pk}/history/").content.decode()
 

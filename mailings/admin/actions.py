@@ -6,7 +6,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailings import services
+from mailings.admin.ending import MailingEndingAdmin
 from mailings.admin.overview import live_overview
 from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
 from mailings.admin.rows import live_rows, rows_of
@@ -24,34 +25,23 @@ from messages_app.admin.now import sending_now
 from messages_app.admin.sender import banner_parts
 from messages_app.stats import failures
 from toolkit import clock
-from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.lists import as_id
 from toolkit.console.live import Live
-from toolkit.console.numbers import number
 
 
 def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
 
-def _resend(mailing: Mailing) -> Mailing:
-    services.resend_failed(mailing)
-    return mailing
-
-
+# What is done at once, for it can be taken back.
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, gettext_noop("paused")),
     "resume": (_resume, gettext_noop("resumed")),
-    "cancel": (services.cancel_mailing, gettext_noop("cancelled")),
-    "finish": (services.end_mailing, gettext_noop("finished")),
-    "resend": (_resend, gettext_noop("told to send what failed again")),
 }
-# Those that have messages go out.
-LAUNCHES = ("resume", "resend")
 
 
-class MailingActionsAdmin(ConsoleAdmin):
+class MailingActionsAdmin(MailingEndingAdmin):
     """A mailing's panel; buttons for one mailing, actions for the selected."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
@@ -102,18 +92,10 @@ class MailingActionsAdmin(ConsoleAdmin):
         mailing = self._get(request, pk)
         if not self.has_change_permission(request, mailing):
             raise PermissionDenied
-        if action in LAUNCHES and not self.has_launch_permission(request):
+        if action == "resume" and not self.has_launch_permission(request):
             raise PermissionDenied
         self._do_to_each(request, [mailing], action)
         return redirect(self.page_of(pk))
-
-    def may_launch(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may have messages go out, of mailings that they may save."""
-        return bool(request.user.has_perm("mailings.launch_mailing"))
-
-    def has_launch_permission(self, request: HttpRequest) -> bool:
-        """Tell whether somebody may launch or resume mailings, and send again what failed."""
-        return self.has_change_permission(request) and self.may_launch(request)
 
     @admin.action(permissions=["change"], description=_("Pause selected"))
     def pause_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
@@ -125,11 +107,6 @@ class MailingActionsAdmin(ConsoleAdmin):
         """Resume paused mailings."""
         self._do_to_each(request, queryset, "resume")
 
-    @admin.action(permissions=["change"], description=_("Cancel selected for good"))
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> None:
-        """Cancel mailings for good; messages that are not in flight fail."""
-        self._do_to_each(request, queryset, "cancel")
-
     def _may_add_and_launch(self, request: HttpRequest) -> bool:
         return self.has_add_permission(request) and self.may_launch(request)
 
@@ -140,12 +117,6 @@ class MailingActionsAdmin(ConsoleAdmin):
             apply_on_commit(run(mailing))
 
         self.apply_to_each(request, mailings, do, gettext(done))
-
-    def _get(self, request: HttpRequest, pk: int) -> Mailing:
-        mailing: Mailing | None = self.get_object(request, str(pk))
-        if mailing is None:
-            raise Http404
-        return mailing
 
     def live_of(self, request: HttpRequest, mailing: Mailing, *, is_full: bool) -> Live:
         """Return the parts of a mailing's page that are kept up to date."""
@@ -168,8 +139,6 @@ class MailingActionsAdmin(ConsoleAdmin):
             "number": str(mailing.pk),
             "is_complete": seen.progress.is_complete,
             "failed_for_good": failed,
-            "resend_question": _("%(number)s messages that failed for good are due again.")
-            % {"number": number(failed)},
             "may_resend_as_new": is_over and self._may_add_and_launch(request),
             "may_change": may_change,
             "may_launch": self.may_launch(request),

@@ -1,14 +1,15 @@
 """A client's page with their whole story, told by the rooms above that of clients."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from clients.admin import ClientAdmin
 from clients.models import Client
@@ -18,8 +19,8 @@ from mailings.story import story_of
 from messages_app.admin.labels import describe, status_label
 from messages_app.erasing import erase_client
 from toolkit import clock
-from toolkit.console.admin import GONE
-from toolkit.console.labels import format_second, label, sentence
+from toolkit.console.confirming import Question, confirm
+from toolkit.console.labels import format_number, format_second, label
 from toolkit.console.lists import as_id
 
 SUGGESTED = 20  # mailings whose ids are proposed
@@ -96,27 +97,47 @@ class ClientStoryAdmin(ClientAdmin):
             raise Http404
         if not self.has_erase_permission(request):
             raise PermissionDenied
-        if request.method == "POST":
-            return self._erase(request, client)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Erase %(client)s?") % {"client": client},
-            "opts": self.opts,
-            "original": client,
-            "number": story_of(client).number,
-        }
-        return TemplateResponse(request, "admin/mailings/client/erase.html", context)
+        return confirm(
+            self,
+            request,
+            ask=partial(self._ask_to_erase, client),
+            do=partial(self._erase, request, client),
+            back=self.page_of(pk),
+        )
+
+    def _ask_to_erase(self, client: Client) -> Question:
+        number = story_of(client).number
+        kept = ngettext(
+            "%(number)s message stays without the number, so that all counts stay true; if it was "
+            "never handed to the sender, it is withdrawn.",
+            "%(number)s messages stay without the number, so that all counts stay true; those "
+            "never handed to the sender are withdrawn.",
+            number,
+        )
+        return Question(
+            title=_("Erase %(client)s?") % {"client": client},
+            facts=[
+                _(
+                    "%(client)s is deleted, and its number is forgotten wherever it is kept: in "
+                    "messages, history and answers of the API."
+                )
+                % {"client": client},
+                kept % {"number": format_number(number)},
+                _(
+                    "Backups are not reached, nor the rejected rows of imports until those are "
+                    "deleted."
+                ),
+            ],
+            deed=_("Erase everywhere"),
+            keep=_("Keep the client"),
+            back=self.page_of(client.pk),
+        )
 
     def _erase(self, request: HttpRequest, client: Client) -> HttpResponse:
-        try:
-            erase_client(client)
-        except (ValidationError, ObjectDoesNotExist) as refusal:
-            why = sentence(refusal) if isinstance(refusal, ValidationError) else GONE
-            self.message_user(request, why, messages.ERROR)
-            return redirect(self.page_of(client.pk))
+        erase_client(client)
         done = _("The client is erased: nothing that is kept tells who it was.")
         self.message_user(request, done, messages.SUCCESS)
-        return redirect(reverse("admin:clients_client_changelist"))
+        return redirect(self.address_of("changelist"))
 
 
 def _in_words(found: Explanation) -> dict[str, Any]:

@@ -37,12 +37,12 @@ def parts(progress: Progress) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(progress: Progress) -> str:
+def in_words(numbers: Mapping[Standing, int]) -> str:
     """Return counts as a sentence, without those that are nothing."""
     named = [
-        f"{number(progress.numbers[standing])} {str(standing.label).lower()}"
+        f"{number(numbers[standing])} {str(standing.label).lower()}"
         for standing in Standing
-        if progress.numbers[standing]
+        if numbers[standing]
     ]
     return " · ".join(named) or _("no messages yet")
 
@@ -51,7 +51,7 @@ def bar(progress: Progress) -> SafeString:
     """Return counts as a bar with the numbers below it."""
     return render_to_string(
         "admin/mailings/mailing/progress.html",
-        {"parts": parts(progress), "in_words": in_words(progress)},
+        {"parts": parts(progress), "in_words": in_words(progress.numbers)},
     )
 
 

@@ -174,7 +174,9 @@ class MailingAdmin(MailingFormAdmin):
         """Show the page: of a draft its form alone, of a mailing its panel, too."""
         mailing = context["original"]
         is_draft = mailing is None or mailing.is_draft
+        is_running = mailing is not None and mailing.is_running
         context |= {"is_draft": is_draft, "show_save_and_add_another": False}
+        context["show_delete"] = not is_running  # It would be refused.
         if mailing:
             context |= {"number": str(mailing.pk), "may_add": self.has_add_permission(request)}
         if is_draft:
@@ -213,11 +215,3 @@ class MailingAdmin(MailingFormAdmin):
     def whole_text(self, mailing: Mailing) -> str:
         """Show the whole text."""
         return mailing.text
-
-    def delete_via_service(self, item: Mailing) -> None:
-        """Delete a mailing with its messages, unless it is running."""
-        apply_on_commit(services.delete_mailing(item, now=clock.now()))
-
-    def describe_deletion(self, item: Mailing) -> str:
-        """Return that its messages are deleted, too."""
-        return f"{item} ({labels.excerpt(item.text)}), with all its messages"

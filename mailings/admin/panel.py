@@ -106,7 +106,7 @@ def _numbers(seen: Seen) -> SafeString:
             {**part, "href": messages_of(mailing, standing=part["standing"])}
             for part in parts(progress)
         ],
-        "in_words": in_words(progress),
+        "in_words": in_words(progress.numbers),
         "total": number(progress.total),
         "all": messages_of(mailing),
         "pace": " · ".join(_pace(seen)),

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from clients.models import Client
+from mailings import services
 from mailings.admin import labels, overview
 from mailings.closing import finish_mailing
 from mailings.models import Mailing
@@ -16,6 +17,7 @@ from mailings.tasks import start_mailing
 from messages_app.ledger import folding
 from messages_app.models import Message, Standing
 from messages_app.tests.scenes import open_books
+from tests.console import button_of, confirm, question_of
 from toolkit.history.models import Entry
 
 pytestmark = pytest.mark.django_db
@@ -86,9 +88,12 @@ def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status
     open_books()
 
 
-def do_with(browser: Browser, action: str, *mailings: Mailing, **more: str) -> str:
-    post = {"action": action, "_selected_action": [mailing.pk for mailing in mailings], **more}
-    return browser.post(LIST, post, follow=True).content.decode()
+def selected(action: str, *mailings: Mailing) -> dict[str, Any]:
+    return {"action": action, "_selected_action": [mailing.pk for mailing in mailings]}
+
+
+def do_with(browser: Browser, action: str, *mailings: Mailing) -> str:
+    return browser.post(LIST, selected(action, *mailings), follow=True).content.decode()
 
 
 class TestCreating:
@@ -323,7 +328,7 @@ class TestButtons:
     ) -> None:
         mailing = make_mailing()
         with django_capture_on_commit_callbacks(execute=True):
-            self.press(admin_client, mailing, "cancel")
+            confirm(admin_client, f"{LIST}{mailing.pk}/cancel/")
         mailing.refresh_from_db()
         assert mailing.status == Status.CANCELLED
         assert queued() == [("finish_mailing", mailing.pk)]
@@ -335,7 +340,8 @@ class TestButtons:
         panel = panel_of(admin_client, mailing)
         assert f"{LIST}{mailing.pk}/finish/" in panel
         assert "All there is to send is sent." in panel
-        assert "1 mailing finished." in self.press(admin_client, mailing, "finish")
+        page = confirm(admin_client, f"{LIST}{mailing.pk}/finish/").content.decode()
+        assert f"{mailing} is finished: 0 sent, 0 failed." in page
         assert Mailing.objects.get().status == Status.FINISHED
 
     def test_send_again_what_failed(
@@ -354,10 +360,11 @@ class TestButtons:
         Message.objects.filter(status="fail").update(next_attempt_at=None, error_code="rejected")
         open_books()
         panel = panel_of(admin_client, mailing)
-        assert "2 messages that failed for good are due again." in panel
+        assert f'href="{LIST}{mailing.pk}/resend/"' in panel
         assert "Finish" not in panel
         with django_capture_on_commit_callbacks(execute=True):
-            assert "told to send what failed again" in self.press(admin_client, mailing, "resend")
+            page = confirm(admin_client, f"{LIST}{mailing.pk}/resend/").content.decode()
+        assert "2 messages that failed for good are due again." in page
         assert queued() == [("start_mailing", mailing.pk)]
         assert Mailing.objects.get().failed_up_to == 0
 
@@ -441,6 +448,141 @@ class TestButtons:
         assert browser.post(f"{LIST}{make_mailing().pk}/pause/").status_code == 403
 
 
+class TestQuestions:
+    """What cannot be taken back is asked first, with its numbers."""
+
+    def planned(
+        self, make_mailing: MakeMailing, make_clients: MakeClients, now: datetime
+    ) -> Mailing:
+        mailing = make_mailing(last_run_time=now)
+        plan(mailing, make_clients, now, success=3, pending=2, fail=2)
+        Message.objects.filter(status="fail").update(next_attempt_at=None, error_code="rejected")
+        open_books()
+        return mailing
+
+    def test_cancelling_says_how_many_will_never_be_sent_and_how_many_were(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = self.planned(make_mailing, make_clients, now)
+        address = f"{LIST}{mailing.pk}/cancel/"
+        question = question_of(admin_client.get(address))
+        assert question.title == f"Cancel {mailing} for good?"
+        assert question.facts == [
+            "2 messages have not been sent yet, and will never be.",
+            "What is on its way to the sender just now still arrives.",
+            "3 were sent, and stay sent.",
+            "2 have failed for good.",
+        ]
+        assert Mailing.objects.get().status == Status.RUNNING
+        page = confirm(admin_client, address).content.decode()
+        assert f"{mailing} is cancelled. 2 messages have not been sent yet" in page
+
+    @pytest.mark.parametrize("verb", ["cancel", "resend"])
+    def test_a_button_is_pressed_in_vain_once_somebody_has_changed_the_filters(
+        self,
+        verb: str,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = self.planned(make_mailing, make_clients, now)
+        address = f"{LIST}{mailing.pk}/{verb}/"
+        button = button_of(admin_client.get(address))
+        mailing.filters = {"tag": "other"}
+        services.edit_mailing(mailing, now=now)
+        again = admin_client.post(address, button)
+        assert "Something has changed meanwhile." in again.content.decode()
+        assert not Entry.objects.filter(deed__in=["cancelled", "resent"]).exists()
+        assert admin_client.post(address, button_of(again)).status_code == 302
+        assert Entry.objects.filter(deed__in=["cancelled", "resent"]).exists()
+
+    def test_a_button_is_pressed_in_vain_once_the_mailing_is_complete(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = self.planned(make_mailing, make_clients, now)
+        address = f"{LIST}{mailing.pk}/cancel/"
+        button = button_of(admin_client.get(address))
+        Message.objects.filter(status="pending").update(status="success", next_attempt_at=None)
+        open_books()
+        again = admin_client.post(address, button)
+        assert "Something has changed meanwhile." in again.content.decode()
+        assert Mailing.objects.get().status == Status.RUNNING
+
+    def test_a_button_still_works_after_messages_went_out_meanwhile(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = self.planned(make_mailing, make_clients, now)
+        address = f"{LIST}{mailing.pk}/cancel/"
+        button = button_of(admin_client.get(address))
+        plan(mailing, make_clients, now, success=1)
+        page = admin_client.post(address, button, follow=True).content.decode()
+        assert "4 were sent, and stay sent." in page
+
+    def test_what_cannot_be_done_is_not_asked(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        finished, running = make_mailing(status=Status.FINISHED), make_mailing()
+        for mailing, verb, why in (
+            (finished, "cancel", "The mailing is finished and cannot be cancelled."),
+            (running, "finish", "Messages of this mailing are still to be sent."),
+            (finished, "resend", "What failed is sent again while it runs"),
+            (running, "delete", "The mailing is running. Cancel it first."),
+        ):
+            answer = admin_client.get(f"{LIST}{mailing.pk}/{verb}/", follow=True)
+            assert answer.redirect_chain == [(page_of(mailing), 302)]
+            assert why in answer.content.decode()
+
+    def test_what_failed_is_sent_again_by_reason_and_maybe_twice_is_said(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+        settings: Any,
+    ) -> None:
+        settings.MESSAGE_SENDER_IDEMPOTENT = False
+        mailing = self.planned(make_mailing, make_clients, now)
+        [one, _] = Message.objects.filter(status="fail")
+        Message.objects.filter(pk=one.pk).update(error_code="unconfirmed")
+        open_books()
+        everything = question_of(admin_client.get(f"{LIST}{mailing.pk}/resend/"))
+        assert "2 messages that failed for good are due again." in everything.facts
+        assert "Nobody knows whether it arrived: 1" in everything.facts
+        assert any("that client may get it twice" in fact for fact in everything.facts)
+        address = f"{LIST}{mailing.pk}/resend/?error_code=rejected"
+        page = confirm(admin_client, address).content.decode()
+        assert "1 message that failed for good is due again." in page
+        assert Mailing.objects.get().requeued_codes == ["rejected"]
+
+    def test_nothing_in_the_console_is_asked_by_the_browser_itself(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        assert "confirm(" not in admin_client.get(page_of(mailing)).content.decode()
+
+    def test_the_way_to_delete_stands_apart_and_not_while_it_runs(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        running, draft = make_mailing(), make_mailing(status=Status.DRAFT)
+        assert "/delete/" not in admin_client.get(page_of(running)).content.decode()
+        page = admin_client.get(page_of(draft)).content.decode()
+        assert page.count(f'href="{LIST}{draft.pk}/delete/"') == 1
+        assert page.index("/delete/") < page.index('id="submit-row"')
+
+
 class TestDrafts:
     def test_whoever_may_not_launch_writes_drafts(
         self,
@@ -483,17 +625,33 @@ class TestDrafts:
 
 
 class TestSelected:
-    def test_are_paused_resumed_and_cancelled(
-        self, admin_client: Browser, make_mailing: MakeMailing
-    ) -> None:
+    def test_are_paused_and_resumed(self, admin_client: Browser, make_mailing: MakeMailing) -> None:
         mailings = [make_mailing(), make_mailing()]
         for action, status, said in (
             ("pause_selected", Status.PAUSED, "2 mailings paused."),
             ("resume_selected", Status.RUNNING, "2 mailings resumed."),
-            ("cancel_selected", Status.CANCELLED, "2 mailings cancelled."),
         ):
             assert said in do_with(admin_client, action, *mailings)
             assert {mailing.status for mailing in Mailing.objects.all()} == {status}
+
+    def test_are_cancelled_after_a_question_with_the_numbers_of_all(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        running = [make_mailing(), make_mailing()]
+        for mailing in running:
+            plan(mailing, make_clients, now, success=1, pending=2)
+        finished = make_mailing(status=Status.FINISHED)
+        form = selected("cancel_selected", *running, finished)
+        question = question_of(admin_client.post(LIST, form))
+        assert "4 messages have not been sent yet, and will never be." in question.facts
+        assert "2 were sent, and stay sent." in question.facts
+        page = confirm(admin_client, LIST, form).content.decode()
+        assert "2 mailings cancelled." in page
+        assert f"{finished}: The mailing is finished and cannot be cancelled." in page
 
     def test_are_done_one_by_one_and_the_refused_are_named(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -507,8 +665,8 @@ class TestSelected:
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
         running, paused = make_mailing(), make_mailing(status=Status.PAUSED)
-        assert "with all its messages" in do_with(admin_client, "delete_selected", running, paused)
-        page = do_with(admin_client, "delete_selected", running, paused, post="yes")
+        form = selected("delete_selected", running, paused)
+        page = confirm(admin_client, LIST, form).content.decode()
         assert "1 mailing deleted." in page
         assert f"{running}: The mailing is running. Cancel it first." in page
         assert list(Mailing.objects.all()) == [running]
@@ -536,10 +694,13 @@ class TestDeleting:
     ) -> None:
         mailing = make_mailing(status=Status.PAUSED)
         plan(mailing, make_clients, now, success=3)
-        # Session, user, preferences, sending control, heartbeats; mailing, log.
-        with django_assert_max_num_queries(5 + 2):
-            admin_client.get(f"{LIST}{mailing.pk}/delete/")
-        admin_client.post(f"{LIST}{mailing.pk}/delete/", {"post": "yes"})
+        # Session, user, preferences, sending control, heartbeats; mailing.
+        # What others need still, and how its messages stand, from the ledger.
+        with django_assert_max_num_queries(5 + 1 + 2 + 1):
+            question = question_of(admin_client.get(f"{LIST}{mailing.pk}/delete/"))
+        assert "3 messages go with it, and what is known of them: 3 sent." in question.facts
+        page = confirm(admin_client, f"{LIST}{mailing.pk}/delete/").content.decode()
+        assert f"{mailing} is deleted, and its 3 messages with it." in page
         assert not Mailing.objects.exists()
         finish_mailing(mailing.pk, now=now)
         assert not Message.objects.exists()

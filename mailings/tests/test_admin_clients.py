@@ -14,6 +14,7 @@ from clients.models import Client
 from mailings.models import Mailing
 from mailings.story import PAGE
 from messages_app.models import Message
+from tests.console import confirm
 
 pytestmark = pytest.mark.django_db
 
@@ -115,8 +116,9 @@ def test_erasing_asks_first_and_then_forgets_the_client(
     address = reverse("admin:clients_client_erase", args=[olga.pk])
 
     assert "It cannot be taken back." in admin_client.get(address).content.decode()
+    assert "1 message stays without the number" in admin_client.post(address).content.decode()
     assert Client.objects.exists()
-    answer = admin_client.post(address, follow=True)
+    answer = confirm(admin_client, address)
 
     assert "The client is erased" in answer.content.decode()
     assert not Client.objects.exists()

@@ -1,6 +1,7 @@
 """The console's pages of messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -36,7 +37,8 @@ from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
-from toolkit.console.labels import format_second, link_to
+from toolkit.console.confirming import Question
+from toolkit.console.labels import format_number, format_second, join_names, link_to
 from toolkit.console.lists import as_id
 
 Status = Message.Status
@@ -332,9 +334,30 @@ class MessageAdmin(ConsoleAdmin):
         """Withdraw a message that was not sent."""
         services.withdraw_message(item, now=clock.now())
 
-    def describe_deletion(self, item: Message) -> str:
-        """Return what withdrawing the message means."""
-        return f"{item} to {self.number(item)} – withdrawn: never sent, nor planned again"
+    def facts_of_deletion(self, items: Sequence[Message]) -> list[str]:
+        """Return what withdrawing messages means."""
+        numbers = {"numbers": join_names([self.number(each) for each in items])}
+        return [
+            gettext("Never sent to %(numbers)s, nor planned for them again.") % numbers,
+        ]
+
+    def ask_to_delete(self, item: Message) -> Question:
+        """Ask in the word of messages: they are withdrawn."""
+        title = gettext("Withdraw %(message)s?") % {"message": item}
+        return replace(super().ask_to_delete(item), title=title, deed=gettext("Withdraw"))
+
+    def ask_to_delete_selected(self, items: Sequence[Message]) -> Question:
+        """Ask in the word of messages: they are withdrawn."""
+        number = {"number": format_number(len(items))}
+        return replace(
+            super().ask_to_delete_selected(items),
+            title=gettext("Withdraw what is selected: %(number)s?") % number,
+            deed=gettext("Withdraw %(number)s") % number,
+        )
+
+    def told_of_deletion(self, item: Message) -> str:
+        """Tell in the word of messages."""
+        return gettext("%(message)s is withdrawn.") % {"message": item}
 
 
 def _export_of(request: HttpRequest) -> dict[str, str]:

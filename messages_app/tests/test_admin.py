@@ -181,7 +181,8 @@ class TestWithdrawing:
     ) -> None:
         pending, sent = make_message(), make_message(status=Status.SUCCESS)
         question = do_with(admin_client, "delete_selected", pending, sent)
-        assert "never sent, nor planned again" in question
+        assert "Withdraw what is selected: 2?" in question
+        assert "nor planned for them again." in question
         page = do_with(admin_client, "delete_selected", pending, sent, post="yes")
         assert f"{sent}: This message was sent already." in page
         assert list(Message.objects.all()) == [sent]

@@ -1,28 +1,26 @@
 """The base class of the console's pages: services make every change, and may refuse it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected as ask_before_deleting
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import model_ngettext, quote
+from django.contrib.admin.utils import model_ngettext
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from toolkit.console.labels import format_number, join_names, sentence
+from toolkit.console.confirming import Question
+from toolkit.console.labels import GONE, format_number, join_names, sentence
 from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
 # The key in request.META of the service's refusal, for the second run of changeform_view.
 REFUSAL = "mailing_manager.refusal"
-GONE = _("It is no longer there.")
 
 
 class ConsoleForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in its stubs
@@ -51,16 +49,10 @@ class ConsoleAdmin(SafeListAdmin):
     show_facets = admin.ShowFacets.NEVER
     list_disable_select_all = True
     warn_unsaved_form = True
-    delete_confirmation_template = "admin/console/delete_confirmation.html"
-    delete_selected_confirmation_template = "admin/console/delete_selected_confirmation.html"
 
     def delete_via_service(self, item: Any) -> None:
         """Delete one object through its service."""
         raise NotImplementedError
-
-    def describe_deletion(self, item: Any) -> str:
-        """Return an object's name and what its deletion means, for the confirmation page."""
-        return str(item)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Allow exact lookups only; others, such as regular expressions, may be slow or fail."""
@@ -96,20 +88,6 @@ class ConsoleAdmin(SafeListAdmin):
             response = super().changeform_view(request, *args, **kwargs)
         return response
 
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask for confirmation, then delete; a refusal leads back to the object's page."""
-        try:
-            response: HttpResponse = super().delete_view(request, object_id, extra_context)
-        except ValidationError as refusal:
-            self.message_user(request, sentence(refusal), messages.ERROR)
-            return redirect(self.page_of(object_id))
-        except ObjectDoesNotExist:  # Somebody else has just deleted it, or what it belongs to.
-            self.message_user(request, GONE, messages.ERROR)
-            return redirect(self.page_of(object_id))
-        return response
-
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete an object through its service."""
         self.delete_via_service(obj)
@@ -123,20 +101,28 @@ class ConsoleAdmin(SafeListAdmin):
         return super().response_action(request, queryset)
 
     @admin.action(permissions=["delete"], description=_("Delete selected"))
-    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
         """Ask for confirmation, then delete the objects one by one."""
-        if "post" not in request.POST:
-            return ask_before_deleting(self, request, queryset)
+        items = list(queryset)
+        return self.ask_first(
+            request,
+            "delete_selected",
+            items,
+            ask=partial(self.ask_to_delete_selected, items),
+            do=partial(
+                self.apply_to_each, request, items, self.delete_via_service, gettext("deleted")
+            ),
+        )
 
-        self.apply_to_each(request, queryset, self.delete_via_service, gettext("deleted"))
-        return None
-
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        """Return the objects only; related rows, which may be millions, are not collected."""
-        names = [self.describe_deletion(item) for item in objs]
-        return names, {self.opts.verbose_name_plural: len(names)}, set(), []
+    def ask_to_delete_selected(self, items: Sequence[Any]) -> Question:
+        """Return what is asked before the selected rows are deleted."""
+        number = {"number": format_number(len(items))}
+        return Question(
+            title=gettext("Delete what is selected: %(number)s?") % number,
+            facts=[join_names([str(item) for item in items]), *self.facts_of_deletion(items)],
+            deed=gettext("Delete %(number)s") % number,
+            keep=gettext("Keep"),
+        )
 
     def apply_to_each(
         self,
@@ -168,8 +154,3 @@ class ConsoleAdmin(SafeListAdmin):
             self.message_user(request, capfirst(text), messages.SUCCESS)
         for reason, names in refused.items():
             self.message_user(request, f"{join_names(names)}: {reason}", messages.ERROR)
-
-    def page_of(self, pk: int | str) -> str:
-        """Return the address of an object's page."""
-        name = f"{self.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change"
-        return reverse(name, args=[quote(pk)])

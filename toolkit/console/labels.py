@@ -10,7 +10,9 @@ from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+GONE = _("It is no longer there.")
 NAMED = 5  # names that a sentence lists; the others are counted
 
 

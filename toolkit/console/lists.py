@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from unfold.contrib.filters.admin import RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
-from toolkit.console.history import HistoryPages
+from toolkit.console.confirming import AskingPages
 
 # What Django raises for an address whose query parameters are invalid.
 BAD_LIST_ERRORS = (
@@ -78,7 +78,7 @@ class DaysFilter(RangeDateFilter):
         return queryset
 
 
-class SafeListAdmin(HistoryPages):
+class SafeListAdmin(AskingPages):
     """Shows the whole list, with a warning, where the query parameters are invalid.
 
     Its pages are called by what they show: a list by its rows, a page by its row.

@@ -142,7 +142,7 @@ def test_a_new_secret_is_asked_about_and_shown_once_and_the_old_one_signs_on(
 
     assert "For a day calls are signed with both" in text_of(browser, address)
     assert webhook.secrets(timezone.now()) == [old]
-    answer = browser.post(address)
+    answer = browser.post(address, {"post": "yes"})
 
     (new,) = secrets_in(answer)
     webhook.refresh_from_db()

@@ -1,0 +1,166 @@
+"""What is done to mailings that cannot be taken back: the console asks first, with numbers."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from mailings import services
+from mailings.admin import questions
+from mailings.admin.questions import Counted
+from mailings.models import Mailing
+from mailings.tasks import apply_on_commit
+from messages_app.models import ErrorCode
+from toolkit import clock
+from toolkit.console.admin import ConsoleAdmin
+from toolkit.console.confirming import Question, confirm
+from toolkit.console.labels import format_number
+
+REASON = "error_code"  # in the address of resending: only what failed for one of these reasons
+
+
+class MailingEndingAdmin(ConsoleAdmin):
+    """Cancels, finishes, resends and deletes mailings, each after a question."""
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the addresses of the questions."""
+        wrap, name = self.admin_site.admin_view, "mailings_mailing_"
+        return [
+            path("<int:pk>/cancel/", wrap(self.cancel), name=f"{name}cancel"),
+            path("<int:pk>/finish/", wrap(self.finish), name=f"{name}finish"),
+            path("<int:pk>/resend/", wrap(self.resend), name=f"{name}resend"),
+            *super().get_urls(),
+        ]
+
+    def cancel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, then end a mailing for good."""
+        mailing = self._to_change(request, pk)
+        ask = partial(questions.ask_to_cancel, mailing, back=self.page_of(pk))
+
+        def do() -> str:
+            facts = questions.facts_of_cancelling(Counted.of([mailing]))
+            apply_on_commit(services.cancel_mailing(mailing))
+            return " ".join([gettext("%(mailing)s is cancelled.") % {"mailing": mailing}, *facts])
+
+        return self._confirm(request, pk, ask=ask, do=do)
+
+    def finish(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, then end a mailing of which all is sent."""
+        mailing = self._to_change(request, pk)
+        ask = partial(questions.ask_to_finish, mailing, back=self.page_of(pk))
+
+        def do() -> str:
+            ended = services.end_mailing(mailing)
+            said = gettext("%(mailing)s is finished: %(sent)s sent, %(failed)s failed.")
+            return said % {
+                "mailing": mailing,
+                "sent": format_number(ended.success_count),
+                "failed": format_number(ended.fail_count),
+            }
+
+        return self._confirm(request, pk, ask=ask, do=do)
+
+    def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, then send again what failed for good: all, or ?error_code=… that reason."""
+        mailing = self._to_change(request, pk)
+        if not self.has_launch_permission(request):
+            raise PermissionDenied
+        codes = [code for code in request.GET.getlist(REASON) if code in ErrorCode]
+        ask = partial(questions.ask_to_resend, mailing, codes=codes, back=self.page_of(pk))
+
+        def do() -> str:
+            number = services.resend_failed(mailing, codes=codes)
+            apply_on_commit(mailing)
+            return questions.told_of_resending(number)
+
+        return self._confirm(request, pk, ask=ask, do=do)
+
+    @admin.action(permissions=["change"], description=_("Cancel selected for good"))
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Mailing]) -> HttpResponse:
+        """Ask, then cancel mailings for good; messages that are not in flight fail."""
+        mailings = list(queryset)
+
+        def cancel(mailing: Mailing) -> None:
+            apply_on_commit(services.cancel_mailing(mailing))
+
+        return self.ask_first(
+            request,
+            "cancel_selected",
+            mailings,
+            ask=partial(questions.ask_to_cancel_selected, mailings),
+            do=partial(self.apply_to_each, request, mailings, cancel, gettext("cancelled")),
+        )
+
+    # Deleting
+
+    def ask_to_delete(self, item: Mailing) -> Question:
+        """Ask with what goes with a mailing; what others need still is refused at once."""
+        return questions.ask_to_delete(item, back=self.page_of(item.pk))
+
+    def facts_of_deletion(self, items: Sequence[Mailing]) -> list[str]:
+        """Return what goes with mailings."""
+        return questions.facts_of_deleting(Counted.of(items))
+
+    def told_of_deletion(self, item: Mailing) -> str:
+        """Tell what went with it."""
+        number = Counted.of([item]).total
+        said = ngettext(
+            "%(mailing)s is deleted, and its %(number)s message with it.",
+            "%(mailing)s is deleted, and its %(number)s messages with it.",
+            number,
+        )
+        return said % {"mailing": item, "number": format_number(number)}
+
+    def delete_via_service(self, item: Mailing) -> None:
+        """Delete a mailing with its messages, unless it is running."""
+        apply_on_commit(services.delete_mailing(item, now=clock.now()))
+
+    # What all pages of one mailing need
+
+    def _to_change(self, request: HttpRequest, pk: int) -> Mailing:
+        """Return a mailing, to those who may change mailings; also one that is over.
+
+        Raises:
+            Http404: there is none.
+            PermissionDenied: whoever asks may not.
+        """
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return self._get(request, pk)
+
+    def _get(self, request: HttpRequest, pk: int) -> Mailing:
+        mailing: Mailing | None = self.get_object(request, str(pk))
+        if mailing is None:
+            raise Http404
+        return mailing
+
+    def may_launch(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may have messages go out, of mailings that they may save."""
+        return bool(request.user.has_perm("mailings.launch_mailing"))
+
+    def has_launch_permission(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may launch or resume mailings, and send again what failed."""
+        return self.has_change_permission(request) and self.may_launch(request)
+
+    def _confirm(
+        self,
+        request: HttpRequest,
+        pk: int,
+        *,
+        ask: Callable[[], Question],
+        do: Callable[[], str],
+    ) -> HttpResponse:
+        """Ask; or do it, and tell on the mailing's page what has happened."""
+
+        def done() -> HttpResponse:
+            self.message_user(request, do(), messages.SUCCESS)
+            return redirect(self.page_of(pk))
+
+        return confirm(self, request, ask=ask, do=done, back=self.page_of(pk))
