@@ -1,6 +1,6 @@
 """What is wrong with an installation although each setting by itself makes sense.
 
-Shown by `manage.py check` and `manage.py runserver`; main.py logs the warnings and does not start
+Shown by `manage.py check`, `doctor` and `runserver`; main.py logs the warnings and does not start
 with an error. Other commands, such as migrate, are run for something else and say nothing of it.
 """
 
@@ -21,7 +21,7 @@ from mailing_manager_project.folders import is_open
 from messages_app.sender.transports.base import is_loopback
 
 TAG = "mailing_manager"
-COMMANDS = ("check", "runserver")
+COMMANDS = ("check", "doctor", "runserver")
 # libcurl waits for its requests by select(), which knows only files below 1024. It looks at the few
 # others when one of these has something to read; with many more it would look without a pause.
 MOST_REQUESTS = 1000

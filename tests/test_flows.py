@@ -1,5 +1,10 @@
 """The engine at work: real workers, a broker, a database and the sandbox sender."""
 
+import json
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -7,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from mailing_manager_project.environment import BASE_DIR
 from tests.installation import HOUR, Installation, Template
 from tests.servers import private_postgres, private_redis
 
 pytestmark = pytest.mark.flow
 
+PATIENCE = 60  # seconds; a broker that says nothing would hold a client for ever
 REQUEST_TIMEOUT = 10  # seconds; the default of MESSAGE_SENDER_TIMEOUT
 
 CREATE_MAILING = """
@@ -173,3 +180,51 @@ def test_the_first_mailing_is_started_by_the_clock_without_waiting_for_the_tick(
     sql = "SELECT start_time, (SELECT MIN(sent_at) FROM messages_app_message) FROM mailings_mailing"
     ((start, first),) = installation.query(sql)
     assert start <= first
+
+
+def test_the_doctor_finds_all_well_and_waits_for_no_silent_broker(
+    install: Install, tmp_path: Path
+) -> None:
+    installation = install("postgres")
+    tmp_path.chmod(0o700)
+    installation.environment["API_RATE"] = "600/min"
+    installation.start_worker()
+    installation.start_beat()
+    installation.wait_until_ready()
+    installation.fire("start_mailing")  # the tick, which else comes by once a minute
+    installation.wait_for(
+        lambda: installation.query("SELECT count(*) FROM messages_app_heartbeat") == [(3,)]
+    )
+
+    assert _examine(installation) == {
+        **dict.fromkeys(("database", "migrations", "clock", "sending", "token"), "ok"),
+        **dict.fromkeys(("settings", "broker", "sender", "storage", "disk", "spool"), "ok"),
+        "heartbeats": "ok, ok, ok",
+        "workers": "ok, ok, ok, ok",
+    }
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        installation.environment["CELERY_BROKER_URL"] = address
+        began_at = time.monotonic()
+        found = _examine(installation)
+        seconds = time.monotonic() - began_at
+    assert (found["broker"], found["database"]) == ("error", "ok")
+    assert seconds < PATIENCE
+
+
+def _examine(installation: Installation) -> dict[str, str]:
+    """Return {check of the doctor: how bad each of its findings is}."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json"],
+        cwd=BASE_DIR,
+        env=installation.environment,
+        stdout=subprocess.PIPE,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert {"ok": 0, "warning": 1, "error": 2}[report["level"]] == done.returncode
+    levels: dict[str, list[str]] = {}
+    for each in report["checks"]:
+        levels.setdefault(each["check"], []).append(each["level"])
+    return {check: ", ".join(found) for check, found in levels.items()}
