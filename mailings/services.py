@@ -249,6 +249,26 @@ def edit_mailing(mailing: Mailing, *, now: datetime) -> Mailing:
     return mailing
 
 
+def extend_mailing(mailing: Mailing, *, stop_time: datetime, now: datetime) -> Mailing:
+    """Give a mailing more time: an edit of its stop time alone, whatever else was edited meanwhile.
+
+    Raises:
+        ValidationError: it is over, or the stop time is not later than before.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if stop_time <= mailing.stop_time:
+            raise _stop_in_the_past(_("It is sent until then anyway. Write a later time."))
+        mailing.stop_time = stop_time
+        return edit_mailing(mailing, now=now)
+
+
+def revived_by_time(mailing: Mailing) -> int:
+    """Return how many messages that failed are due again once a mailing has more time."""
+    failed, codes = failures(balances_of([mailing])[mailing.pk]), requeueing.transient_codes()
+    return sum(number for code, number in failed.items() if code in codes)
+
+
 def _save_launched(mailing: Mailing, before: Mailing, now: datetime) -> None:
     """Save an edited mailing that was launched, and note what is to be done for that."""
     refuse_unapproved_edit(mailing, before)

@@ -30,6 +30,7 @@ SAME = {
     "messages_app/sendingcontrol/probe/": "/sender/probe/",
 }
 DEEDS = [(mine, TABLE[theirs]["post"].split()) for mine, theirs in SAME.items()]
+DEEDS.append(("mailings/mailing/{mailings}/extend/", [TABLE["/mailings/<pk>/"]["patch"]]))
 DEEDS.extend(
     (f"messages_app/sendingcontrol/{verb}/", TABLE["/sender/"]["patch"].split())
     for verb in ("stop", "resume")

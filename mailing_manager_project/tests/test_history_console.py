@@ -204,6 +204,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
     ("mailings.Mailing", "test"): (Stage.draft, lambda s: {"phone_number": "79995550006"}),
     **on("mailings.Mailing", running, "pause", "pause_selected"),
     **on("mailings.Mailing", running, "cancel", "finish", "cancel_selected"),
+    ("mailings.Mailing", "extend"): (running, lambda s: {"more": "hour"}),
     **on("mailings.Mailing", paused, "resume", "resume_selected"),
     **on("mailings.Mailing", with_failed, "resend"),
     ("messages_app.Message", "add"): (

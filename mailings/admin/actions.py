@@ -1,6 +1,7 @@
 """What a mailing's page has beside its form: the panel and the buttons."""
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -10,12 +11,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailings import services
-from mailings.admin.ending import MailingEndingAdmin
+from mailings.admin.ending import REASON, MailingEndingAdmin
 from mailings.admin.overview import live_overview
 from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
 from mailings.admin.rows import live_rows, rows_of
@@ -32,6 +34,8 @@ from toolkit.console.live import Live
 def _resume(mailing: Mailing) -> Mailing:
     return services.resume_mailing(mailing, now=clock.now())
 
+
+RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
 
 # What is done at once, for it can be taken back.
 # {name in the button's address: (service, what it did to the mailing, in a word)}
@@ -126,6 +130,7 @@ class MailingActionsAdmin(MailingEndingAdmin):
             seen,
             banner=banner_parts(request),
             buttons=render_to_string(f"{TEMPLATES}/buttons.html", panel, request),
+            again=self._again_of(request, mailing, seen.now),
             is_full=is_full,
         )
 
@@ -142,4 +147,14 @@ class MailingActionsAdmin(MailingEndingAdmin):
             "may_resend_as_new": is_over and self._may_add_and_launch(request),
             "may_change": may_change,
             "may_launch": self.may_launch(request),
+            "may_extend": may_change and not is_over,
+            "stops": f"{timezone.localtime(mailing.stop_time):%Y-%m-%dT%H:%M}",
         }
+
+    def _again_of(self, request: HttpRequest, mailing: Mailing, now: datetime) -> str:
+        """Return where what failed is sent again, but for its reason; "" where it cannot be."""
+        if mailing.is_over_at(now):
+            page = f"{self.address_of('add')}?{RESENDS}={mailing.pk}&"
+            return f"{page}{REASON}=" if self._may_add_and_launch(request) else ""
+        is_sent = mailing.is_running and self.has_launch_permission(request)
+        return f"{self.address_of('resend', mailing.pk)}?{REASON}=" if is_sent else ""

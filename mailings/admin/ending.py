@@ -1,6 +1,7 @@
-"""What is done to mailings that cannot be taken back: the console asks first, with numbers."""
+"""What is done to mailings that cannot be taken back, or gives more time: asked about first."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from django.contrib import admin, messages
@@ -11,13 +12,14 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST
 
 from mailings import services
 from mailings.admin import questions
+from mailings.admin.forms import MoreTimeForm
 from mailings.admin.questions import Counted
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
-from messages_app.models import ErrorCode
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.confirming import Question, confirm
@@ -27,7 +29,7 @@ REASON = "error_code"  # in the address of resending: only what failed for one o
 
 
 class MailingEndingAdmin(ConsoleAdmin):
-    """Cancels, finishes, resends and deletes mailings, each after a question."""
+    """Cancels, finishes, resends, extends and deletes mailings, each after a question."""
 
     def get_urls(self) -> list[URLPattern]:
         """Add the addresses of the questions."""
@@ -36,6 +38,7 @@ class MailingEndingAdmin(ConsoleAdmin):
             path("<int:pk>/cancel/", wrap(self.cancel), name=f"{name}cancel"),
             path("<int:pk>/finish/", wrap(self.finish), name=f"{name}finish"),
             path("<int:pk>/resend/", wrap(self.resend), name=f"{name}resend"),
+            path("<int:pk>/extend/", wrap(require_POST(self.extend)), name=f"{name}extend"),
             *super().get_urls(),
         ]
 
@@ -72,13 +75,29 @@ class MailingEndingAdmin(ConsoleAdmin):
         mailing = self._to_change(request, pk)
         if not self.has_launch_permission(request):
             raise PermissionDenied
-        codes = [code for code in request.GET.getlist(REASON) if code in ErrorCode]
+        codes = request.GET.getlist(REASON)  # of an unknown one there are none
         ask = partial(questions.ask_to_resend, mailing, codes=codes, back=self.page_of(pk))
 
         def do() -> str:
             number = services.resend_failed(mailing, codes=codes)
             apply_on_commit(mailing)
             return questions.told_of_resending(number)
+
+        return self._confirm(request, pk, ask=ask, do=do)
+
+    def extend(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Give a mailing more time; ask first if that makes messages due again that failed."""
+        mailing, form = self._to_change(request, pk), MoreTimeForm(request.POST)
+
+        def ask() -> Question:
+            stop_time = form.stop_time_of(mailing)
+            question = questions.ask_to_extend(mailing, stop_time=stop_time, back=self.page_of(pk))
+            return replace(question, fields=form.sent)
+
+        def do() -> str:
+            stop_time = form.stop_time_of(mailing)
+            apply_on_commit(services.extend_mailing(mailing, stop_time=stop_time, now=clock.now()))
+            return questions.told_of_extending(stop_time)
 
         return self._confirm(request, pk, ask=ask, do=do)
 

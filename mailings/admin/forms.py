@@ -1,8 +1,8 @@
 """The form of a mailing: its filters as lists to pick from, not as JSON."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time
-from typing import Any
+from datetime import datetime, time, timedelta
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -22,6 +22,7 @@ from unfold.widgets import (
 from clients.audience import KEYS, as_lists, validate_filters
 from mailings.models import Mailing
 from toolkit import clock, time_zones
+from toolkit.console import locale
 from toolkit.console.admin import ConsoleForm
 from toolkit.console.labels import join_names, zone_name
 
@@ -236,6 +237,37 @@ class MailingForm(ConsoleForm):
 
     def validate_constraints(self) -> None:
         """Leave that to the rules of mailings, which say the same in words."""
+
+
+class MoreTimeForm(forms.Form):
+    """More time for a mailing: an hour or a day, or until a moment."""
+
+    STEPS: ClassVar = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
+
+    more = forms.ChoiceField(choices=[(step, step) for step in STEPS], required=False)
+    stop_time = MomentField(required=False)
+
+    def stop_time_of(self, mailing: Mailing) -> datetime:
+        """Return until when a mailing is to be sent.
+
+        Raises:
+            ValidationError: nobody can tell from what was sent.
+        """
+        if not self.is_valid():
+            raise ValidationError(_("Write a day and a time, such as 2026-11-24 14:31."))
+        step = self.STEPS.get(self.cleaned_data["more"])
+        stop_time: datetime | None = self.cleaned_data["stop_time"]
+        if step:
+            return mailing.stop_time + step
+        if stop_time is None:
+            raise ValidationError(_("Say when sending ends at last."))
+        return stop_time
+
+    @property
+    def sent(self) -> list[tuple[str, str]]:
+        """The fields as they were sent, with the zone in which they are read."""
+        names = ("more", "stop_time", locale.FIELD)
+        return [(name, self.data[name]) for name in names if name in self.data]
 
 
 def to_minute(value: Any) -> Any:

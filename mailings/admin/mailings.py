@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.forms import model_to_dict
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,19 +16,21 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
+from mailings.admin.actions import RESENDS
 from mailings.admin.composing import DUPLICATES, MailingFormAdmin
+from mailings.admin.ending import REASON
 from mailings.admin.forms import MailingForm
 from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from messages_app.admin.now import sending_now
 from messages_app.admin.sender import banner_parts
+from messages_app.models import ErrorCode
 from toolkit import clock
 from toolkit.console.labels import format_minute
 from toolkit.console.lists import DaysFilter, as_id
 
 TEMPLATES = "admin/mailings/mailing"
-RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
 TIMES = ("start_time", "stop_time", "presets", ("window_start", "window_end"))
 
 
@@ -129,7 +131,7 @@ class MailingAdmin(MailingFormAdmin):
         """Show the form of a new mailing; with ?resends=ID, to those to whom that one failed."""
         title = str(_("New mailing"))
         if original := self._original(request):
-            title = f"{title} {labels.resent(original.pk)}"
+            title = f"{title} {labels.resent(original.pk, _reasons(request))}"
         elif DUPLICATES in request.GET:
             number = as_id(request.GET[DUPLICATES])
             title = str(_("New mailing like %(number)s") % {"number": number})
@@ -194,6 +196,7 @@ class MailingAdmin(MailingFormAdmin):
         """
         if not change:
             obj.resends = self._original(request)
+            obj.resent_codes = _reasons(request)
             obj.status = Mailing.Status.DRAFT
         save = services.edit_mailing if change else services.create_mailing
         apply_on_commit(save(obj, now=clock.now()))
@@ -215,3 +218,17 @@ class MailingAdmin(MailingFormAdmin):
     def whole_text(self, mailing: Mailing) -> str:
         """Show the whole text."""
         return mailing.text
+
+
+def _reasons(request: HttpRequest) -> list[str] | None:
+    """Return for which reasons failures are sent again in a new mailing; None for any.
+
+    Raises:
+        Http404: there is no such reason, and the new mailing would go to more people.
+    """
+    codes = sorted(set(request.GET.getlist(REASON)))
+    if not codes or RESENDS not in request.GET:
+        return None
+    if not set(codes) <= set(ErrorCode.values):
+        raise Http404
+    return codes

@@ -55,9 +55,12 @@ def look_at(mailing: Mailing, sending: SendingNow) -> Seen:
 
 
 def live_panel(
-    seen: Seen, *, banner: Mapping[str, SafeString], buttons: SafeString, is_full: bool
+    seen: Seen, *, banner: Mapping[str, SafeString], buttons: SafeString, again: str, is_full: bool
 ) -> Live:
-    """Return the parts of the panel; those that change slowly only if it `is_full`."""
+    """Return the parts of the panel; those that change slowly only if it `is_full`.
+
+    `again` is where failures are sent again, to be completed by a reason; empty if they cannot be.
+    """
     mailing = seen.mailing
     open_at = reverse("admin:mailings_mailing_panel", args=[mailing.pk])
     parts_now = {
@@ -66,7 +69,7 @@ def live_panel(
         "buttons": buttons,
         "numbers": _numbers(seen),
     }
-    slowly = _slow_parts(seen) if is_full else {}
+    slowly = _slow_parts(seen, again) if is_full else {}
     return Live(
         {**parts_now, **slowly},
         address="" if mailing.is_closed else open_at,
@@ -75,9 +78,9 @@ def live_panel(
     )
 
 
-def _slow_parts(seen: Seen) -> dict[str, SafeString]:
+def _slow_parts(seen: Seen, again: str) -> dict[str, SafeString]:
     return {
-        "reasons": reasons(seen.mailing),
+        "reasons": reasons(seen.mailing, again=again, is_over=seen.mailing.is_over_at(seen.now)),
         "course": course(seen.mailing),
         "details": _details(seen),
     }

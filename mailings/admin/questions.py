@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -126,9 +128,11 @@ def ask_to_resend(mailing: Mailing, *, codes: Collection[str], back: str) -> Que
     """Return what is asked before what failed is sent again: all, or by reason.
 
     Raises:
-        ValidationError: it cannot be.
+        ValidationError: it cannot be, or nothing has failed so.
     """
     failed = services.failed_to_resend(mailing, codes=codes)
+    if not failed:
+        raise ValidationError(_("Nothing like that has failed for good in it."))
     by_reason = sorted(failed.items(), key=lambda item: (-item[1], item[0]))
     until = {"time": format_minute(mailing.stop_time)}
     return Question(
@@ -145,6 +149,26 @@ def ask_to_resend(mailing: Mailing, *, codes: Collection[str], back: str) -> Que
         stamp=stamp_of(mailing.updated_at, sorted(failed)),
         is_final=False,
     )
+
+
+def ask_to_extend(mailing: Mailing, *, stop_time: datetime, back: str) -> Question:
+    """Return what is asked before a mailing has more time, if that makes messages due again."""
+    revived = services.revived_by_time(mailing)
+    return Question(
+        title=_("Send %(mailing)s for longer?") % {"mailing": mailing},
+        facts=[told_of_extending(stop_time), told_of_resending(revived)],
+        deed=_("Give it more time"),
+        keep=_("Keep its stop time"),
+        back=back,
+        stamp=stamp_of(mailing.updated_at, stop_time),
+        is_final=False,
+        is_needed=bool(revived),
+    )
+
+
+def told_of_extending(stop_time: datetime) -> str:
+    """Return until when a mailing is sent."""
+    return _("It is sent until %(time)s.") % {"time": format_minute(stop_time)}
 
 
 def told_of_resending(count: int) -> str:

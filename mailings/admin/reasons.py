@@ -61,16 +61,20 @@ def title_of(width: timedelta) -> str:
     return _("Messages a day") if days == 1 else _("Messages in %(n)s days") % {"n": days}
 
 
-def reasons(mailing: Mailing) -> SafeString:
-    """Return the failed messages by reason as a table; empty if none failed."""
+def reasons(mailing: Mailing, *, again: str, is_over: bool) -> SafeString:
+    """Return the failed messages by reason as a table; empty if none failed.
+
+    `again` is where they are sent again, to be completed by a reason; empty if they cannot be.
+    """
     found = failures(mailing)
     if not found["results"]:
         return SafeString("")
-    rows = [_row(mailing, each) for each in found["results"]]
-    return render_to_string(f"{TEMPLATES}/reasons.html", {"rows": rows, "mailing": mailing})
+    rows = [_row(mailing, each, again) for each in found["results"]]
+    context = {"rows": rows, "may_send_again": again, "is_over": is_over}
+    return render_to_string(f"{TEMPLATES}/reasons.html", context)
 
 
-def _row(mailing: Mailing, found: Mapping[str, Any]) -> dict[str, Any]:
+def _row(mailing: Mailing, found: Mapping[str, Any], again: str) -> dict[str, Any]:
     code, example = found["error_code"], found["example"]
     name = ErrorCode(code).label if code in ErrorCode else code
     is_unknown = code == ErrorCode.UNCONFIRMED
@@ -82,6 +86,7 @@ def _row(mailing: Mailing, found: Mapping[str, Any]) -> dict[str, Any]:
         "final_href": messages_of(mailing, standing=for_good, error_code=code),
         "retrying": number(found["retrying"]) if found["retrying"] else "",
         "retrying_href": messages_of(mailing, standing=Standing.RETRIED, error_code=code),
+        "again": f"{again}{code}" if again and found["final"] else "",
         "share": percent(found["share"]),
         "first_seen": format_minute(found["first_seen_at"]),
         "example": example["error"] if example else "",

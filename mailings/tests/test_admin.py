@@ -567,6 +567,50 @@ class TestQuestions:
         assert "1 message that failed for good is due again." in page
         assert Mailing.objects.get().requeued_codes == ["rejected"]
 
+    def test_the_table_of_reasons_leads_to_sending_each_again(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = self.planned(make_mailing, make_clients, now)
+        page = f"{LIST}{mailing.pk}/resend/?error_code="
+        assert f'href="{page}rejected"' in panel_of(admin_client, mailing)
+        for code in ("expired", "nonsense"):
+            answer = admin_client.get(f"{page}{code}", follow=True)
+            assert "Nothing like that has failed for good in it." in answer.content.decode()
+        services.pause_mailing(mailing)
+        assert page not in panel_of(admin_client, mailing)
+
+    def test_once_it_is_over_each_reason_leads_to_a_new_mailing_to_exactly_these(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        over = make_mailing(status=Status.CANCELLED)
+        plan(over, make_clients, now, fail=3)
+        one = Message.objects.filter(mailing=over)[0]
+        Message.objects.filter(mailing=over).update(next_attempt_at=None, error_code="rejected")
+        Message.objects.filter(pk=one.pk).update(error_code="unconfirmed")
+        open_books()
+        finish_mailing(over.pk, now=now)
+        address = f"{LIST}add/?resends={over.pk}&error_code=unconfirmed"
+        assert address.replace("&", "&amp;") in panel_of(admin_client, over)
+        page = admin_client.get(address)
+        assert (
+            f"New mailing to whom mailing {over.pk} failed (unconfirmed)" in page.content.decode()
+        )
+        admin_client.post(address, form_of(page))
+        new = Mailing.objects.get(resends=over)
+        assert new.resent_codes == ["unconfirmed"]
+        review = admin_client.get(f"{LIST}{new.pk}/review/").content.decode()
+        assert "Send to 1 client now" in review
+        nonsense = f"{LIST}add/?resends={over.pk}&error_code=nonsense"
+        assert admin_client.post(nonsense, form_of(page)).status_code == 404
+
     def test_nothing_in_the_console_is_asked_by_the_browser_itself(
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
@@ -581,6 +625,92 @@ class TestQuestions:
         page = admin_client.get(page_of(draft)).content.decode()
         assert page.count(f'href="{LIST}{draft.pk}/delete/"') == 1
         assert page.index("/delete/") < page.index('id="submit-row"')
+
+
+class TestMoreTime:
+    def extend(self, browser: Browser, mailing: Mailing, **sent: str) -> Any:
+        return browser.post(f"{LIST}{mailing.pk}/extend/", sent, follow=True)
+
+    @pytest.mark.parametrize("status", [Status.RUNNING, Status.PAUSED])
+    @pytest.mark.parametrize(
+        ("more", "span"), [("hour", timedelta(hours=1)), ("day", timedelta(days=1))]
+    )
+    def test_an_hour_or_a_day_is_given_with_one_click(
+        self,
+        more: str,
+        span: timedelta,
+        status: str,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        queued: Queued,
+        django_capture_on_commit_callbacks: Any,
+    ) -> None:
+        mailing = make_mailing(status=status)
+        assert f'action="{LIST}{mailing.pk}/extend/"' in panel_of(admin_client, mailing)
+        with django_capture_on_commit_callbacks(execute=True):
+            page = self.extend(admin_client, mailing, more=more)
+        stop_time = mailing.stop_time
+        mailing.refresh_from_db()
+        assert mailing.stop_time == stop_time + span
+        assert f"It is sent until {mailing.stop_time:%Y-%m-%d %H:%M}." in page.content.decode()
+        assert queued() == [("start_mailing", mailing.pk)]
+        entry = Entry.objects.of(f"mailings/{mailing.pk}")[0]
+        assert (entry.deed, list(entry.changes)) == ("changed", ["stop_time"])
+
+    def test_any_moment_is_read_in_the_zone_in_which_the_page_was_shown(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        sent = {"stop_time": "2099-01-01T12:00", "_time_zone": "Europe/Moscow"}
+        self.extend(admin_client, mailing, **sent)
+        mailing.refresh_from_db()
+        assert mailing.stop_time == datetime(2099, 1, 1, 9, tzinfo=UTC)
+
+    def test_it_asks_first_where_messages_that_failed_are_due_again(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        plan(mailing, make_clients, now, fail=2)
+        Message.objects.update(next_attempt_at=None, error_code="unavailable")
+        open_books()
+        address, sent = f"{LIST}{mailing.pk}/extend/", {"more": "hour"}
+        facts = question_of(admin_client.post(address, sent)).facts
+        assert "2 messages that failed for good are due again." in facts
+        assert Mailing.objects.get().stop_time == mailing.stop_time
+        confirm(admin_client, address, sent)
+        assert Mailing.objects.get().stop_time == mailing.stop_time + timedelta(hours=1)
+
+    @pytest.mark.parametrize(
+        ("sent", "why"),
+        [
+            ({}, "Say when sending ends at last."),
+            ({"more": "year"}, "Write a day and a time"),
+            ({"stop_time": "soon"}, "Write a day and a time"),
+            ({"stop_time": "2020-01-01T00:00"}, "It is sent until then anyway."),
+        ],
+    )
+    def test_no_later_moment_changes_nothing(
+        self,
+        sent: dict[str, str],
+        why: str,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+    ) -> None:
+        mailing = make_mailing()
+        assert why in self.extend(admin_client, mailing, **sent).content.decode()
+        assert Mailing.objects.get().stop_time == mailing.stop_time
+
+    def test_what_is_over_stays_over(
+        self, admin_client: Browser, make_mailing: MakeMailing, now: datetime
+    ) -> None:
+        mailing = make_mailing(stop_time=now - timedelta(minutes=1))
+        assert "/extend/" not in panel_of(admin_client, mailing)
+        page = self.extend(admin_client, mailing, more="day").content.decode()
+        assert "The stop time has passed; the mailing does not change any more." in page
 
 
 class TestDrafts:

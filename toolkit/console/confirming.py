@@ -40,6 +40,7 @@ class Question:
         back: where that leads.
         stamp: another one once something has changed that whoever presses should know.
         is_final: whether it cannot be taken back.
+        is_needed: whether it has to be asked; if not, a form that is sent has it done at once.
         fields: what the button sends along.
     """
 
@@ -50,6 +51,7 @@ class Question:
     back: str = ""
     stamp: str = "yes"
     is_final: bool = True
+    is_needed: bool = True
     fields: Sequence[tuple[str, str]] = ()
 
 
@@ -72,11 +74,11 @@ def confirm(
     has deleted it: that is told on the page that this leads `back` to.
     """
     try:
-        if CONFIRMED not in request.POST:
+        if request.method != "POST":
             return _show(page, request, ask())
         with transaction.atomic():
-            question = ask()
-            if request.POST[CONFIRMED] == question.stamp:
+            question, pressed = ask(), request.POST.get(CONFIRMED)
+            if pressed == question.stamp or not question.is_needed:
                 return do()
     except ValidationError as refusal:
         page.message_user(request, sentence(refusal), messages.ERROR)
@@ -84,8 +86,9 @@ def confirm(
     except ObjectDoesNotExist:
         page.message_user(request, GONE, messages.ERROR)
         return redirect(back)
-    changed = _("Something has changed meanwhile. Look at this page again, then confirm.")
-    page.message_user(request, changed, messages.WARNING)
+    if pressed is not None:
+        changed = _("Something has changed meanwhile. Look at this page again, then confirm.")
+        page.message_user(request, changed, messages.WARNING)
     return _show(page, request, question)
 
 
