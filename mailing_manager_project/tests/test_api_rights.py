@@ -78,6 +78,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/cancel/": CHANGE_MAILING,
     "/mailings/<pk>/finish/": CHANGE_MAILING,
     "/mailings/<pk>/launch/": RELAUNCH,
+    "/mailings/<pk>/undo/": RELAUNCH,
     "/mailings/<pk>/approve/": RELAUNCH,
     "/mailings/<pk>/resume/": RELAUNCH,
     "/mailings/<pk>/test/": {"post": f"mailings.view_mailing {LAUNCH}"},

@@ -21,6 +21,7 @@ PARAMETERS_OF_ONE = ("attempts/", "timeline/", "deliveries/", "results.csv", "re
 NO_BODY = (
     *(
         "launch/",
+        "undo/",
         "approve/",
         "pause/",
         "resume/",
@@ -83,7 +84,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /mailings/{id}/failures/",
         "get /mailings/{id}/clients/{client_id}/",
         *(f"get /mailings/{{id}}/results.{suffix}" for suffix in ("csv", "ndjson")),
-        *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "approve")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "undo", "approve")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),

@@ -15,7 +15,7 @@ SAME = {
     "mailings/mailing/{mailings}/pause/": "/mailings/<pk>/pause/",
     "mailings/mailing/{mailings}/launch/": "/mailings/<pk>/launch/",
     "mailings/mailing/{mailings}/approve/": "/mailings/<pk>/approve/",
-    "mailings/mailing/{mailings}/undo/": "/mailings/<pk>/launch/",
+    "mailings/mailing/{mailings}/undo/": "/mailings/<pk>/undo/",
     "mailings/mailing/{mailings}/test/": "/mailings/<pk>/test/",
     "mailings/mailing/{mailings}/resume/": "/mailings/<pk>/resume/",
     "mailings/mailing/{mailings}/cancel/": "/mailings/<pk>/cancel/",

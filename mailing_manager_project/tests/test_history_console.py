@@ -19,7 +19,6 @@ from django.db.models import Model
 from django.test import Client as Browser
 from django.test import RequestFactory
 from django.urls import reverse
-from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from knox.models import AuthToken
 
@@ -158,15 +157,6 @@ def running(stage: Stage) -> Any:
     return stage.mailing(last_run_time=stage.now)
 
 
-def launched(stage: Stage) -> Any:
-    return stage.mailing(
-        status="scheduled",
-        launched_at=timezone.now(),
-        start_time=stage.now + HOUR,
-        stop_time=stage.now + 2 * HOUR,
-    )
-
-
 def paused(stage: Stage) -> Any:
     return stage.mailing(status="paused")
 
@@ -200,7 +190,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         lambda s: mailing_form(s, "New"), lambda s: mailing_form(s, "Other"),
     ),
     **on("mailings.Mailing", Stage.draft, "launch", "approve"),
-    **on("mailings.Mailing", launched, "undo"),
+    **on("mailings.Mailing", Stage.launched, "undo"),
     ("mailings.Mailing", "test"): (Stage.draft, lambda s: {"phone_number": "79995550006"}),
     **on("mailings.Mailing", running, "pause", "pause_selected"),
     **on("mailings.Mailing", running, "cancel", "finish", "cancel_selected"),

@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import DatabaseError
+from django.utils import timezone
 from knox.models import AuthToken
 from pytest_django import Settings
 from rest_framework.test import APIClient
@@ -52,6 +53,16 @@ class Stage:
         mailing: Mailing = self.mailing(status="draft", text="Later")
         return mailing
 
+    def launched(self) -> Mailing:
+        hour = timedelta(hours=1)
+        mailing: Mailing = self.mailing(
+            status="scheduled",
+            launched_at=timezone.now(),
+            start_time=self.now + hour,
+            stop_time=self.now + 2 * hour,
+        )
+        return mailing
+
     def webhook(self) -> Webhook:
         webhook = Webhook(url="https://93.184.215.14/", events=["mailing.started"])
         webhook.set_secret(signing.new_secret())
@@ -90,6 +101,7 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ("/mailings/<pk>/", "patch"): lambda s: (s.mailing().pk, {"text": "Other"}, "changed"),
     ("/mailings/<pk>/", "delete"): lambda s: (s.paused_mailing().pk, None, "deleted"),
     ("/mailings/<pk>/launch/", "post"): lambda s: (s.draft().pk, None, "launched"),
+    ("/mailings/<pk>/undo/", "post"): lambda s: (s.launched().pk, None, "undone"),
     ("/mailings/<pk>/approve/", "post"): lambda s: (s.draft().pk, None, "approved"),
     ("/mailings/<pk>/test/", "post"): lambda s: (
         s.draft().pk, {"phone_number": "79995550006"}, "tried"
@@ -145,9 +157,10 @@ def test_every_write_has_its_scene() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _has_a_token(settings: Settings) -> None:
-    """Have a test message go to the sender, which is not there."""
+def _may_try_and_undo(settings: Settings) -> None:
+    """Have a test message go to the sender, which is not there, and launches be undone."""
     settings.MESSAGE_SENDER_TOKEN = "token"
+    settings.MAILING_UNDO_SECONDS = 60
 
 
 @pytest.fixture

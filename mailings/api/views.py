@@ -86,7 +86,7 @@ class MailingViewSet(
         **dict.fromkeys(("count", "failures"), "view"),
         **dict.fromkeys(("pause", "cancel", "finish"), "change"),
         # What has messages go out is to be launched, too.
-        **dict.fromkeys(("launch", "approve", "resume", "resend"), "change launch"),
+        **dict.fromkeys(("launch", "undo", "approve", "resume", "resend"), "change launch"),
         preview="add",
         test="view launch",
         create="add",  # and unless it is a draft:
@@ -132,6 +132,16 @@ class MailingViewSet(
         (MAILING_UNDO_SECONDS), its start is put off by so long.
         """
         return self._changed(services.launch_mailing(self.get_object(), now=clock.now()))
+
+    @extend_schema(summary="Undo a launch", request=None)
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: int) -> Response:
+        """Make a draft again of a mailing that was launched just now; nothing of it was sent.
+
+        Where MAILING_UNDO_SECONDS is set, for so long after the launch, and before it has begun;
+        409 afterwards. A draft is not changed by it.
+        """
+        return self._changed(services.undo_launch(self.get_object(), now=clock.now()))
 
     @extend_schema(summary="Approve a draft", request=None)
     @action(detail=True, methods=["post"])

@@ -250,6 +250,17 @@ class TestUndo:
                 services.undo_launch(draft, now=moment)
             assert refused.value.code == "undo_too_late"
 
+    def test_is_done_over_rest_for_so_long_and_refused_afterwards(
+        self, api: APIClient, draft: Mailing
+    ) -> None:
+        address = f"{MAILINGS}{draft.pk}/"
+        assert api.post(f"{address}launch/").json()["status"] == "scheduled"
+        undone = api.post(f"{address}undo/")
+        assert (undone.status_code, undone.json()["status"]) == (200, "draft")
+        api.post(f"{address}launch/")
+        Mailing.objects.update(launched_at=timezone.now() - timedelta(minutes=1))
+        assert refusal(api.post(f"{address}undo/")) == (409, {None: "undo_too_late"})
+
     def test_is_not_shortened_by_an_edit(self, draft: Mailing, now: datetime) -> None:
         launched = services.launch_mailing(draft, now=now)
         launched.start_time = now
