@@ -10,6 +10,7 @@ from timezone_field import TimeZoneField
 
 from clients import phone_numbers, tags
 from clients.querysets import Backwards, ClientQuerySet
+from toolkit import external_ids
 from toolkit.jobs.job import Job, JobQuerySet
 
 
@@ -36,6 +37,13 @@ class Client(models.Model):
         help_text="Any word to select clients by.",
     )
     timezone = TimeZoneField(default="UTC", help_text="IANA name, for example Europe/Moscow.")
+    external_id = models.CharField(  # noqa: DJ001  # "" could be there once only
+        max_length=external_ids.MAX_LENGTH,
+        null=True,
+        blank=True,
+        validators=[external_ids.validate],
+        help_text="The id that another program has for this client; no two have the same.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -50,6 +58,12 @@ class Client(models.Model):
             models.CheckConstraint(
                 condition=models.Q(phone_number__regex=phone_numbers.PATTERN),
                 name="client_phone_number_is_e164_digits",
+            ),
+            models.UniqueConstraint(
+                fields=("external_id",),
+                condition=models.Q(external_id__isnull=False),
+                name="client_external_id_once",
+                violation_error_message="There is already a client with this external id.",
             ),
         )
         # Lists by one of these fields, newest first (that of `tag` alone is for its beginning).

@@ -64,20 +64,17 @@ class ClientQuerySet(models.QuerySet["Client"]):
         return backwards.filter(from_beginning("backwards", digits[::-1]))
 
     def named_by(self, text: str) -> "ClientQuerySet":
-        """Keep those whom a text may mean: by their number, its beginning or end, or their tag.
+        """Keep those whom a text may mean: by parts of their number, their tag, or external id.
 
         Of many with the same last digits MOST_WITH_AN_END are kept.
         """
+        clients, ends = self.model.objects, []
         try:
-            beginning, ends = phone_numbers.digits_of_part(text), phone_numbers.last_digits_of(text)
+            beginning = from_beginning("phone_number", phone_numbers.digits_of_part(text))
+            ends = phone_numbers.last_digits_of(text)
         except ValidationError:
-            return self.filter(tag__startswith=text)
+            beginning = models.Q(tag__startswith=text)
         # They are read here: for an "or" of two indexes the database may look at all clients.
-        pks = [
-            pk
-            for end in ends
-            for pk in self.model.objects.with_last_digits(end).values_list("pk", flat=True)[
-                :MOST_WITH_AN_END
-            ]
-        ]
-        return self.filter(from_beginning("phone_number", beginning) | models.Q(pk__in=pks))
+        ways = [clients.filter(external_id=text), *map(clients.with_last_digits, ends)]
+        pks = [pk for way in ways for pk in way.values_list("pk", flat=True)[:MOST_WITH_AN_END]]
+        return self.filter(beginning | models.Q(pk__in=pks))

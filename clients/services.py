@@ -6,7 +6,7 @@ from clients.models import Client
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 
-EDITABLE = ("phone_number", "operator_code", "tag", "timezone")
+EDITABLE = ("phone_number", "operator_code", "tag", "timezone", "external_id")
 # What is shown of a client over REST and in files.
 SHOWN = ("id", *EDITABLE, "created_at", "updated_at")
 

@@ -20,6 +20,7 @@ def _told(mailing: Mailing) -> dict[str, Any]:
     """Return what is told of a mailing; its text is nobody's business but REST's."""
     return {
         "id": mailing.pk,
+        "external_id": mailing.external_id,
         "status": str(mailing.status),
         "start_time": _iso(mailing.start_time),
         "stop_time": _iso(mailing.stop_time),

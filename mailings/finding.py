@@ -1,4 +1,4 @@
-"""Finding mailings by id, or by words of their texts."""
+"""Finding mailings by id, by external id, or by words of their texts."""
 
 import re
 
@@ -12,7 +12,7 @@ _ID = re.compile(r"(?:(?:mailing|рассылка)\s*)?[#№]?\s*([1-9][0-9]{0,1
 
 
 def find_mailings(text: str, *, most: int) -> list[Mailing]:
-    """Return the mailing of this id, then the newest ones with all these words in their texts.
+    """Return those of this id or external id, then the newest with all these words in their texts.
 
     The texts are compared here: SQLite does not know that Д and д are the same letter.
     """
@@ -22,11 +22,14 @@ def find_mailings(text: str, *, most: int) -> list[Mailing]:
     present = Mailing.objects.filter(deleted_at=None)
     asked = _ID.fullmatch(text.strip())
     pk = int(asked[1]) if asked else 0
-    found = list(present.filter(pk=pk)) if 0 < pk <= BigIntegerField.MAX_BIGINT else []
+    found = list(present.filter(external_id=text.strip()))
+    if 0 < pk <= BigIntegerField.MAX_BIGINT:
+        found += present.filter(pk=pk).exclude(pk__in=[each.pk for each in found])
+    known = {each.pk for each in found}
     texts = present.order_by("-pk").values_list("pk", "text")[:NEWEST]
     pks = [
         pk
         for pk, written in texts.iterator()
-        if all(word in written.casefold() for word in words) and [pk] != [each.pk for each in found]
+        if all(word in written.casefold() for word in words) and pk not in known
     ][: most - len(found)]
     return found + list(present.filter(pk__in=pks).order_by("-pk"))

@@ -16,6 +16,7 @@ from clients.audience import validate_filters
 from mailings.querysets import MailingManager, MailingQuerySet
 from messages_app.mailing_snapshot import MailingSnapshot
 from messages_app.sql import Condition, moment_value, table_of
+from toolkit import external_ids
 from toolkit.characters import is_unwritable
 from toolkit.sending_hours import Window
 
@@ -65,6 +66,13 @@ class Mailing(models.Model):
         blank=True,
         validators=[validate_filters],
         help_text='For example {"operator_code": ["999", "926"], "tag": "vip"}; {} is everyone.',
+    )
+    external_id = models.CharField(  # noqa: DJ001  # "" could be there once only
+        max_length=external_ids.MAX_LENGTH,
+        null=True,
+        blank=True,
+        validators=[external_ids.validate],
+        help_text="The id that another program has for this mailing; no two have the same.",
     )
     status = models.CharField(
         max_length=16, choices=Status, default=Status.SCHEDULED, editable=False
@@ -154,6 +162,12 @@ class Mailing(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(window_start=models.F("window_end")),
                 name="mailing_window_opens",
+            ),
+            # A deleted one, which may take long to clear away, keeps nobody from its id.
+            models.UniqueConstraint(
+                fields=("external_id",),
+                condition=models.Q(external_id__isnull=False, deleted_at=None),
+                name="mailing_external_id_once",
             ),
         )
         indexes = (

@@ -20,6 +20,8 @@ def lint() -> bool:
             *("access", "clients", "history", "idempotency", "mailings", "messages_app", "outbox"),
             "webhooks",
         ],
+        # Unique is a column that these releases add: no earlier code writes it, and all is NULL.
+        ignore_name=["0009_external_ids_once", "0014_external_ids_once"],
         no_cache=True,
         quiet=["ok", "ignore"],
         all_warnings_as_errors=True,

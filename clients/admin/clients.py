@@ -71,7 +71,10 @@ class ClientForm(ConsoleForm):
     """A client, with time zones that can be searched."""
 
     class Meta:
-        labels = {"timezone": _("Time zone")}  # noqa: RUF012  # Django's own way
+        labels = {  # noqa: RUF012  # Django's own way
+            "timezone": _("Time zone"),
+            "external_id": _("External id"),
+        }
         widgets = {"timezone": UnfoldAdminSelect2Widget}  # noqa: RUF012  # Django's own way
 
     def clean(self) -> dict[str, Any]:
@@ -84,7 +87,7 @@ class ClientForm(ConsoleForm):
 
 @admin.register(Client)
 class ClientAdmin(ChangesAll):
-    """Clients, searched by beginning and end of the number and beginning of the tag: by indexes."""
+    """Clients, searched by parts of the number, beginning of the tag, external id: by indexes."""
 
     form = ClientForm
     new_title = _("New client")
@@ -93,8 +96,13 @@ class ClientAdmin(ChangesAll):
     list_filter = (OperatorCodeFilter, TagFilter, TimeZoneFilter)
     sortable_by = ()  # newest first; no other order has an index on millions of rows
     search_fields = ("phone_number", "tag")
-    search_help_text = _("A phone number, its beginning or its last digits, or a tag")
-    fields = ("phone_number", "operator_code", "tag", "timezone", "created", "updated")
+    search_help_text = _(
+        "A phone number, its beginning or its last digits, a tag, or an external id"
+    )
+    fields = (
+        *("phone_number", "operator_code", "tag", "timezone", "external_id"),
+        *("created", "updated"),
+    )
     readonly_fields = ("created", "updated")
 
     def get_fields(self, request: HttpRequest, obj: Client | None = None) -> tuple[str, ...]:
@@ -102,7 +110,7 @@ class ClientAdmin(ChangesAll):
         return self.fields if obj else self.fields[:-2]
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep clients by the beginning or end of their number, or by the beginning of the tag."""
+        """Keep clients by parts of their number, the beginning of the tag, or the external id."""
         return queryset.named_by(text) if text else queryset  # type: ignore[attr-defined]
 
     def save_model(self, request: HttpRequest, obj: Client, form: Any, change: bool) -> None:

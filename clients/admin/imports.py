@@ -40,6 +40,7 @@ CHOICES = (
     ("operator_code", gettext_lazy("operator code")),
     ("tag", gettext_lazy("tag")),
     ("timezone", gettext_lazy("time zone")),
+    ("external_id", gettext_lazy("external id")),
 )
 
 

@@ -32,6 +32,11 @@ CLIENTS_SCHEMA: dict[str, Any] = {
             "operator_code": {**_TEXT, "description": 'Digits; "" is that of the number.'},
             "tag": {**_TEXT, "description": "Any word to select clients by."},
             "timezone": {**_TEXT, "description": "IANA name, for example Europe/Moscow."},
+            "external_id": {
+                **_TEXT,
+                "nullable": True,
+                "description": "The id that your program has for it, which no other client has.",
+            },
         },
         "additionalProperties": False,
     },

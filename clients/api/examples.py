@@ -10,6 +10,7 @@ CLIENT = OpenApiExample(
         "operator_code": "999",
         "tag": "vip",
         "timezone": "Europe/Moscow",
+        "external_id": "crm-4711",
         "created_at": "2030-01-30T12:00:00.120000Z",
         "updated_at": "2030-01-30T12:00:00.120000Z",
     },
@@ -17,7 +18,12 @@ CLIENT = OpenApiExample(
 )
 NEW_CLIENT = OpenApiExample(
     "A client to be added",
-    value={"phone_number": "+7 999 123-45-67", "tag": "vip", "timezone": "Europe/Moscow"},
+    value={
+        "phone_number": "+7 999 123-45-67",
+        "tag": "vip",
+        "timezone": "Europe/Moscow",
+        "external_id": "crm-4711",
+    },
     request_only=True,
 )
 COUNTS = OpenApiExample(

@@ -28,8 +28,9 @@ class ClientExport(ExportView[Client]):
     operation_id="clients_export_csv",
     summary="Export clients as CSV",
     description=DESCRIPTION,
-    example="id,phone_number,operator_code,tag,timezone,created_at,updated_at\r\n"
-    "42,79991234567,999,vip,Europe/Moscow,2030-01-30T12:00:00.120000Z,2030-01-30T12:00:00.120000Z\r\n",
+    example="id,phone_number,operator_code,tag,timezone,external_id,created_at,updated_at\r\n"
+    "42,79991234567,999,vip,Europe/Moscow,crm-4711,2030-01-30T12:00:00.120000Z,"
+    "2030-01-30T12:00:00.120000Z\r\n",
     tag="clients",
 )
 class ClientsAsCsv(ClientExport):
@@ -44,7 +45,8 @@ class ClientsAsCsv(ClientExport):
     summary="Export clients as NDJSON",
     description=DESCRIPTION,
     example='{"id":42,"phone_number":"79991234567","operator_code":"999","tag":"vip",'
-    '"timezone":"Europe/Moscow","created_at":"2030-01-30T12:00:00.120000Z",'
+    '"timezone":"Europe/Moscow","external_id":"crm-4711",'
+    '"created_at":"2030-01-30T12:00:00.120000Z",'
     '"updated_at":"2030-01-30T12:00:00.120000Z"}\n',
     tag="clients",
 )

@@ -68,6 +68,7 @@ class ClientFilterSet(WalkedFilterSet):
     timezone = texts(
         validators=[time_zones.validate], help_text="IANA name, for example Europe/Moscow."
     )
+    external_id = texts(help_text="Exactly this external id.")
     search = CharFilter(
         method="containing",
         help_text="Part of the phone number, written any usual way, or of the tag.",
@@ -75,10 +76,12 @@ class ClientFilterSet(WalkedFilterSet):
 
     class Meta:
         model = Client
-        fields = ("phone_number", "operator_code", "tag", "timezone")
+        fields = ("phone_number", "operator_code", "tag", "timezone", "external_id")
 
     def legs(self) -> Sequence[Leg]:
-        """Return the way by number, or else by a field that is named, one that few have if any."""
+        """Return the way by id or number, or else by a named field, one that few have if any."""
+        if external_ids := self.values("external_id"):
+            return [Leg(Q(), [Q(external_id__in=external_ids)])]
         if number := self.values("phone_number"):
             return [Leg(Q(), [from_beginning("phone_number", number)], column="phone_number")]
         named = [field for field in ("tag", "operator_code", "timezone") if self.values(field)]

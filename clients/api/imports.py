@@ -77,7 +77,8 @@ class NewImportSerializer(serializers.Serializer[Any]):
     file = serializers.FileField(
         max_length=255,
         help_text="CSV in UTF-8, or XLSX (its first sheet, up to 200,000 rows). The first row "
-        "names the columns: phone_number, and any of operator_code, tag, timezone.",
+        "names the columns: phone_number, and any of operator_code, tag, timezone, "
+        "external_id.",
     )
     on_known = serializers.ChoiceField(
         choices=ClientImport.OnKnown.choices,

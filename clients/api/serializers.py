@@ -1,10 +1,7 @@
 """Clients as JSON: their fields, and what is refused."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
@@ -12,9 +9,14 @@ from clients import phone_numbers, services
 from clients.api.examples import CLIENT, COUNTS, NEW_CLIENT
 from clients.api.fields import PhoneNumberField
 from clients.models import Client
-from toolkit.rest.errors import Taken
-from toolkit.rest.fields import TimeZoneField
+from toolkit.rest.errors import telling_who_has
+from toolkit.rest.fields import ExternalIdField, TimeZoneField
 from toolkit.rest.serializers import StrictSerializer
+
+ONCE = {
+    "phone_number": "There is already a client with this phone number.",
+    "external_id": "There is already a client with this external id.",
+}
 
 
 @extend_schema_serializer(examples=[NEW_CLIENT, CLIENT])
@@ -28,6 +30,10 @@ class ClientSerializer(StrictSerializer[Client]):
     )
     timezone = TimeZoneField(
         default="UTC", help_text="IANA name, for example Europe/Moscow. Without it, UTC."
+    )
+    external_id = ExternalIdField(
+        help_text="The id that your program has for it, up to 64 characters; no two clients have "
+        "the same (409 `external_id_taken`). Null: none."
     )
 
     class Meta:
@@ -47,12 +53,12 @@ class ClientSerializer(StrictSerializer[Client]):
 
     def create(self, validated_data: dict[str, Any]) -> Client:
         """Save a new client."""
-        with _taken_number(validated_data.get("phone_number")):
+        with telling_who_has(Client, None, validated_data, ONCE):
             return services.create_client(Client(**validated_data))
 
     def update(self, instance: Client, validated_data: dict[str, Any]) -> Client:
         """Save only the changed fields, over the client as it is in the database now."""
-        with _taken_number(validated_data.get("phone_number")):
+        with telling_who_has(Client, instance, validated_data, ONCE):
             return services.edit_client(instance, **validated_data)
 
     def _kept_operator_code(self) -> str:
@@ -65,28 +71,6 @@ class ClientSerializer(StrictSerializer[Client]):
             return ""
         derived = phone_numbers.operator_code_of(client.phone_number)
         return "" if client.operator_code == derived else client.operator_code
-
-
-@contextmanager
-def _taken_number(number: str | None) -> Iterator[None]:
-    """Say who has a number, if the client that is saved meanwhile cannot have it.
-
-    Raises:
-        Taken: another client has it.
-    """
-    try:
-        with transaction.atomic():
-            yield
-    except IntegrityError:
-        owner = Client.objects.filter(phone_number=number).first()
-        if owner is None:
-            raise
-        raise Taken(
-            "There is already a client with this phone number.",
-            code="phone_number_taken",
-            attr="phone_number",
-            pk=owner.pk,
-        ) from None
 
 
 @extend_schema_serializer(examples=[COUNTS])

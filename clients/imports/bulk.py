@@ -1,13 +1,26 @@
 """Saves clients that a program sends, up to 10,000 in one call."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, KeysView, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from django.db import transaction
 
 from clients.imports.saving import Saved, save
-from clients.imports.values import KEY, NAMES, OPTIONAL, Problem, RefusedError, Values, checked
+from clients.imports.values import (
+    FIELDS,
+    KEY,
+    NAMES,
+    OPTIONAL,
+    Problem,
+    RefusedError,
+    Values,
+    checked,
+    owners_of,
+    with_own_id,
+)
 from clients.models import Client
 from toolkit.history.models import Deed
 from toolkit.history.recording import many, record_deed
@@ -28,6 +41,22 @@ class Batch:
     problems: list[tuple[int, Problem]] = field(default_factory=list)
     rejected: int = 0
 
+    def add(self, values: Values, given: KeysView[str]) -> None:
+        """Add a row that can be saved, with the names of the fields that are given for it."""
+        number = str(values[0])
+        self.rows[number] = values
+        for name in given & self.given.keys():
+            self.given[name].append(number)
+
+    @contextmanager
+    def rejecting(self, index: int) -> Iterator[None]:
+        """Note what is wrong with a row, if it is refused meanwhile."""
+        try:
+            yield
+        except RefusedError as error:
+            self.rejected += 1
+            self.problems += [(index, problem) for problem in error.problems]
+
 
 def check(clients: Sequence[object]) -> Batch:
     """Check clients as they come from JSON: each an object with the number and what else is known.
@@ -37,20 +66,20 @@ def check(clients: Sequence[object]) -> Batch:
     """
     batch = Batch()
     places: dict[str, int] = {}
+    found: dict[int, tuple[Values, KeysView[str]]] = {}
     for index, client in enumerate(clients):
-        try:
+        with batch.rejecting(index):
             given = _texts(client)
             values = checked([given.get(name, "") for name in NAMES])
-            first = places.setdefault(values[0], index)
+            first = places.setdefault(str(values[0]), index)
             if first != index:
                 raise RefusedError([_repeated(first)])
-        except RefusedError as error:
-            batch.rejected += 1
-            batch.problems += [(index, problem) for problem in error.problems]
-            continue
-        batch.rows[values[0]] = values
-        for name in given.keys() & batch.given.keys():
-            batch.given[name].append(values[0])
+            found[index] = values, given.keys()
+    owners = owners_of(values for values, _ in found.values())
+    for index, (values, names) in found.items():
+        with batch.rejecting(index):
+            batch.add(with_own_id(values, owners), names)
+    batch.problems.sort(key=itemgetter(0))
     return batch
 
 
@@ -82,7 +111,7 @@ def _texts(client: object) -> dict[str, str]:
         problems.append(Problem(KEY, "required", "This field is required."))
     if problems:
         raise RefusedError(problems)
-    return {name: text.strip() for name, text in client.items()}
+    return {name: (text or "").strip() for name, text in client.items()}
 
 
 def _misfit(name: str, value: Any) -> Problem | None:
@@ -91,6 +120,8 @@ def _misfit(name: str, value: Any) -> Problem | None:
         shown = name[:64].encode(errors="backslashreplace").decode()
         sentence = f"There is no such field; there are {', '.join(NAMES)}."
         return Problem(shown, "unknown_field", sentence)
+    if value is None and FIELDS[name].null:
+        return None
     if not isinstance(value, str):
         return Problem(name, "invalid", "Write a text, in quotation marks.")
     if name in NEVER_EMPTY and not value.strip():

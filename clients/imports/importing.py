@@ -1,6 +1,6 @@
 """Imports clients from a CSV file of any length."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
@@ -12,7 +12,16 @@ from django.db import transaction
 
 from clients.imports.csv_rows import CsvRows, Row
 from clients.imports.saving import save
-from clients.imports.values import KEY, NAMES, OPTIONAL, RefusedError, Values, checked
+from clients.imports.values import (
+    KEY,
+    NAMES,
+    OPTIONAL,
+    RefusedError,
+    Values,
+    checked,
+    owners_of,
+    with_own_id,
+)
 from clients.models import Client
 from toolkit.cells import as_written
 from toolkit.history.models import Deed
@@ -96,7 +105,12 @@ def import_batch(
 
 def good_rows(batch: Sequence[Row], columns: Sequence[str], on_error: OnRejected) -> list[Values]:
     """Return the values of the rows that can be saved; call `on_error` for the others."""
-    return _good(batch, partial(_validated, width=len(columns), pick=_pick(columns)), on_error)
+    validated = partial(_validated, width=len(columns), pick=_pick(columns))
+    found = dict(_good(batch, validated, on_error))
+    owners = owners_of(found.values())
+    rest = (row for row in batch if row.line in found)
+    claimed = _good(rest, lambda row: with_own_id(found[row.line], owners), on_error)
+    return [values for _, values in claimed]
 
 
 def columns_of(header: Row | None) -> list[str]:
@@ -138,18 +152,16 @@ def _pick(columns: Sequence[str]) -> Pick:
 
 
 def _good(
-    batch: Iterable[Row], validated: Callable[[Row], Values], on_error: OnRejected
-) -> list[Values]:
-    """Return the values of the rows that can be saved; call `on_error` for the others."""
-    good = []
+    batch: Iterable[Row], checked: Callable[[Row], Values], on_error: OnRejected
+) -> Iterator[tuple[int, Values]]:
+    """Yield (line, values) of the rows that can be saved; call `on_error` for the others."""
     for row in batch:
         try:
-            good.append(validated(row))
+            yield row.line, checked(row)
         except ValidationError as error:
             on_error(row, error.messages[0])
         except RefusedError as error:
             on_error(row, str(error))
-    return good
 
 
 def _validated(row: Row, *, width: int, pick: Pick) -> Values:
@@ -176,7 +188,7 @@ def _save(batch: Sequence[Values], columns: Sequence[str], result: ImportResult)
     last: dict[str, Values] = {}
     for values in batch:
         # One statement cannot write a row twice, so only the last row of a number is saved.
-        number = values[0]
+        number = str(values[0])
         if earlier := last.get(number):
             result.updated += earlier != values
             result.unchanged += earlier == values

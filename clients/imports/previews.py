@@ -22,6 +22,7 @@ TITLES = {
     "operator_code": ("operatorcode operator code def код оператор кодоператора"),
     "tag": "tag tags label group segment тег метка группа сегмент",
     "timezone": "timezone zone tz часовойпояс зона",
+    "external_id": "externalid внешнийид внешнийid",
 }
 _BY_TITLE = {title: name for name, titles in TITLES.items() for title in titles.split()}
 

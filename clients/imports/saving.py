@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from django.db import connection
@@ -30,7 +31,7 @@ def save(rows: Sequence[Values], columns: Columns) -> Saved:
     goes into the indexes, and would need a way of its own beside SQLite's.
 
     Args:
-        rows: a row for each number, in any order.
+        rows: a row for each number, in any order; no two with the same external id.
         columns: of known clients only these are changed.
     """
     # The SQL contains only names from this module; all values are parameters.
@@ -45,7 +46,7 @@ def save(rows: Sequence[Values], columns: Columns) -> Saved:
             f" FROM {_each('json_row')} WHERE true"
             f" ON CONFLICT ({KEY}) DO {on_conflict} RETURNING created_at = updated_at",
             # Sorted, so that two at once lock rows in the same order and cannot deadlock.
-            [now, now, json.dumps(sorted(rows)), *parameters],
+            [now, now, json.dumps(sorted(rows, key=itemgetter(0))), *parameters],
         )
         written = [is_new for (is_new,) in cursor.fetchall()]
     created = sum(written)
@@ -61,7 +62,7 @@ def _on_conflict(table: str, columns: Columns) -> tuple[str, list[str]]:
     old, new = ", ".join(f"{table}.{column}" for column in columns), ", ".join(news)
     return (
         f"UPDATE SET ({', '.join(columns)}, updated_at) = ({new}, excluded.updated_at)"
-        f" WHERE ({old}) <> ({new})",
+        f" WHERE ({old}) {_differs()} ({new})",
         [*parameters, *parameters],
     )
 
@@ -70,6 +71,11 @@ def _for_some(table: str, column: str) -> str:
     """Return the new value of a column that is given for some of the numbers only."""
     some = f"excluded.{KEY} IN (SELECT {_text()} FROM {_each('given')})"
     return f"CASE WHEN {some} THEN excluded.{column} ELSE {table}.{column} END"
+
+
+def _differs() -> str:
+    """Return the comparison for which two NULLs are the same."""
+    return "IS DISTINCT FROM" if connection.vendor == "postgresql" else "IS NOT"
 
 
 def _each(name: str) -> str:

@@ -37,6 +37,7 @@ def test_a_client_has_exactly_the_documented_fields(api: APIClient) -> None:
         "operator_code": "999",
         "tag": "vip",
         "timezone": "Europe/Moscow",
+        "external_id": None,
         "created_at": iso(client.created_at),
         "updated_at": iso(client.updated_at),
     }

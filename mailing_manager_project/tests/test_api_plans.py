@@ -45,6 +45,7 @@ VALUES: dict[str, dict[str, list[str]]] = {
         "operator_code": ["900", "999", "1"],
         "tag": ["vip", "rare", "nobody"],
         "timezone": ["Europe/Moscow", "Asia/Omsk", "Europe/Paris"],
+        "external_id": ["crm-17", "nothing"],
         "search": ["79", "000017", "rar", "nothing"],
     },
     "messages": {
@@ -78,10 +79,12 @@ def many(make_mailing: Callable[..., Mailing]) -> list[int]:
         cursor.execute(
             """
             INSERT INTO clients_client
-                (id, phone_number, operator_code, tag, timezone, created_at, updated_at)
+                (id, phone_number, operator_code, tag, timezone, external_id,
+                 created_at, updated_at)
             SELECT n, (79000000000 + n)::text, (900 + n %% 20)::text,
                 CASE WHEN n = 17 THEN 'rare' WHEN n %% 3 = 0 THEN 'vip' ELSE '' END,
-                CASE WHEN n %% 1000 = 0 THEN 'Asia/Omsk' ELSE 'Europe/Moscow' END, now(), now()
+                CASE WHEN n %% 1000 = 0 THEN 'Asia/Omsk' ELSE 'Europe/Moscow' END, 'crm-' || n,
+                now(), now()
             FROM generate_series(1, %s) AS n
             """,
             [CLIENTS],

@@ -300,7 +300,10 @@ def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) ->
 @pytest.mark.parametrize(
     ("path", "parameters"),
     [
-        ("/clients/", {"phone_number", "operator_code", "tag", "timezone", "search"}),
+        (
+            "/clients/",
+            {"phone_number", "operator_code", "tag", "timezone", "external_id", "search"},
+        ),
         (
             "/messages/",
             {
@@ -311,7 +314,7 @@ def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) ->
         (
             "/mailings/",
             {
-                *("status", "search", "start_time_after", "start_time_before"),
+                *("status", "search", "external_id", "start_time_after", "start_time_before"),
                 *("stop_time_after", "stop_time_before"),
             },
         ),
@@ -344,9 +347,10 @@ def test_requests_have_no_other_fields_than_can_be_written(document: dict[str, A
     schemas = document["components"]["schemas"]
 
     for name, fields in {
-        "Client": {"phone_number", "operator_code", "tag", "timezone"},
+        "Client": {"phone_number", "operator_code", "tag", "timezone", "external_id"},
         "Mailing": {
             *("start_time", "stop_time", "window_start", "window_end", "text", "filters"),
+            "external_id",
         },
         "Message": {"mailing", "client"},
     }.items():

@@ -152,7 +152,7 @@ class MailingForm(ConsoleForm):
     class Meta:
         """The text, and what is said of it."""
 
-        labels = {"text": _("Text")}  # noqa: RUF012  # Django's own way
+        labels = {"text": _("Text"), "external_id": _("External id")}  # noqa: RUF012  # Django's own way
         help_texts = {"text": _("What the clients will read.")}  # noqa: RUF012  # likewise
         widgets = {"text": UnfoldAdminTextareaWidget({"rows": 6})}  # noqa: RUF012  # likewise
         error_messages = {  # noqa: RUF012  # likewise
@@ -189,6 +189,18 @@ class MailingForm(ConsoleForm):
             self.initial["begins"] = Begin.AT
         else:
             self.initial.update(begins=Begin.NOW, start_time=None)
+
+    def clean_external_id(self) -> str | None:
+        """Refuse an external id that another mailing has.
+
+        Raises:
+            ValidationError: one has it.
+        """
+        external_id: str | None = self.cleaned_data["external_id"]
+        others = Mailing.objects.exclude(pk=self.instance.pk)
+        if external_id and others.filter(external_id=external_id).exists():
+            raise ValidationError(_("There is already a mailing with this external id."))
+        return external_id
 
     def clean(self) -> dict[str, Any]:
         """Build the filters from their fields, and keep times that were not edited exact."""

@@ -48,7 +48,7 @@ class MailingAdmin(MailingFormAdmin):
         ("stop_time", DaysFilter),
     )
     search_fields = ("text",)
-    search_help_text = _("Words of the text, or an id")
+    search_help_text = _("Words of the text, an id, or an external id")
     readonly_fields = ("length", "matching", "presets", "audience")
     list_before_template = f"{TEMPLATES}/list_live.html"
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
@@ -67,8 +67,9 @@ class MailingAdmin(MailingFormAdmin):
         return changelist
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Keep mailings whose text contains the search text, or whose id it is."""
-        return queryset.filter(Q(text__icontains=text) | Q(pk=as_id(text))) if text else queryset
+        """Keep mailings whose text contains the search text, or whose id or external id it is."""
+        meant = Q(text__icontains=text) | Q(pk=as_id(text)) | Q(external_id=text)
+        return queryset.filter(meant) if text else queryset
 
     @admin.display(description=_("id"), ordering="pk")
     def number(self, mailing: Mailing) -> int:
@@ -114,9 +115,9 @@ class MailingAdmin(MailingFormAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Mailing | None = None) -> Any:
         """Show a form if the mailing can be edited, and its values in words if not."""
         if obj and not self.has_change_permission(request, obj):
-            return [(None, {"fields": ("whole_text", "times", "hours", "audience")})]
+            return [(None, {"fields": ("whole_text", "times", "hours", "audience", "external_id")})]
         is_draft = obj is None or obj.is_draft
-        text = (_("Text"), {"fields": ("text", "length")})
+        text = (_("Text"), {"fields": ("text", "length", "external_id")})
         when = (_("When"), {"fields": (*(("begins",) if is_draft else ()), *TIMES)})
         if obj and obj.resends_id:
             return [text, (_("To whom"), {"fields": ("audience",)}), when]

@@ -30,6 +30,7 @@ _NEW = {
     "window_end": "21:00",
     "text": _TEXT,
     "filters": {"operator_code": ["999", "926"], "tag": "new"},
+    "external_id": "delivery-31",
 }
 _TO_WHOM = "A mailing to two operators' new clients"
 CHANGED_MAILING = OpenApiExample(_TO_WHOM, value=_NEW, request_only=True)
@@ -54,6 +55,7 @@ MAILING = _answer(
         "resends": None,
         "resent_codes": None,
         "approved_at": None,
+        "external_id": "delivery-31",
     },
 )
 TEXT = _answer(

@@ -3,7 +3,7 @@
 from django_filters import CharFilter
 
 from mailings.models import Mailing
-from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices
+from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices, texts
 
 
 class MailingFilterSet(WalkedFilterSet):
@@ -14,8 +14,9 @@ class MailingFilterSet(WalkedFilterSet):
     start_time_before = MomentFilter("start_time", "lt", help_text=ISO)
     stop_time_after = MomentFilter("stop_time", "gte", help_text=ISO)
     stop_time_before = MomentFilter("stop_time", "lt", help_text=ISO)
+    external_id = texts(help_text="Exactly this external id.")
     search = CharFilter("text", "icontains", help_text="Part of the text.")
 
     class Meta:
         model = Mailing
-        fields = ("status",)
+        fields = ("status", "external_id")

@@ -17,8 +17,11 @@ from mailings.stats import text_change
 from messages_app.api.serializers import CountsSerializer
 from messages_app.models import ErrorCode
 from toolkit import clock
-from toolkit.rest.fields import IdField, LocalTimeField, MomentField
+from toolkit.rest.errors import telling_who_has
+from toolkit.rest.fields import ExternalIdField, IdField, LocalTimeField, MomentField
 from toolkit.rest.serializers import StrictSerializer
+
+ONCE = {"external_id": "There is already a mailing with this external id."}
 
 
 class TextChangeSerializer(serializers.Serializer[Any]):
@@ -53,6 +56,10 @@ class MailingSerializer(StrictSerializer[Mailing]):
         validators=[validate_filters],
         help_text="Keys operator_code, tag, timezone; a value or a list of values each. Values "
         "are alternatives, keys add up, {} is everyone, and must be said.",
+    )
+    external_id = ExternalIdField(
+        help_text="The id that your program has for it, up to 64 characters; no two mailings have "
+        "the same (409 `external_id_taken`). Null: none."
     )
 
     text_change = serializers.SerializerMethodField(
@@ -95,6 +102,7 @@ class MailingSerializer(StrictSerializer[Mailing]):
             "resends",
             "resent_codes",
             "approved_at",
+            "external_id",
         )
         read_only_fields: ClassVar[tuple[str, ...]] = ("status", "last_run_time", "text_version")
 
@@ -104,14 +112,16 @@ class MailingSerializer(StrictSerializer[Mailing]):
 
     def create(self, validated_data: dict[str, Any]) -> Mailing:
         """Save a new mailing."""
-        return services.create_mailing(Mailing(**validated_data), now=clock.now())
+        with telling_who_has(Mailing, None, validated_data, ONCE):
+            return services.create_mailing(Mailing(**validated_data), now=clock.now())
 
     def update(self, instance: Mailing, validated_data: dict[str, Any]) -> Mailing:
         """Save what was changed."""
         version = instance.text_version
         for name, value in validated_data.items():
             setattr(instance, name, value)
-        edited = services.edit_mailing(instance, now=clock.now())
+        with telling_who_has(Mailing, instance, validated_data, ONCE):
+            edited = services.edit_mailing(instance, now=clock.now())
         self._text_changed = edited.text_version != version
         return edited
 

@@ -53,6 +53,7 @@ def test_a_mailing_has_exactly_the_documented_fields(
         "resends": None,
         "resent_codes": None,
         "approved_at": None,
+        "external_id": None,
     }
     assert api.get(f"{MAILINGS}{mailing.pk}/").json() == answer.json()
 

@@ -9,6 +9,8 @@ Anything else that a view or a service lets out is our own fault: 500, and a tra
 """
 
 import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import (
@@ -17,7 +19,15 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import DatabaseError, DataError, Error, IntegrityError, OperationalError
+from django.db import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    OperationalError,
+    transaction,
+)
+from django.db.models import Model
 from django.http.request import UnreadablePostError
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
@@ -66,6 +76,35 @@ class Taken(Conflict):
         super().__init__(detail, code=code)
         self.attr = attr
         self.pk = pk
+
+
+@contextmanager
+def telling_who_has(
+    model: type[Model], instance: Model | None, values: Mapping[str, Any], sentences: dict[str, str]
+) -> Iterator[None]:
+    """Say who has a value that may be there once, if a row cannot be saved meanwhile for that.
+
+    Args:
+        model: of the row.
+        instance: the row, unless it is a new one.
+        values: that are saved.
+        sentences: {field: what is said where another row has its value}.
+
+    Raises:
+        Taken: another row has one of the values.
+    """
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError:
+        others = model._default_manager.exclude(pk=instance and instance.pk)
+        for name, sentence in sentences.items():
+            value = values.get(name)
+            owner = others.filter(**{name: value}).first() if value is not None else None
+            if owner is not None:
+                code = f"{name}_taken"
+                raise Taken(sentence, code=code, attr=name, pk=owner.pk) from None
+        raise
 
 
 class TooLarge(exceptions.APIException):

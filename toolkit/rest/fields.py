@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.fields import empty
 
-from toolkit import time_zones
+from toolkit import external_ids, time_zones
 
 
 class StrictCharField(serializers.CharField):
@@ -129,3 +129,29 @@ class TimeZoneField(StrictCharField):
     def to_representation(self, value: object) -> str:
         """Return the name of a zone."""
         return str(value)
+
+
+class ExternalIdField(StrictCharField):
+    """The id that another program has for a row; an empty text is none, as null is.
+
+    Whether another row has it, the database says when it is saved: nobody else can tell for sure.
+    """
+
+    default_validators = (external_ids.validate,)
+
+    def __init__(self, *, help_text: str) -> None:
+        super().__init__(
+            default=None,
+            allow_null=True,
+            allow_blank=True,
+            max_length=external_ids.MAX_LENGTH,
+            help_text=help_text,
+        )
+
+    def run_validation(self, data: Any = empty) -> str | None:
+        """Return the id, or None.
+
+        Raises:
+            ValidationError: it is no text, or one that cannot be an id.
+        """
+        return super().run_validation(data) or None

@@ -41,7 +41,9 @@ class TestMailings:
         self, api: APIClient, make_clients: Callable[..., list[Client]], now: datetime
     ) -> None:
         times = {"start_time": iso(now), "stop_time": iso(now + timedelta(hours=1))}
-        answer = api.post("/api/v1/mailings/", {**times, "text": "Hello", "filters": {}})
+        answer = api.post(
+            "/api/v1/mailings/", {**times, "text": "Hello", "filters": {}, "external_id": "a-1"}
+        )
         address = f"/api/v1/mailings/{answer.json()['id']}/"
         start_mailing(answer.json()["id"])
         for deed in ("pause", "pause", "resume", "resume"):
@@ -55,6 +57,7 @@ class TestMailings:
         assert told
         assert told.data == {
             "id": answer.json()["id"],
+            "external_id": "a-1",
             "status": "finished",
             **times,
             "success": 0,

@@ -19,8 +19,8 @@ class Command(BaseCommand):
 
     help = (
         "Add clients from a CSV file, or change those whose phone number is already there. "
-        "Columns: phone_number, operator_code, tag, timezone; all but the first may be left out. "
-        "Exit code: 0 when every row was imported, 1 when some were refused, "
+        "Columns: phone_number, operator_code, tag, timezone, external_id; all but the first may "
+        "be left out. Exit code: 0 when every row was imported, 1 when some were refused, "
         "2 when the file cannot be read."
     )
 
