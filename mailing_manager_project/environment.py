@@ -2,6 +2,7 @@
 
 import re
 import resource
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
@@ -48,6 +49,8 @@ VAR_DIR: Path = BASE_DIR / env.str("VAR_DIR", default="var")
 BROKER_FILE = VAR_DIR / "broker_url"
 
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+IPV6_SITE = 64  # bits of an address that callers are told apart by (toolkit/access/addresses.py)
 
 # Files that a sending process has open besides its requests: database, broker, spool, libraries.
 OTHER_FILES = 64
@@ -168,6 +171,25 @@ def read_count(name: str) -> int | None:
     """
     raw = env.str(name, default="").strip()
     return 0 if raw == "0" else read_positive(name, 1) if raw else None
+
+
+def read_networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """Return addresses and networks, separated by commas; of IPv6 no smaller ones than a site's.
+
+    Raises:
+        ImproperlyConfigured: one of them is none.
+    """
+    networks = []
+    for raw in filter(None, map(str.strip, env.str(name, default="").split(","))):
+        try:
+            network = ip_network(raw, strict=False)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"{name} has {raw[:40]!r}. Write addresses or networks, such as 10.0.0.0/8."
+            ) from None
+        is_small = isinstance(network, IPv6Network) and network.prefixlen > IPV6_SITE
+        networks.append(network.supernet(new_prefix=IPV6_SITE) if is_small else network)
+    return networks
 
 
 def read_redis(name: str) -> str:

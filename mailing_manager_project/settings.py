@@ -26,6 +26,7 @@ from mailing_manager_project.environment import (
     read_flag,
     read_frequency,
     read_header_value,
+    read_networks,
     read_number_or_auto,
     read_positive,
     read_rate,
@@ -66,7 +67,7 @@ SECURE_HSTS_SECONDS = 0 if IS_LOCAL else read_duration("HSTS_SECONDS", 365 * 24 
 SECURE_HSTS_INCLUDE_SUBDOMAINS = not IS_LOCAL and read_flag("HSTS_SUBDOMAINS", default=True)
 SECURE_HSTS_PRELOAD = not IS_LOCAL and read_flag("HSTS_PRELOAD", default=False)
 SILENCED_SYSTEM_CHECKS = ["security.W021"]  # asks for preloading
-SECURE_REDIRECT_EXEMPT = [r"^health/$"]
+SECURE_REDIRECT_EXEMPT = [r"^health/$", r"^metrics$"]
 CSRF_FAILURE_VIEW = "mailing_manager_project.http.refusals.csrf_failure"
 CSRF_TRUSTED_ORIGINS = [] if IS_LOCAL else [f"https://{host}" for host in ALLOWED_HOSTS]
 
@@ -418,6 +419,11 @@ HISTORY_WATCHED = {
 WEBHOOKS_ALLOW_PRIVATE = read_flag("WEBHOOKS_ALLOW_PRIVATE", default=False)
 # Days that deliveries are listed once they are delivered or given up.
 WEBHOOKS_LOG_DAYS = int(read_positive("WEBHOOKS_LOG_DAYS", 7))
+
+# Who may read /metrics: who has the token, or asks from an address; where neither is set, nobody.
+
+METRICS_TOKEN = read_header_value("METRICS_TOKEN")
+METRICS_ALLOW = read_networks("METRICS_ALLOW")
 
 # REST
 

@@ -12,6 +12,7 @@ from rest_framework.routers import DefaultRouter
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
 from clients.api.imports import ImportViewSet, RejectedAsCsv
 from clients.api.views import ClientViewSet
+from mailing_manager_project.metrics.views import metrics
 from mailing_manager_project.search import find
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.explaining import ExplanationView
@@ -62,4 +63,5 @@ urlpatterns = [
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(**page), name="docs"),
     re_path("^api/", NoSuchAddress.as_view()),
     path("health/", Health.as_view(checks=["health_check.checks.Database"]), name="health"),
+    path("metrics", metrics, name="metrics"),
 ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from mailings.forecast import Forecast, forecast
 from mailings.models import Mailing
 from mailings.stats import balances_of, is_complete, may_be_incomplete
+from messages_app import waiting
 from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.ledger.balances import Balances
 from messages_app.models import SendingControl, Standing
@@ -69,6 +70,14 @@ def progress_of(
         (_progress(each, found[each.pk], rates[each.pk], share), found[each.pk])
         for each in mailings
     ]
+
+
+def due_since(mailing: Mailing, found: Balances, *, now: datetime) -> datetime | None:
+    """Return since when a mailing's next messages could have been sent; None if none could."""
+    window = mailing.window
+    zones = _left_by_zone(found) if window else {}
+    shut = {zone for zone in zones if window and next_opening(window, zone, now) > now}
+    return waiting.due_since(mailing.pk, now=now, shut=shut)
 
 
 @dataclass(frozen=True)
@@ -137,9 +146,9 @@ def _expected_rate(mailing: Mailing, so_far: Progress, share: _EqualShare) -> fl
     on after an edit, within the time that its rate is of. Otherwise it is an equal share of what
     all mailings together can reach.
     """
-    waiting = so_far.numbers[Standing.WAITING]
+    waiting_now = so_far.numbers[Standing.WAITING]
     is_settled = share.now - max(mailing.start_time, mailing.updated_at) >= SETTLED
-    is_full = waiting > so_far.rate * TELLING
+    is_full = waiting_now > so_far.rate * TELLING
     if so_far.rate and is_settled and is_full and not so_far.opening:
         return so_far.rate
     return max(so_far.rate, share.rate)

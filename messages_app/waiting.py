@@ -57,6 +57,19 @@ def next_attempt_at(mailing_id: int) -> datetime | None:
     return min(filter(None, [queued, in_line]), default=None)
 
 
+def due_since(mailing_id: int, *, now: datetime, shut: Collection[str] = ()) -> datetime | None:
+    """Return since when the next messages of a mailing that nobody holds are due; None: none is.
+
+    Those planned in a time zone that is `shut` are left out: they wait for their window.
+    """
+    is_bounded = shut or queue(mailing_id).exists()
+    end = _end_of_stretch(mailing_id) if is_bounded else None
+    with index_scans_only():
+        ways = (queue(mailing_id, now), line(mailing_id, end))
+        found = [_first_moment(way.due(now).exclude(timezone__in=shut)) for way in ways]
+    return min(filter(None, found), default=None)
+
+
 def _first_moment(waiting: MessageQuerySet) -> datetime | None:
     return waiting.unleased().values_list("next_attempt_at", flat=True).first()
 

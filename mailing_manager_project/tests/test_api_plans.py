@@ -5,19 +5,23 @@ The filters are those of the filter sets: one that has no values here fails the 
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_filters import Filter
 from rest_framework.test import APIClient
 
 from clients.api.filters import ClientFilterSet
+from mailing_manager_project.metrics.collector import Collector
 from mailings.models import Mailing
 from messages_app.api import filters
 from messages_app.api.filters import MessageFilterSet
+from messages_app.models import Balance, Line, Message
 from toolkit.rest.filters import SeveralFilter, WalkedFilterSet
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
@@ -194,6 +198,23 @@ def test_no_list_and_no_count_reads_many_rows(api: APIClient, many: list[int], r
             if most > MOST or together > MOST_TOGETHER:
                 too_many[path, *question] = (most, together)
     assert too_many == {}
+
+
+def test_the_metrics_read_hardly_a_row_of_a_large_table(many: list[int]) -> None:
+    Mailing.objects.update(last_run_time=timezone.now())
+    minute_ago = timezone.now() - timedelta(minutes=1)
+    some = Message.objects.filter(pk__in=range(0, MESSAGES, 1_000))
+    some.schedule(minute_ago, status="pending", error_code="")
+    Line.objects.bulk_create(Line(mailing_id=pk, passed=CLIENTS, is_empty=True) for pk in many)
+    Balance.objects.filter(account__startswith="success").update(account="pending||0|")
+    with CaptureQueriesContext(connection) as context:
+        families = {family.name: family for family in Collector().collect()}
+    assert len(families["mailing_manager_mailing_pending"].samples) == MAILINGS
+    assert families["mailing_manager_lag_seconds"].samples[0].value >= 60
+    statements = [each["sql"] for each in context.captured_queries if each["sql"][:6] == "SELECT"]
+    read = [rows_read(sql) for sql in statements if any(table in sql for table in LARGE)]
+    assert max(read) < 100
+    assert len(statements) < 10 * MAILINGS
 
 
 def test_no_counts_by_status_read_many_rows(api: APIClient, many: list[int]) -> None:

@@ -22,6 +22,7 @@ from messages_app.engine.bulk import record, release
 from messages_app.engine.records import Outcome
 from messages_app.ledger.posting import posted, unpacked
 from messages_app.models import Doorbell, ErrorCode, Lease, LeasedBatch, Message
+from messages_app.sending import pulse
 from toolkit.outages import is_outage
 
 CHUNK = 1000  # ids in one query
@@ -78,6 +79,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not leasing.end([lease]):
         undo_reclaim(_never_begun(spooled, lease), lease, now=now)
+    pulse.note(pulse.SPOOL_REPLAYED)
     logger.warning(
         "Mailing %s: a delivery ended early; %s answers were saved, %s requests were open.",
         spooled.mailing_id,
@@ -122,6 +124,7 @@ def _reclaim(token: int, now: datetime) -> int:
             return 0
         number = _mark_unconfirmed(_leased_ids(lease), lease, now)
         leasing.end([lease])
+        pulse.note(pulse.LEASE_RECLAIMED)
     logger.warning(
         "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
     )

@@ -12,6 +12,7 @@ from django.db.models.functions import TruncDay, TruncHour, TruncMinute
 from messages_app.ledger.accounts import PENDING
 from messages_app.ledger.folding import fold_all
 from messages_app.models import MinuteTotal
+from messages_app.models.ledger import ALL_MAILINGS
 
 # The finest first.
 STEPS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
@@ -38,6 +39,16 @@ def timeline(mailing_id: int, *, since: datetime, until: datetime, step: str) ->
     for at, state, number in rows:
         points.setdefault(at, {})[state] = number
     return points
+
+
+def totals_ever() -> dict[tuple[str, str], int]:
+    """Return {(state, reason): messages of all mailings that ever came to it}, as far as folded.
+
+    It only grows, also when mailings are deleted.
+    """
+    rows = MinuteTotal.objects.filter(mailing_id=ALL_MAILINGS).order_by()
+    found = rows.values_list("state", "error_code").annotate(Sum("number"))
+    return {(state, code): number for state, code, number in found}
 
 
 def span(mailing_id: int) -> tuple[datetime, datetime] | None:

@@ -18,7 +18,7 @@ from messages_app.models.message import (
     Standing,
     Withdrawal,
 )
-from messages_app.models.pulse import AnswerTime, Pulse
+from messages_app.models.pulse import AnswerTime, Occurrence, Pulse
 
 __all__ = [
     "TRANSIENT",
@@ -35,6 +35,7 @@ __all__ = [
     "Line",
     "Message",
     "MinuteTotal",
+    "Occurrence",
     "Posting",
     "Pulse",
     "SendingControl",

@@ -20,11 +20,26 @@ class AnswerTime(models.Model):
 
 
 class Pulse(models.Model):
-    """How many requests a process had open when it last said so."""
+    """What a process said last: its open requests, and how its host's spool stood.
+
+    Its name is that of its host, a slash and a number. Empty: an earlier version did not say.
+    """
 
     name = models.CharField(max_length=255, primary_key=True)
     at = models.DateTimeField()
     open_requests = models.PositiveIntegerField()
+    spool_files = models.PositiveIntegerField(null=True)
+    free_bytes = models.BigIntegerField(null=True)
 
     def __str__(self) -> str:
         return f"Pulse of {self.name}"
+
+
+class Occurrence(models.Model):
+    """How often something has happened that is rare, by its name, ever since."""
+
+    name = models.CharField(max_length=32, primary_key=True)
+    number = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.number}"

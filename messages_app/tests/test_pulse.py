@@ -1,8 +1,10 @@
+import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_django import Settings
 
 from messages_app.models import AnswerTime, Message, Pulse
 from messages_app.sender import Answer
@@ -68,8 +70,36 @@ def test_says_nothing_of_long_ago(own_tally: Tally, now: datetime) -> None:
     assert pulse.in_flight(now=now + MINUTE) == 0
     assert pulse.answer_times(now=now + 10 * MINUTE) is None
     pulse.drop_old(now=now + timedelta(days=2))
-    assert not AnswerTime.objects.exists()
     assert not Pulse.objects.exists()
+
+
+def test_old_answers_are_added_up_and_never_lost(own_tally: Tally, now: datetime) -> None:
+    for minutes in (-200, -100, 0):
+        tally = Tally()
+        tally.add(0.1)
+        tally.save(0, now=now + minutes * MINUTE)
+    for _ in range(2):
+        pulse.drop_old(now=now)
+        assert sorted(AnswerTime.objects.values_list("began_at", "number")) == [
+            (pulse.EVER, 2),
+            (now.replace(second=0, microsecond=0), 1),
+        ]
+        assert sum(pulse.answers_ever().values()) == 3
+
+
+def test_a_process_tells_how_its_hosts_spool_stands(
+    own_tally: Tally, now: datetime, settings: Settings
+) -> None:
+    own_tally.save(0, now=now)
+    assert pulse.spools(now=now) == {}  # There is no folder yet.
+    settings.SPOOL_DIR.mkdir()
+    for name in ("1.spool", "2.spool", "3.damaged"):
+        (settings.SPOOL_DIR / name).touch()
+    Tally().save(0, now=now)
+    ((host, (files, free)),) = pulse.spools(now=now).items()
+    assert (host, files) == (socket.gethostname(), 2)
+    assert free > 0
+    assert pulse.spools(now=now + timedelta(days=2)) == {}
 
 
 def test_a_delivery_notes_how_long_each_answer_took(

@@ -19,7 +19,8 @@ from messages_app import services
 from messages_app.engine import bulk, claiming, recovery
 from messages_app.engine.claiming import Share
 from messages_app.engine.records import Claimed, Outcome
-from messages_app.models import Attempt, Lease, Line, Message
+from messages_app.models import Attempt, Lease, Line, Message, Occurrence
+from messages_app.sending import pulse
 from messages_app.tests.dying import running_delivery
 from messages_app.tests.scenes import TOKEN, accept, claim, untouched
 
@@ -139,6 +140,14 @@ class TestTakingBack:
         assert recovery.reclaim_expired(now=now + MINUTE) == 1
         assert Attempt.objects.get().message == noted
         assert recovery.reclaim_leaseless(mailing.pk, now=now + MINUTE) == 1
+
+    def test_it_is_counted_once(self, mailing: "Mailing", now: datetime) -> None:
+        Lease.objects.create(token=TOKEN, mailing=mailing, expires_at=now)
+        for _ in range(2):
+            recovery.reclaim_expired(now=now)
+        assert [(each.name, each.number) for each in Occurrence.objects.all()] == [
+            (pulse.LEASE_RECLAIMED, 1)
+        ]
 
     def test_a_lease_that_holds_nothing_goes_too(self, mailing: "Mailing", now: datetime) -> None:
         claim(mailing, now)
