@@ -22,7 +22,7 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402  # after the setup
 from django.core.management import call_command  # noqa: E402
-from django.db import connection  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
 from django.db.models import Max, Min  # noqa: E402
 from django.test import Client as Browser  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
@@ -126,19 +126,20 @@ def deliver_small(mailings: int) -> Result:
     The workers must be running.
     """
     now = timezone.now()
-    ids = [
-        services.create_mailing(
-            Mailing(
-                start_time=now,
-                stop_time=now + timedelta(hours=2),
-                text="One of many",
-                filters={"tag": f"tag{i}"},
-            ),
-            now=now,
-        ).pk
-        for i in range(mailings)
-    ]
-    began_at = timezone.now()
+    with transaction.atomic():  # Nobody sees one of them before the others.
+        ids = [
+            services.create_mailing(
+                Mailing(
+                    start_time=now,
+                    stop_time=now + timedelta(hours=2),
+                    text="One of many",
+                    filters={"tag": f"tag{i}"},
+                ),
+                now=now,
+            ).pk
+            for i in range(mailings)
+        ]
+        began_at = timezone.now()
     for pk in ids:
         start_mailing.delay(pk)
     sent = Message.objects.filter(mailing__in=ids)

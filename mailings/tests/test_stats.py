@@ -412,7 +412,7 @@ class Account(RuleBasedStateMachine):
     @rule(pick=picks)
     def release(self, pick: int) -> None:
         token, claimed = self.claims[pick % len(self.claims)]
-        bulk.release(claimed, token=token)
+        bulk.release(claimed, tokens=[token])
 
     @rule(deed=st.sampled_from(["pause", "resume", "cancel", "edit", "edit"]), tag=tags)
     def change_the_mailing(self, deed: str, tag: str) -> None:

@@ -61,16 +61,17 @@ OUTCOME_COLUMNS = {  # fields of Outcome, with their Postgres types
 }
 
 
-def release(ids: Sequence[int], *, token: int, due_at: datetime | None = None) -> int:
+def release(ids: Sequence[int], *, tokens: Collection[int], due_at: datetime | None = None) -> int:
     """End the lease of messages that were claimed and not handed to the sender; count them.
 
     They stay due as before, or are due at `due_at`, and the claim no longer counts as an attempt.
-    Messages that are not leased under `token` any more (they were reclaimed) are left as they are.
+    Messages that are not leased under one of the `tokens` any more (they were reclaimed) are left
+    as they are.
     """
     if not ids:
         return 0
     at = due_at or F("next_attempt_at")
-    leased = Message.objects.filter(pk__in=ids, lease_token=token, lease_until__isnull=False)
+    leased = Message.objects.filter(pk__in=ids, lease_token__in=tokens, lease_until__isnull=False)
     with index_scans_only():
         locked = list(leased.order_by("pk").select_for_update().values_list("pk", flat=True))
         return Message.objects.filter(pk__in=locked).schedule(

@@ -360,7 +360,7 @@ class ClaimQueue:
             opens_at = next_opening(window, zone, now)
             if opens_at > now:
                 turn.shut[zone] = opens_at  # The others of this zone are not even claimed.
-                bulk.release(ids, token=turn.lease.token, due_at=opens_at)
+                bulk.release(ids, tokens=[turn.lease.token], due_at=opens_at)
                 continue
             shut_at = self._monotonic_at(next_closing(window, zone, now))
             inside += [

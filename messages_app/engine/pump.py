@@ -263,14 +263,19 @@ class _Delivery:
         if self._unrecorded:
             self._record_answers()
             self._update_breaker()
+        self._release()
         for turn in self._turns:
-            token, ids = turn.lease.token, turn.to_release
-            if bulk.release(ids, token=token) < len(ids):
-                recovery.undo_reclaim(ids, turn.lease, now=self._clock.now())
             turn.forget_recorded()
         self._recorded_at = monotonic()
         pulse.tally.save(len(self._open), now=self._clock.now())
         self._end(self._queue.remove_ended())
+
+    def _release(self) -> None:
+        giving_back = [turn for turn in self._turns if turn.to_release]
+        ids = [pk for turn in giving_back for pk in turn.to_release]
+        if bulk.release(ids, tokens=[turn.lease.token for turn in giving_back]) < len(ids):
+            for turn in giving_back:
+                recovery.undo_reclaim(turn.to_release, turn.lease, now=self._clock.now())
 
     def _record_answers(self) -> None:
         sent = {turn.mailing.id: turn.sent for turn in self._turns if turn.sent}

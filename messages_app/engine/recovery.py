@@ -74,7 +74,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
         numbers={pk: each.phone_number for pk, each in spooled.begun.items()},
     )
     unanswered = _mark_unconfirmed(spooled.unanswered, lease, now)
-    release(_leased_ids(lease), token=lease.token)
+    release(_leased_ids(lease), tokens=[lease.token])
     # The task of its doorbell has ended. Without the row, the next tick rings for what is due.
     Doorbell.objects.filter(mailing=lease.mailing_id).delete()
     if not leasing.end([lease]):

@@ -306,7 +306,7 @@ class TestReleasing:
         (message,) = add(1)
         before = state(message)
         claim(mailing, now)
-        assert bulk.release([message.pk], token=-7) == 1
+        assert bulk.release([message.pk], tokens=[-7]) == 1
         assert state(message) == {**before, **queued(now)}
         assert len(claim(mailing, now, token=-8)) == 1
 
@@ -316,14 +316,14 @@ class TestReleasing:
         (message,) = add(1)
         claim(mailing, now)
         before = state(message)
-        assert bulk.release([message.pk], token=-8) == 0
+        assert bulk.release([message.pk], tokens=[-8]) == 0
         assert state(message) == before
 
     def test_it_may_be_put_off(self, mailing: "Mailing", add: Add, now: datetime) -> None:
         (message,) = add(1, status="fail", error_code="throttled", error="Busy.", attempts=2)
         before = state(message)
         claim(mailing, now)
-        assert bulk.release([message.pk], token=-7, due_at=now + MINUTE) == 1
+        assert bulk.release([message.pk], tokens=[-7], due_at=now + MINUTE) == 1
         assert state(message) == {**before, **queued(now + MINUTE)}
 
     def test_what_was_taken_back_meanwhile_is_not_released(
@@ -334,21 +334,21 @@ class TestReleasing:
         lost = Outcome(message.pk, "fail", error_code="unconfirmed", awaits_answer=True)
         bulk.record([lost], token=-7)
         before = state(message)
-        assert bulk.release([message.pk], token=-7) == 0
+        assert bulk.release([message.pk], tokens=[-7]) == 0
         assert state(message) == before
 
     def test_nothing_to_release_is_nothing_to_do(
         self, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         with django_assert_num_queries(0):
-            assert bulk.release([], token=-7) == 0
+            assert bulk.release([], tokens=[-7]) == 0
 
     def test_thousands_are_released_at_once(
         self, mailing: "Mailing", add: Add, now: datetime
     ) -> None:
         messages = add(3000)
         claim(mailing, now, limit=3000)
-        assert bulk.release([message.pk for message in messages], token=-7) == 3000
+        assert bulk.release([message.pk for message in messages], tokens=[-7]) == 3000
 
 
 @several_writers
@@ -356,7 +356,7 @@ class TestReleasing:
 @pytest.mark.parametrize(
     "write",
     [
-        lambda ids: bulk.release(ids, token=-7),
+        lambda ids: bulk.release(ids, tokens=[-7]),
         lambda ids: accept(ids, token=-7, at=datetime.now(UTC)),
         lambda ids: bulk.record([Outcome(pk, "fail") for pk in ids], token=-7),
     ],

@@ -222,7 +222,7 @@ class TestLooking:
         type(mailing).objects.update(text="Bye", stop_time=NOON + MINUTE, updated_at=NOON + SECOND)
         world.shift(LOOK_INTERVAL)
         assert self.look(queue) == (True, True, 0, 8)
-        bulk.release(to_release(queue), token=-7)
+        bulk.release(to_release(queue), tokens=[-7])
         queue.claim(answered=0, most_open=10)
         ready = queue.pop_ready(100)
         assert {each.text for each in ready} == {'"Bye"'}

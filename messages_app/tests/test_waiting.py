@@ -121,7 +121,7 @@ class TestLine:
         self, mailing: "Mailing", ids: list[int], now: datetime
     ) -> None:
         claimed = claim_ids(mailing, now)
-        bulk.release(claimed, token=-7)
+        bulk.release(claimed, tokens=[-7])
         claim_ids(mailing, now - MINUTE)  # finds nobody in line
         assert len(claim(mailing, now, limit=4)) == 4
 
@@ -258,7 +258,7 @@ class TestLost:
         self, mailing: "Mailing", ids: list[int], now: datetime
     ) -> None:
         claim(mailing, now, limit=2)
-        bulk.release(ids[:1], token=-7)
+        bulk.release(ids[:1], tokens=[-7])
         assert waiting.find_lost(mailing.pk) == 0
         assert in_queue() == ids[:1]
 
