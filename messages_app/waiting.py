@@ -10,11 +10,19 @@ message that is accepted at its first attempt stands in no index that changes
 from collections.abc import Collection, Iterator
 from datetime import datetime
 
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from messages_app.models import Line, Message
 from messages_app.querysets import MessageQuerySet
-from messages_app.sql import has_id, index_scans_only
+from messages_app.sql import (
+    Statement,
+    has_id,
+    index_scans_only,
+    moment_value,
+    run_by_index,
+    table_of,
+)
 
 STRETCH = 20_000  # messages that one statement puts right
 
@@ -42,12 +50,27 @@ def count_due(mailing_id: int, *, now: datetime, limit: int) -> int:
 
 
 def mailings_due(ids: Collection[int], *, now: datetime) -> set[int]:
-    """Return those of the mailings of which messages may be due."""
-    queued = Message.objects.filter(mailing__in=ids, queued_at__lte=now).queued().due(now)
-    in_queue = queued.order_by().values_list("mailing", flat=True).distinct()
-    in_line = Line.objects.filter(pk__in=ids, is_empty=False).values_list("pk", flat=True)
-    with index_scans_only():
-        return {*in_queue, *in_line}
+    """Return those of the mailings of which messages may be due.
+
+    Of each the first message in its queue is looked for: millions may be due there at once.
+    """
+    if not ids:
+        return set()
+    moment = moment_value(now)
+    statement = Statement(
+        f"""
+        SELECT column1, (
+            SELECT id FROM {table_of(Message)} WHERE mailing_id = column1 AND queued_at <= %s
+                AND next_attempt_at <= %s AND lease_until IS NULL
+            ORDER BY mailing_id, queued_at LIMIT 1
+        ), (SELECT is_empty FROM {table_of(Line)} WHERE mailing_id = column1)
+        FROM (VALUES {", ".join(["(%s)"] * len(ids))}) AS mailing
+        """,
+        [moment, moment, *ids],
+    )
+    with transaction.atomic():
+        (rows,) = run_by_index(statement)
+    return {pk for pk, queued, is_empty in rows if queued or is_empty in (False, 0)}
 
 
 def next_attempt_at(mailing_id: int) -> datetime | None:

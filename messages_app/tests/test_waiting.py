@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ pytestmark = pytest.mark.django_db
 MakeClients = Callable[..., list[Client]]
 
 MINUTE = timedelta(minutes=1)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def plan(mailing: "Mailing", now: datetime) -> int:
@@ -52,6 +53,16 @@ def place() -> tuple[int, bool]:
 
 def in_queue() -> list[int]:
     return list(Message.objects.queued().values_list("pk", flat=True))
+
+
+def messages_read() -> int:
+    """Return how many messages this connection has read, as far as Postgres still counts them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables"
+            " WHERE relname = 'messages_app_message'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 class TestLine:
@@ -194,6 +205,44 @@ class TestCounting:
         assert waiting.next_attempt_at(mailing.pk) == now + MINUTE
         Message.objects.schedule(None)
         assert waiting.next_attempt_at(mailing.pk) is None
+
+
+class TestMailingsDue:
+    def test_somebody_in_line_or_in_the_queue_is_due(
+        self, mailing: "Mailing", ids: list[int], now: datetime
+    ) -> None:
+        assert waiting.mailings_due([mailing.pk, mailing.pk + 1], now=now) == {mailing.pk}
+        Line.objects.update(is_empty=True)
+        assert waiting.mailings_due([mailing.pk], now=now) == set()
+        Message.objects.filter(pk=ids[0]).schedule(now)
+        assert waiting.mailings_due([mailing.pk], now=now) == {mailing.pk}
+
+    @pytest.mark.parametrize(
+        "values", [{"next_attempt_at": None}, {"lease_until": LATER}, {"queued_at": LATER}]
+    )
+    def test_whoever_is_final_leased_or_waits_is_not(
+        self, mailing: "Mailing", ids: list[int], now: datetime, values: dict[str, datetime | None]
+    ) -> None:
+        Line.objects.update(is_empty=True)
+        Message.objects.filter(pk=ids[0]).schedule(now)
+        Message.objects.filter(pk=ids[0]).update(**values)
+        assert waiting.mailings_due([mailing.pk], now=now) == set()
+
+    def test_of_no_mailing_is_nobody(self, now: datetime) -> None:
+        assert waiting.mailings_due([], now=now) == set()
+
+    @pytest.mark.postgres
+    @pytest.mark.django_db(transaction=True)
+    def test_it_looks_for_one_message_however_many_are_due(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        make_clients(500)
+        plan(mailing, now)
+        Message.objects.all().schedule(now)
+        with transaction.atomic():
+            before = messages_read()
+            assert waiting.mailings_due([mailing.pk], now=now) == {mailing.pk}
+            assert messages_read() - before < 10
 
 
 class TestTaking:
