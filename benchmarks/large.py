@@ -35,11 +35,12 @@ class _Diary(UserDict[str, float]):
         sys.stderr.write(f"  {name}: {seconds:.3f} s\n")
 
 
-def manage_large(number: int) -> Result:
+def manage_large(number: int, latency: float) -> Result:
     """Plan a mailing to `number` clients, then read, edit, cancel and delete it; return seconds.
 
     `*_request` is what the request took, `*_done` until all its messages have followed, and
-    `*_other` the longest time that a small mailing meanwhile took to its first message.
+    `*_other` the longest time that a small mailing meanwhile took until its first request began,
+    with a sender that takes `latency` seconds.
     """
     browser = Browser(SERVER_NAME="localhost")
     browser.force_login(User.objects.get(username="bench"))
@@ -70,7 +71,7 @@ def manage_large(number: int) -> Result:
         ("cancel", lambda: _request(browser.post, f"{path}cancel/"), closed.exists),
         ("delete", lambda: _request(browser.delete, path), lambda: not _is_left(mailing)),
     ):
-        for key, value in _watch(act, is_done).items():
+        for key, value in _watch(act, is_done, latency).items():
             found[f"{name}_{key}"] = value
     return dict(found)
 
@@ -101,7 +102,7 @@ def _replan(mailing: Mailing) -> float:
     return time.perf_counter() - began_at
 
 
-def _watch(act: Callable[[], float], is_done: Callable[[], bool]) -> Result:
+def _watch(act: Callable[[], float], is_done: Callable[[], bool], latency: float) -> Result:
     """Act; start small mailings until it is done; return the three times."""
     request, began_at = act(), time.perf_counter()
     waits = [_small_mailing()]
@@ -109,7 +110,8 @@ def _watch(act: Callable[[], float], is_done: Callable[[], bool]) -> Result:
         if time.perf_counter() - began_at > LIMIT:
             raise TimeoutError(f"Not done in {LIMIT} s.")
         waits.append(_small_mailing())
-    return {"request": request, "done": time.perf_counter() - began_at, "other": max(waits)}
+    done = time.perf_counter() - began_at
+    return {"request": request, "done": done, "other": max(waits) - latency}
 
 
 def _small_mailing() -> float:

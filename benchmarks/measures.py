@@ -300,9 +300,9 @@ def large(repeats: int, number: int = 10_000_000) -> Iterator[Row]:
     del repeats  # It takes its time once already.
     with environment() as installation:
         installation.run("add_clients", number=number)
-        installation.sandbox.set_faults(latency=1.0)
+        installation.sandbox.set_faults(latency=SLOW)
         with installation.running(workers()):
-            found = installation.run("manage_large", number=number)
+            found = installation.run("manage_large", number=number, latency=SLOW)
     for name in ("stats", "list", "panel", "home"):
         what = f"{name} with {number:,} messages in a running mailing"
         yield Row(what, found[name] * 1000, "ms", "≤ 20")
