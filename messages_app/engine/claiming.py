@@ -157,12 +157,16 @@ def _lock_lines(ids: Collection[int], now: datetime) -> Statement:
     condition, params = one_of("mailing_id", ids)
     lock = " FOR UPDATE OF line SKIP LOCKED" if is_postgres() else ""
     messages = f"FROM {table_of(Message)} WHERE mailing_id = line.mailing_id"
+    # As pairs, because only the index of both columns can serve them. By that of clients alone the
+    # messages of all mailings would be read, where this one has few.
+    pair, last = "(mailing_id, client_id)", BigIntegerField.MAX_BIGINT
+    behind = f"{pair} > (line.mailing_id, line.passed) AND {pair} <= (line.mailing_id, {last})"
     return Statement(
         f"""
         SELECT mailing_id, passed, is_empty,
             EXISTS (SELECT 1 {messages} AND queued_at <= %s AND next_attempt_at IS NOT NULL),
             CASE WHEN NOT is_empty AND EXISTS (SELECT 1 {messages} AND queued_at IS NOT NULL) THEN (
-                SELECT client_id {messages} AND client_id > line.passed
+                SELECT client_id FROM {table_of(Message)} WHERE {behind}
                 ORDER BY mailing_id, client_id LIMIT 1 OFFSET {REACH - 1}
             ) END
         FROM {table_of(Line)} AS line WHERE {condition}{lock}

@@ -396,6 +396,26 @@ class TestBehindWhoeverIsQueued:
         assert claim(mailing, now, snapshot=snapshot) == []
         assert place() == (0, False)
 
+    @pytest.mark.postgres
+    @pytest.mark.django_db(transaction=True)
+    def test_a_small_mailing_is_claimed_without_a_look_at_a_large_one(
+        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
+    ) -> None:
+        make_clients(3)
+        large, small = mailing, MailingRow.objects.get(pk=mailing.pk)
+        small.pk = None
+        small.save()
+        plan(small, now)
+        make_clients(600)
+        plan(large, now)
+        Message.objects.filter(mailing=small, client=Client.objects.earliest("pk")).schedule(now)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messages_app_message")
+        with transaction.atomic():
+            before = messages_read()
+            assert len(claim(small, now, limit=10)) == 3
+            assert messages_read() - before < 100
+
     def test_there_may_be_somebody_to_ring_for(
         self, mailing: "Mailing", behind: list[int], now: datetime
     ) -> None:
