@@ -4,7 +4,10 @@ Whatever the database does, beat waits for it: nobody else starts a mailing.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from signal import SIG_DFL, SIGINT, SIGTERM, signal
 from time import monotonic, sleep
 from typing import Any
 
@@ -20,6 +23,20 @@ LONG_AGO = datetime.fromtimestamp(0, UTC)
 WAITED_FOR = (InterfaceError, InternalError, OperationalError, ProgrammingError)
 
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def _ending_at_once() -> Iterator[None]:
+    """Let a signal end this process at once.
+
+    Celery's handler would save the schedule first, and read it for that: so it would wait, too.
+    """
+    former = {number: signal(number, SIG_DFL) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal(number, handler)
 
 
 class Entry(ModelEntry):
@@ -53,15 +70,16 @@ class Scheduler(DatabaseScheduler):
         """Read the schedule for the first time, as soon as there is one."""
         # Celery's signal beat_init comes only when the first connection is open.
         limit_statements(BEAT)
-        while True:
-            try:
-                super().setup_schedule()
-            except WAITED_FOR as error:
-                self._wait_for_database(error)
-                self._initial_read = True
-                sleep(LOOK_AGAIN)
-            else:
-                return
+        with _ending_at_once():
+            while True:
+                try:
+                    super().setup_schedule()
+                except WAITED_FOR as error:
+                    self._wait_for_database(error)
+                    self._initial_read = True
+                    sleep(LOOK_AGAIN)
+                else:
+                    return
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Queue the tasks that are due, and leave a heartbeat; return seconds to the next tick."""

@@ -110,6 +110,19 @@ def test_beat_waits_for_the_database_and_for_its_tables(installation: Programs) 
 
 
 @pytest.mark.flow
+def test_beat_can_be_stopped_while_it_waits_for_the_database(installation: Programs) -> None:
+    beat = programs.beat()
+    installation.postgres.crash()
+    installation.keeper.keep(beat)
+    installation.wait_for(lambda: "Beat waits for the database." in installation.said(beat))
+
+    process = installation.keeper.process(beat.name)
+    installation.keeper.end(beat.name)
+
+    assert not process.is_running()
+
+
+@pytest.mark.flow
 def test_web_server_and_worker_start_and_wait_without_a_database(installation: Programs) -> None:
     port = free_port()
     web = programs.web("127.0.0.1", port)
