@@ -17,7 +17,7 @@ demo: $(READY)
 test: $(READY_DEV)
 	@$(PY) -m tests.browser.chromium
 	@$(PY) -m tests.contract.node
-	@$(PY) -m pytest -n auto -m "not faults and not fuzz"
+	@$(PY) -m pytest -n auto -m "not faults and not fuzz and not deploy"
 	@echo "Once more on SQLite: everything that a database decides."
 	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "not postgres and not faults" toolkit clients mailings messages_app webhooks
 

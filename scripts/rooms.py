@@ -17,7 +17,7 @@ ROOMS = (
     *("mailing_manager_project", "webhooks", "mailings", "messages_app", "clients", "toolkit"),
 )
 # Packages that are no part of the product.
-OUTSIDE = ("benchmarks", "scripts", "tests")
+OUTSIDE = ("benchmarks", "deploy", "scripts", "tests")
 
 
 def main() -> int:

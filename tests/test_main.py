@@ -210,6 +210,25 @@ def test_only_who_sends_knows_the_token(options: Namespace) -> None:
         if each.environment.get("MESSAGE_SENDER_TOKEN") is None
     }
     assert knowing == {"sandbox", "web", "messages"}
+    names = {name for stage in listed for each in stage for name in each.environment}
+    assert names == {"MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_TOKEN_FILE"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only=web", "--demo"], "--demo needs all programs; leave out --only."),
+        (["--only=web", "--processes=2"], "--processes is for --only=messages."),
+        (["--only=messages", "--processes=0"], "is no number of processes: write 1 or more."),
+        (["--only=redis"], "invalid choice: 'redis'"),
+    ],
+)
+def test_words_that_make_no_sense_together_are_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.parse_arguments(words)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("blank", ["", " "])

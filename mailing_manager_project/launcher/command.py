@@ -13,9 +13,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Thread
+from typing import NoReturn
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -44,10 +45,12 @@ logger = logging.getLogger("main")
 def main() -> int:
     """Run everything, and return the exit code."""
     options = parse_arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.umask(0o077)  # What we and our programs write is nobody else's to read.
     os.chdir(BASE_DIR)  # where the programs find the code
     try:
+        if options.only:
+            become(options)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         with installation.hold_folder(), choose_broker() as broker:
             sandbox_port = prepare(options, broker)
             return run(options, broker, sandbox_port)
@@ -58,8 +61,8 @@ def main() -> int:
         return 0
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line, or these words in its place."""
     parser = argparse.ArgumentParser(
         description="Run Mailing Manager: web server, beat, workers, and what they need.",
         epilog="Settings come from the environment and .env; see .env.example.",
@@ -80,13 +83,64 @@ def parse_arguments() -> argparse.Namespace:
         help="send a sample mailing to sample clients, in the sandbox; "
         "without a terminal, stop when it is delivered",
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--only",
+        choices=[program.name for program in own_programs(LOCALHOST, 0, sending=1)],
+        help="become one of our own programs, where systemd or Kubernetes restart them",
+    )
+    parser.add_argument(
+        "--processes",
+        type=process_number,
+        help="with --only=messages: sending processes of this host (MESSAGE_SENDER_PROCESSES, "
+        "which is their number on all hosts together)",
+    )
+    options = parser.parse_args(words)
+    if options.only and options.demo:
+        parser.error("--demo needs all programs; leave out --only.")
+    if options.processes and options.only != "messages":
+        parser.error("--processes is for --only=messages.")
+    return options
 
 
 def port_number(text: str) -> int:
     """Return the number of a port, or refuse it."""
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose one from 1 to 65535.")
+    return int(text)
+
+
+def own_programs(host: str, port: int, *, sending: int) -> list[Program]:
+    """Return the programs that are ours, with so many sending processes."""
+    return [
+        programs.web(host, port),
+        programs.beat(),
+        programs.worker("mailings", processes=1),
+        programs.worker("imports", processes=1),
+        programs.worker("messages", processes=sending),
+        programs.worker("webhooks", processes=1),
+    ]
+
+
+def become(options: argparse.Namespace) -> NoReturn:
+    """Replace this process by one of the programs. Nothing is made and nothing else is started.
+
+    Raises:
+        SetupError: a setting is wrong, or cannot work here.
+    """
+    # That there is no token is nothing to the others, who are not given it.
+    is_sending = options.only in ("web", "messages")
+    installation.load_settings(besides=[] if is_sending else ["mailing_manager.W001"])
+    sending = options.processes or settings.MESSAGE_SENDER_PROCESSES
+    each = {it.name: it for it in own_programs(options.host, options.port, sending=sending)}
+    program = each[options.only]
+    environment = {**os.environ, **program.environment}
+    os.execve(program.command[0], [*program.command], environment)  # nosec B606  # our own command
+
+
+def process_number(text: str) -> int:
+    """Return a number of processes, or refuse it."""
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes: write 1 or more.")
     return int(text)
 
 
@@ -108,6 +162,7 @@ def prepare(options: argparse.Namespace, broker: Broker) -> int:
         # Whatever address is set: without a token nothing leaves this machine.
         os.environ["MESSAGE_SENDER_URL"] = f"http://{LOCALHOST}:{sandbox_port}/v1"
         os.environ["MESSAGE_SENDER_TOKEN"] = programs.SANDBOX_TOKEN
+        os.environ.pop("MESSAGE_SENDER_TOKEN_FILE", None)  # It would count more.
     elif options.demo:
         raise SetupError(
             "MESSAGE_SENDER_TOKEN is set, and the demo must not send its sample to real people. "
@@ -152,14 +207,7 @@ def list_programs(
     return [
         [programs.redis(broker)] if broker.command else [],
         [programs.sandbox(sandbox_port, JOURNAL)] if sandbox_port else [],
-        [
-            programs.web(options.host, options.port),
-            programs.beat(),
-            programs.worker("mailings", processes=1),
-            programs.worker("imports", processes=1),
-            programs.worker("messages", processes=settings.MESSAGE_SENDER_PROCESSES),
-            programs.worker("webhooks", processes=1),
-        ],
+        own_programs(options.host, options.port, sending=settings.MESSAGE_SENDER_PROCESSES),
     ]
 
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -105,10 +105,10 @@ def find_port(host: str, first: int, *, other_than: int) -> int:
     raise SetupError(f"No port from {first} to {last} is free on {host}.")
 
 
-def load_settings() -> None:
+def load_settings(besides: Collection[str] = ()) -> None:
     """Load Django, and see that this installation can work as it is set.
 
-    Warnings are logged.
+    Warnings are logged, besides those with these ids.
 
     Raises:
         SetupError: a setting is wrong, or cannot work here.
@@ -125,7 +125,8 @@ def load_settings() -> None:
         if issue.is_serious():
             raise SetupError(f"{issue.msg} {issue.hint}")
     for issue in issues:
-        logger.warning("%s %s (%s)", issue.msg, issue.hint, issue.id)
+        if issue.id not in besides:
+            logger.warning("%s %s (%s)", issue.msg, issue.hint, issue.id)
 
 
 def _find_issues() -> list[CheckMessage]:

@@ -32,7 +32,7 @@ def redis(broker: Broker) -> Program:
 
 # Only the worker that sends and the web server, which sends test messages, know the sender's token.
 # Empty, because .env would fill in what is not there.
-NO_TOKEN = {"MESSAGE_SENDER_TOKEN": ""}
+NO_TOKEN = {"MESSAGE_SENDER_TOKEN": "", "MESSAGE_SENDER_TOKEN_FILE": ""}
 # No word that the sandbox says: whatever it says, our token is masked in it.
 SANDBOX_TOKEN = "the-token-of-this-sandbox"
 
