@@ -71,6 +71,7 @@ class Client(models.Model):
             models.Index(fields=("operator_code", "id"), name="client_operator_code_idx"),
             models.Index(fields=("tag", "id"), name="client_tag_idx"),
             models.Index(fields=("timezone", "id"), name="client_timezone_idx"),
+            models.Index(fields=("updated_at",), name="client_updated_idx"),
             # By the last digits of the number.
             models.Index(Backwards("phone_number"), name="client_backwards_idx"),
         )

@@ -92,20 +92,6 @@ class MessageQuerySet(models.QuerySet["Message"]):
         }
         return self.filter(conditions[standing]) if standing in conditions else self.none()
 
-    def first_id_at(self, moment: datetime) -> int:
-        """Return the lowest id from which on messages were created at a time or later.
-
-        Ids are taken to be in the order of creation. `created_at` has no index: it is found by
-        halving, with some twenty looks at the index of ids. Behind the last message it is one more.
-        """
-        low, high = 0, (self.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
-        while low < high:
-            middle = (low + high) // 2
-            following = self.filter(pk__gte=middle).order_by("pk").values_list("pk", "created_at")
-            pk, created_at = following.first() or (high, moment)
-            low, high = (low, middle) if created_at >= moment else (pk + 1, high)
-        return low
-
     def by_zone(self) -> dict[str, list[int]]:
         """Return {client's time zone: ids of messages}; "" stands for a deleted client."""
         zones: dict[str, list[int]] = {}

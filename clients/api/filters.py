@@ -11,8 +11,12 @@ from clients import phone_numbers
 from clients.models import Client
 from clients.querysets import from_beginning
 from toolkit import time_zones
-from toolkit.rest.filters import SeveralFilter, WalkedFilterSet, texts
-from toolkit.rest.walking import Leg, leg_by_values, shortest
+from toolkit.rest.filters import ISO, MomentFilter, SeveralFilter, WalkedFilterSet, texts
+from toolkit.rest.walking import Leg, ids_made_between, leg_by_values, shortest
+
+# Clients that were changed between two times, if they are so few, are found by their ids.
+FEW = 10_000
+CHANGED = (("updated_after", "updated_at__gte"), ("updated_before", "updated_at__lt"))
 
 
 class PartOfNumberField(forms.CharField):
@@ -69,6 +73,17 @@ class ClientFilterSet(WalkedFilterSet):
         validators=[time_zones.validate], help_text="IANA name, for example Europe/Moscow."
     )
     external_id = texts(help_text="Exactly this external id.")
+    created_after = MomentFilter("created_at", "gte", help_text=f"Added then or later. {ISO}")
+    created_before = MomentFilter("created_at", "lt", help_text=f"Added before. {ISO}")
+    updated_after = MomentFilter(
+        "updated_at",
+        "gte",
+        help_text=f"Last changed, or added, then or later. Of more than {FEW:,} such clients "
+        f"pages may be short or empty. {ISO}",
+    )
+    updated_before = MomentFilter(
+        "updated_at", "lt", help_text=f"Last changed, or added, before. {ISO}"
+    )
     search = CharFilter(
         method="containing",
         help_text="Part of the phone number, written any usual way, or of the tag.",
@@ -84,9 +99,30 @@ class ClientFilterSet(WalkedFilterSet):
             return [Leg(Q(), [Q(external_id__in=external_ids)])]
         if number := self.values("phone_number"):
             return [Leg(Q(), [from_beginning("phone_number", number)], column="phone_number")]
+        if (changed := self._changed_in_time()) is not None:
+            return [Leg(changed, [changed])]
+        created = self.values("created_after"), self.values("created_before")
+        return [
+            leg.within(ids_made_between(Client.objects.all(), *created)) for leg in self._legs()
+        ]
+
+    def _legs(self) -> Sequence[Leg]:
         named = [field for field in ("tag", "operator_code", "timezone") if self.values(field)]
         legs = [leg_by_values(field, self.values(field)) for field in named]
         return [shortest(Client, legs)] if legs else super().legs()
+
+    def _changed_in_time(self) -> Q | None:
+        """Return the condition of clients changed between two times; None if they are not few.
+
+        Their ids are read here, from the index of these times: it does not have them in the order
+        of the list, so the database might look through that instead.
+        """
+        times = {lookup: time for name, lookup in CHANGED if (time := self.values(name))}
+        if not times:
+            return None
+        found = Client.objects.filter(**times).order_by("updated_at").values_list("pk", flat=True)
+        pks = list(found[: FEW + 1])
+        return Q(pk__in=pks) if len(pks) <= FEW else None
 
     def containing(self, clients: QuerySet[Client], name: str, value: str) -> QuerySet[Client]:
         """Keep clients whose phone number or tag contains a text."""

@@ -1,6 +1,7 @@
 """Lists and counts of clients over REST."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from clients.api import filters
 from clients.models import Client
-from tests.rest import refusal
+from tests.rest import iso, refusal
 
 CLIENTS = "/api/v1/clients/"
 
@@ -143,3 +145,37 @@ def test_the_number_of_queries_does_not_grow_with_the_number_of_clients(
     assert spent() == queries
     make_clients(50)
     assert spent() == queries
+
+
+@pytest.mark.usefixtures("three_clients")
+@pytest.mark.parametrize("few", [1, 10_000])
+def test_clients_are_found_by_when_they_were_added_and_changed(
+    api: APIClient, now: datetime, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(filters, "FEW", few)
+    for days, tag in enumerate(("Ann", "Bob", "Cid")):
+        made = now + timedelta(days=days)
+        # Who was added first was changed last.
+        changed = now + timedelta(days=10 - days)
+        Client.objects.filter(tag=tag).update(created_at=made, updated_at=changed)
+
+    def day(number: int) -> str:
+        return iso(now + timedelta(days=number))
+
+    assert found(api, created_after=day(1)) == ["Cid", "Bob"]
+    assert found(api, created_before=day(1)) == ["Ann"]
+    assert found(api, created_after=day(1), created_before=day(2)) == ["Bob"]
+    assert found(api, created_after=day(3)) == []
+    assert found(api, updated_after=day(9)) == ["Bob", "Ann"]
+    assert found(api, updated_before=day(9)) == ["Cid"]
+    assert found(api, updated_after=day(9), updated_before=day(10)) == ["Bob"]
+    assert found(api, updated_after=day(11)) == []
+    assert found(api, updated_after=day(9), tag="Ann", created_before=day(1)) == ["Ann"]
+    assert found(api, created_before=day(2), timezone="Europe/Moscow") == ["Ann"]
+    assert api.get(f"{CLIENTS}count/", {"updated_after": day(9)}).json()["count"] == 2
+
+
+def test_a_time_has_an_offset(api: APIClient) -> None:
+    answer = api.get(CLIENTS, {"updated_after": "2030-01-01T00:00:00"})
+
+    assert refusal(answer) == (400, {"updated_after": "naive"})

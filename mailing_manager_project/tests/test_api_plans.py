@@ -50,6 +50,11 @@ VALUES: dict[str, dict[str, list[str]]] = {
         "tag": ["vip", "rare", "nobody"],
         "timezone": ["Europe/Moscow", "Asia/Omsk", "Europe/Paris"],
         "external_id": ["crm-17", "nothing"],
+        "created_after": ["2030-01-02T02:00:00Z", "2100-01-01T00:00:00Z"],
+        "created_before": ["2030-01-01T00:10:00Z"],
+        # Who was added first was changed last: the order of the list does not help.
+        "updated_after": ["2030-02-01T00:00:00Z", "2030-02-02T03:00:00Z"],
+        "updated_before": ["2030-02-01T00:10:00Z"],
         "search": ["79", "000017", "rar", "nothing"],
     },
     "messages": {
@@ -88,7 +93,8 @@ def many(make_mailing: Callable[..., Mailing]) -> list[int]:
             SELECT n, (79000000000 + n)::text, (900 + n %% 20)::text,
                 CASE WHEN n = 17 THEN 'rare' WHEN n %% 3 = 0 THEN 'vip' ELSE '' END,
                 CASE WHEN n %% 1000 = 0 THEN 'Asia/Omsk' ELSE 'Europe/Moscow' END, 'crm-' || n,
-                now(), now()
+                timestamptz '2030-01-01 00:00Z' + n * interval '1 second',
+                timestamptz '2030-02-01 00:00Z' + (100000 - n) * interval '1 second'
             FROM generate_series(1, %s) AS n
             """,
             [CLIENTS],

@@ -302,7 +302,10 @@ def test_the_limits_of_a_page_are_told(operations: dict[str, dict[str, Any]]) ->
     [
         (
             "/clients/",
-            {"phone_number", "operator_code", "tag", "timezone", "external_id", "search"},
+            {
+                *("phone_number", "operator_code", "tag", "timezone", "external_id", "search"),
+                *("created_after", "created_before", "updated_after", "updated_before"),
+            },
         ),
         (
             "/messages/",

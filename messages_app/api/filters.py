@@ -1,7 +1,6 @@
 """Query parameters of the list of messages, and the way through it."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from functools import cached_property
 
 from django.db.models import Q, QuerySet
@@ -15,13 +14,11 @@ from messages_app.models import ErrorCode, Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.walks import legs_of_mailing
 from toolkit.rest.filters import ISO, MomentFilter, WalkedFilterSet, choices, ids
-from toolkit.rest.walking import Leg
+from toolkit.rest.walking import Leg, ids_made_between
 
 BESIDE = "Only beside `mailing`, `client`, `phone_number` or `id`."
 SENT = ("sent_after", "sent_before")
 SENT_BESIDE = ("mailing", "client", "phone_number", "id")
-# Ids are in the order of creation but for those that several transactions make at once.
-DISORDER = timedelta(hours=1)
 
 
 class MessageFilterSet(WalkedFilterSet):
@@ -107,10 +104,7 @@ class MessageFilterSet(WalkedFilterSet):
     def _made_in_time(self) -> Q:
         """Which ids messages have that were created between two times, and some more."""
         after, before = self.values("created_after"), self.values("created_before")
-        messages = Message.objects.all()
-        first = {"pk__gte": messages.first_id_at(after - DISORDER)} if after else {}
-        end = {"pk__lt": messages.first_id_at(before + DISORDER)} if before else {}
-        return Q(**first, **end)
+        return ids_made_between(Message.objects.all(), after, before)
 
     @cached_property
     def _to_numbers(self) -> Q:

@@ -5,7 +5,8 @@ page. So a page, and a count, looks at `reach` rows at most, and can go on where
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db.models import F, Model, Q, QuerySet
@@ -16,6 +17,8 @@ COUNT_REACH = 100_000  # and for one count
 FIRST_STRETCH = 1_000  # rows that one statement looks at first: then most pages are full
 STRETCH = 20_000  # and afterwards
 MAX_STRANDS = 10  # of a leg
+# Ids are in the order of creation but for those that several transactions make at once.
+DISORDER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class Leg:
     column: str = "id"
     is_descending: bool = True
     key: str = ""
+
+    def within(self, condition: Q) -> "Leg":
+        """Return the part of this leg that meets a condition on the column that orders it."""
+        return replace(
+            self, where=self.where & condition, strands=[each & condition for each in self.strands]
+        )
 
 
 def plain_leg(ordering: str = "-id") -> Leg:
@@ -56,6 +65,28 @@ def shortest(model: type[Model], legs: Sequence[Leg]) -> Leg:
     roads = (_Road(rows, leg, is_ascending=False, is_bounded=True, begin=None) for leg in legs[1:])
     others = (road.leg for road in roads if next(road.stretches(0, PAGE_REACH))[1] is None)
     return legs[0] if len(legs) == 1 else next(others, legs[0])
+
+
+def ids_made_between(rows: QuerySet[Any], after: datetime | None, before: datetime | None) -> Q:
+    """Return which ids rows have that were created between two times, and some more."""
+    first = {"pk__gte": _first_id_at(rows, after - DISORDER)} if after else {}
+    end = {"pk__lt": _first_id_at(rows, before + DISORDER)} if before else {}
+    return Q(**first, **end)
+
+
+def _first_id_at(rows: QuerySet[Any], moment: datetime) -> int:
+    """Return the lowest id from which on rows were created at a time or later.
+
+    `created_at` has no index: it is found by halving, with some twenty looks at the index of ids.
+    Behind the last row it is one more.
+    """
+    low, high = 0, (rows.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        following = rows.filter(pk__gte=middle).order_by("pk").values_list("pk", "created_at")
+        pk, created_at = following.first() or (high, moment)
+        low, high = (low, middle) if created_at >= moment else (pk + 1, high)
+    return low
 
 
 class Place(NamedTuple):
