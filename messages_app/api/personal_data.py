@@ -25,6 +25,7 @@ from messages_app.api.serializers import AttemptSerializer, MessageSerializer
 from messages_app.erasing import erase_client
 from messages_app.models import Message
 from toolkit.history.models import Entry
+from toolkit.rest.choosing import EXPANDED
 from toolkit.rest.history import ENTRY, EntrySerializer
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
@@ -37,7 +38,10 @@ class MessageWithAttemptsSerializer(MessageSerializer):
 
     class Meta:
         model = Message
-        fields = (*MessageSerializer.Meta.fields, "attempts_log")
+        fields = (
+            *(name for name in MessageSerializer.Meta.fields if name != EXPANDED),
+            "attempts_log",
+        )
         read_only_fields = fields
 
 

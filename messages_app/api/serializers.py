@@ -5,11 +5,13 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
+from clients.api.serializers import ClientSerializer
 from clients.models import Client
 from messages_app import services
 from messages_app.api import examples
 from messages_app.models import Attempt, ErrorCode, Message
 from toolkit import clock
+from toolkit.rest.choosing import EXPANDED, Expanded
 from toolkit.rest.fields import IdField
 from toolkit.rest.serializers import StrictSerializer
 
@@ -28,10 +30,19 @@ STATUS = (
 )
 
 
+class ExpandedMessageSerializer(Expanded):
+    """Whom a message is for."""
+
+    client = ClientSerializer(
+        allow_null=True, read_only=True, help_text="Null once it was deleted."
+    )
+
+
 @extend_schema_serializer(examples=[examples.NEW_MESSAGE, examples.MESSAGE])
 class MessageSerializer(StrictSerializer[Message]):
     """One mailing's text on its way to one client. Its status is never set from outside."""
 
+    changing = (EXPANDED,)
     serializer_related_field = IdField
     sender_id = serializers.CharField(
         read_only=True, help_text="The id by which the sender knows it, a number of 64 bits."
@@ -46,6 +57,9 @@ class MessageSerializer(StrictSerializer[Message]):
         queryset=Client.objects.all(),
         is_clearable=True,
         help_text="Whom it is for; null once that client was deleted.",
+    )
+    expanded = ExpandedMessageSerializer(
+        help_text="The client, as `clients/{id}/` shows it; there only with `expand=client`."
     )
 
     class Meta:
@@ -65,6 +79,7 @@ class MessageSerializer(StrictSerializer[Message]):
             "text_version",
             "phone_number",
             "is_manual",
+            EXPANDED,
         )
         read_only_fields = ("sender_id", *fields[4:])
         extra_kwargs: ClassVar = {

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 from django.http import QueryDict
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -32,6 +32,7 @@ from messages_app.models import Message
 from messages_app.querysets import MessageQuerySet
 from messages_app.stats import ledger_stats, message_stats
 from toolkit import clock
+from toolkit.rest.choosing import EXPAND
 from toolkit.rest.counts import CAP, CountMixin
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
@@ -77,6 +78,7 @@ class MessageViewSet(ChangesMixin, CountMixin, SafeWrites[Message], ModelViewSet
     )
     serializer_class = MessageSerializer
     filterset_class = MessageFilterSet
+    expands: ClassVar = {"client": "clients.view_client"}
     ordering = "-id"
     lookup_value_converter = "int"
 
@@ -95,6 +97,13 @@ class MessageViewSet(ChangesMixin, CountMixin, SafeWrites[Message], ModelViewSet
         if self.action != "list" or not {"mailing", "status"} <= set(self.request.query_params):
             return found
         return found.none() if self._number_by_ledger() == 0 else found
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page, with its clients if they are asked for: by one more query."""
+        page = super().paginate_queryset(queryset)
+        if page and self.get_serializer_context()[EXPAND]:
+            prefetch_related_objects(page, "client")
+        return page
 
     def count_rows(self, rows: QuerySet[Message]) -> tuple[int, bool]:
         """Return the number of the selected messages, from the ledger where it can tell."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from toolkit.rest.problems import MEDIA_TYPE
 
-# The only property of an answer that is not always there.
-SOMETIMES = {"ConflictReason": {"id"}}
+# Properties of answers that are not always there.
+SOMETIMES = {"ConflictReason": {"id"}, "Message": {"expanded"}}
 # Errors that may pass by themselves.
 WAITING = ("409", "429", "503")
 NULL = {"$ref": "#/components/schemas/NullEnum"}

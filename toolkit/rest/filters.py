@@ -17,6 +17,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from toolkit.rest.choosing import FIELDS
 from toolkit.rest.fields import MomentField
 from toolkit.rest.walking import Leg, plain_leg
 
@@ -42,8 +43,11 @@ class StrictFilterBackend(DjangoFilterBackend):
         pages = {"cursor", "page_size"} if getattr(view, "paginator", None) else set()
         check_parameters(
             request.query_params,
-            known={*filters, *pages},
-            several={name for name, each in filters.items() if isinstance(each, SeveralFilter)},
+            known={*filters, *pages, *getattr(view, "choosing", ())},
+            several={
+                FIELDS,
+                *(name for name, each in filters.items() if isinstance(each, SeveralFilter)),
+            },
         )
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:

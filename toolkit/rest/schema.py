@@ -25,6 +25,7 @@ from drf_standardized_errors.openapi_serializers import (
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+from toolkit.rest.choosing import EXPAND, EXPANDED, FIELDS
 from toolkit.rest.idempotency.header import MAX_LENGTH
 from toolkit.rest.permissions import Needs
 
@@ -212,6 +213,13 @@ LOCATION = OpenApiParameter(
     description="The path of what was made.",
 )
 
+CHOSEN_FIELDS = OpenApiParameter(
+    FIELDS,
+    str,
+    description="Only these fields of what is listed or shown, such as `id,status`; the others, "
+    "which are described as always there, are then missing. The `ETag` is that of what is shown.",
+)
+
 # What is left of what whoever asks may have (draft-ietf-httpapi-ratelimit-headers).
 FAIR_USE = [
     OpenApiParameter(
@@ -246,7 +254,19 @@ class Schema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         """Return the parameters that the view names, and the headers that all such have."""
         named: list[Any] = super().get_override_parameters()
-        return [*named, *self._headers(), *FAIR_USE, RETRY_AFTER]
+        return [*named, *self._choosing(), *self._headers(), *FAIR_USE, RETRY_AFTER]
+
+    def _choosing(self) -> list[OpenApiParameter]:
+        """Return the parameters that choose what of its rows is answered."""
+        names = getattr(self.view, "choosing", ())
+        expand = OpenApiParameter(
+            EXPAND,
+            str,
+            enum=[*getattr(self.view, "expands", ())],
+            description=f"Shows this row, too, in `{EXPANDED}` of what refers to it.",
+        )
+        known = {FIELDS: CHOSEN_FIELDS, EXPAND: expand}
+        return [known[name] for name in sorted(names)]
 
     def _headers(self) -> list[OpenApiParameter]:
         repeating = [IDEMPOTENCY_KEY, REPLAYED, LOCATION] if self.method == "POST" else []

@@ -15,8 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.serializer_helpers import ReturnDict
 
+from toolkit.rest.choosing import EXPAND, FIELDS, choose_fields, expansion_of
 from toolkit.rest.idempotency.answering import answer_once, answer_outside
 from toolkit.rest.idempotency.header import read_key
+from toolkit.rest.permissions import require
 from toolkit.rest.preconditions import PreconditionFailed, etag_of, is_among, not_modified
 
 Row = TypeVar("Row", bound=Model)
@@ -38,6 +40,8 @@ class SafeWrites(GenericAPIView[Row]):
     is_single: ClassVar = False  # a view of the only object of its kind, without an id
     # What the tag does not tell apart, because it says something of the moment or of a request.
     untagged: ClassVar[tuple[str, ...]] = ()
+    # {what `?expand=` can name: the permission to see such}; the serializer has a field `expanded`.
+    expands: ClassVar[Mapping[str, str]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Let in who may do this, and only then put the handler into a transaction."""
@@ -57,6 +61,27 @@ class SafeWrites(GenericAPIView[Row]):
     def is_outside(self) -> bool:
         """Whether the request is for one of the actions in `outside`."""
         return getattr(self, "action", None) in self.outside
+
+    @property
+    def choosing(self) -> set[str]:
+        """The query parameters that choose what of its rows is answered."""
+        if getattr(self, "action", None) not in ("list", "retrieve"):
+            return set()
+        return {FIELDS, EXPAND} if self.expands else {FIELDS}
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the serializer, with the fields that are asked for."""
+        serializer = super().get_serializer(*args, **kwargs)
+        if FIELDS in self.choosing:
+            choose_fields(serializer, self.request)
+        return serializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Return what a serializer may need to know: `expand`, too, if that is asked for."""
+        asked = expansion_of(self.request, self.expands) if EXPAND in self.choosing else ""
+        if asked:
+            require(self.request, [self.expands[asked]])
+        return {**super().get_serializer_context(), EXPAND: asked}
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Select the rows; one that is to be changed is locked with that."""
