@@ -55,6 +55,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+# Keys of before: what they signed or encrypted is still taken (docs/security.md).
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 # An installation that answers only to this machine is used over plain HTTP; any other one
 # stands behind a proxy that ends TLS and sets X-Forwarded-Proto.

@@ -18,10 +18,10 @@ from messages_app.ledger.changes import CursorTooOldError
 from messages_app.models import SendingControl
 from messages_app.sending import control
 from toolkit import clock
+from toolkit.encryption import UnreadableError
 from webhooks import retries
 from webhooks.models import Delivery, EventName, Webhook
 from webhooks.payloads import PayloadGoneError, body_of, headers_of
-from webhooks.signing import SecretUnreadableError
 from webhooks.transport import TIMEOUT, Answer, Call, Connections
 
 AT_ONCE = 4  # calls to one webhook
@@ -68,7 +68,7 @@ def deliver_round(webhook_id: int, courier: int, connections: Connections) -> bo
         return False
     try:
         keys = webhook.secrets(now)
-    except SecretUnreadableError:
+    except UnreadableError:
         _disable(webhook, "SECRET_KEY was changed, and the secret cannot be read. Rotate it.", now)
         webhook.save(update_fields=HEALTH)
         return False

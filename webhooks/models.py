@@ -139,11 +139,21 @@ class Webhook(models.Model):
         """Return the secrets to sign with, the present one first.
 
         Raises:
-            SecretUnreadableError: SECRET_KEY was changed.
+            UnreadableError: SECRET_KEY was changed.
         """
         is_former_valid = self.former_secret_until and self.former_secret_until > now
         stored = [self.secret, *([self.former_secret] if is_former_valid else [])]
         return [signing.decrypt(each) for each in stored]
+
+    def renew_secrets(self) -> None:
+        """Encrypt its secrets with the present SECRET_KEY. The caller saves it.
+
+        Raises:
+            UnreadableError: SECRET_KEY was changed.
+        """
+        self.secret = signing.encrypt(signing.decrypt(self.secret))
+        if self.former_secret:
+            self.former_secret = signing.encrypt(signing.decrypt(self.former_secret))
 
     def disable(self, reason: str, *, now: datetime) -> None:
         """Call it no more until somebody activates it again. The caller saves it."""

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from messages_app.ledger import changes
+from toolkit.encryption import UnreadableError
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 from toolkit.publishing import publish
@@ -73,6 +74,26 @@ def rotate_secret(webhook: Webhook, *, now: datetime) -> str:
         record_deed(Deed.ROTATED, webhook)
     webhook.refresh_from_db()
     return secret
+
+
+def renew_secrets() -> tuple[int, list[int]]:
+    """Encrypt all secrets with the present SECRET_KEY, a webhook at a time.
+
+    Returns:
+        The number of webhooks, and the ids of those whose secrets cannot be read.
+    """
+    renewed, unreadable = 0, []
+    for pk in Webhook.objects.present().values_list("pk", flat=True):
+        with transaction.atomic():
+            webhook = Webhook.objects.select_for_update().get(pk=pk)
+            try:
+                webhook.renew_secrets()
+            except UnreadableError:
+                unreadable.append(pk)
+                continue
+            webhook.save(update_fields=["secret", "former_secret"])
+            renewed += 1
+    return renewed, unreadable
 
 
 def delete_webhook(webhook: Webhook, *, now: datetime) -> None:

@@ -11,6 +11,7 @@ from rest_framework.viewsets import ModelViewSet
 
 from toolkit import clock
 from toolkit.rest.filters import check_parameters
+from toolkit.rest.idempotency.models import SecretResponse
 from toolkit.rest.permissions import needs
 from toolkit.rest.views import SafeWrites
 from webhooks import services
@@ -121,4 +122,5 @@ class WebhookViewSet(SafeWrites[Webhook], ModelViewSet[Webhook]):
 
     def _with_secret(self, webhook: Webhook, secret: str, status: int = 200) -> Response:
         context = {**self.get_serializer_context(), "secret": secret}
-        return Response(WebhookWithSecretSerializer(webhook, context=context).data, status=status)
+        shown = WebhookWithSecretSerializer(webhook, context=context).data
+        return SecretResponse(shown, status=status)

@@ -10,6 +10,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
+from toolkit.encryption import UnreadableError
 from toolkit.rest.errors import Conflict, is_locked
 from toolkit.rest.idempotency.models import GivenAnswer
 
@@ -65,6 +66,7 @@ def answer_once(request: Request, key: str, answer: Callable[[], HttpResponse]) 
 
     Raises:
         InProgress: the first request with this key has not ended.
+        OutcomeUnknown: it was answered with a secret, and SECRET_KEY was changed since.
         KeyReused: the first one had another body.
     """
     fingerprint = _fingerprint(request)
@@ -77,7 +79,10 @@ def answer_once(request: Request, key: str, answer: Callable[[], HttpResponse]) 
         return undone.response
     if given.fingerprint != fingerprint:
         raise KeyReused
-    return given.give_again()
+    try:
+        return given.give_again()
+    except UnreadableError:
+        raise OutcomeUnknown from None
 
 
 def answer_outside(request: Request, key: str, answer: Callable[[], HttpResponse]) -> HttpResponse:

@@ -9,6 +9,9 @@ from django.db import connection, models
 from django.db.models import F, Func, Value
 from django.http import HttpResponse
 from django.utils import timezone
+from rest_framework.response import Response
+
+from toolkit.encryption import Cipher
 
 KEPT_FOR = timedelta(hours=24)
 DROPPED = 500  # answers that one step drops
@@ -16,6 +19,14 @@ PATIENCE = "1s"  # how long a repetition waits for the first request to end
 
 # What an answer means is in these headers; whatever else it has belongs to its own transfer.
 KEPT_HEADERS = ("Content-Type", "Content-Language", "ETag", "Location", "Retry-After")
+
+ENCRYPTED = b"encrypted:"  # how the bodies of answers with a secret begin where they are kept
+
+_cipher = Cipher("idempotency.answer")
+
+
+class SecretResponse(Response):
+    """An answer with a secret in it, which is shown this once: it is kept encrypted."""
 
 
 class Position(Func):
@@ -102,13 +113,21 @@ class GivenAnswer(models.Model):
     def keep(self, response: HttpResponse) -> None:
         """Keep a rendered answer."""
         self.status, self.body = response.status_code, response.content
+        if isinstance(response, SecretResponse):
+            self.body = ENCRYPTED + _cipher.encrypt(response.content)
         self.headers = {name: response[name] for name in KEPT_HEADERS if name in response}
         self.save(update_fields=["status", "headers", "body"])
 
     def give_again(self) -> HttpResponse:
-        """Return the answer as it was given, marked as a repetition."""
-        headers = {**self.headers, "Idempotent-Replayed": "true"}
-        return HttpResponse(bytes(self.body), status=self.status, headers=headers)
+        """Return the answer as it was given, marked as a repetition.
+
+        Raises:
+            UnreadableError: it is encrypted, and SECRET_KEY was changed.
+        """
+        headers, body = {**self.headers, "Idempotent-Replayed": "true"}, bytes(self.body)
+        if body.startswith(ENCRYPTED):
+            body = _cipher.decrypt(body.removeprefix(ENCRYPTED))
+        return HttpResponse(body, status=self.status, headers=headers)
 
 
 @contextmanager
