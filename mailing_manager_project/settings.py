@@ -289,6 +289,7 @@ CELERY_TASK_ROUTES = {
     "send_message": {"queue": "messages"},
     "import_clients": {"queue": "imports"},
     "deliver_webhooks": {"queue": "webhooks"},
+    "send_notices": {"queue": "webhooks"},  # It waits for others' servers, too.
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,
@@ -426,6 +427,16 @@ WEBHOOKS_LOG_DAYS = int(read_positive("WEBHOOKS_LOG_DAYS", 7))
 
 METRICS_TOKEN = read_header_value("METRICS_TOKEN")
 METRICS_ALLOW = read_networks("METRICS_ALLOW")
+
+# E-mail
+
+EMAIL_HOST = env.str("EMAIL_HOST", default="")  # none: nobody is told anything by mail
+EMAIL_PORT = int(read_positive("EMAIL_PORT", 25))
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_TLS = read_flag("EMAIL_USE_TLS", default=False)
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailing-manager@localhost")
 
 # REST
 

@@ -23,6 +23,7 @@ from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control, home
 from toolkit import clock, shutdown
+from toolkit.access.notices import tend_notices
 from toolkit.clock import monotonic
 from toolkit.outages import tolerate_database_outage
 from toolkit.outbox.models import Event
@@ -78,6 +79,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
             forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
+            tend_notices(now=now)
             tend_changes(now=now)
             tend_imports(now=now)  # last: the storage of files may be away
         elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):

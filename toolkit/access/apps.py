@@ -15,9 +15,11 @@ class AccessConfig(AppConfig):
         from knox.models import AuthToken
 
         from toolkit.access.logins import log_logins
+        from toolkit.access.notices import note_changes
         from toolkit.access.sessions import begin_sessions
 
         # Else it is called by a hash of the secret, wherever it is named.
         AuthToken.add_to_class("__str__", lambda token: f"Token {token.token_key}…")
         log_logins()
         begin_sessions()
+        note_changes()

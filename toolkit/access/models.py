@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
@@ -94,6 +95,31 @@ class Preferences(models.Model):
 
     def __str__(self) -> str:
         return f"Preferences of {self.user}"
+
+
+class Notice(models.Model):
+    """Something that happened to a user's account, of which they are told by mail."""
+
+    class What(models.TextChoices):
+        """What happened."""
+
+        PASSWORD = "password"
+        TOKEN_MADE = "token_made"
+        TOKEN_REVOKED = "token_revoked"
+        LOCKED_OUT = "locked_out"
+
+    # Without a constraint, as above.
+    user = models.ForeignKey(User, models.CASCADE, related_name="notices", db_constraint=False)
+    what = models.CharField(max_length=20, choices=What)
+    about = models.CharField(max_length=100, blank=True)  # how the token begins; an address
+    at = models.DateTimeField(default=timezone.now)
+    is_told = models.BooleanField(default=False, db_default=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.what} of {self.user}"
 
 
 def preferences_of(user: User) -> Preferences:

@@ -12,7 +12,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from knox.models import AuthToken
 
-from toolkit.access.models import FirstPassword
+from toolkit.access import notices
+from toolkit.access.models import FirstPassword, Notice
 
 
 class NewPasswordsEndTokens:
@@ -30,7 +31,8 @@ class NewPasswordsEndTokens:
         return gettext("A new password revokes all API tokens of its user.")
 
     def password_changed(self, password: str, user: Any = None) -> None:
-        """Revoke the tokens of a user whose password was changed."""
+        """Revoke the tokens of a user whose password was changed, and have them told of it."""
+        notices.note(user, Notice.What.PASSWORD)
         AuthToken.objects.filter(user=user).delete()
 
 
