@@ -21,6 +21,7 @@ from kombu import Connection
 from mailing_manager_project.environment import BASE_DIR
 from messages_app.sender_ids import sender_id
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
+from tests.servers import free_port, wait_for_port
 
 HOUR = timedelta(hours=1)
 LAST_WORDS = 4_000  # characters of each log that are shown
@@ -166,6 +167,22 @@ class Installation:
             )
         self._workers.append(beat)
         self.wait_for(lambda: "Starting..." in log.read_text())
+
+    def start_web(self) -> int:
+        """Start the web server, and wait until it takes connections; return its port."""
+        port, log = free_port(), self.folder / "web.log"
+        command = [sys.executable, "-m", "gunicorn", "--no-control-socket"]
+        with log.open("wb") as output:
+            web = subprocess.Popen(
+                [*command, f"--bind=127.0.0.1:{port}", "mailing_manager_project.wsgi"],
+                cwd=BASE_DIR,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self._workers.append(web)
+        wait_for_port(port, timeout=60)
+        return port
 
     def start_workers(self) -> None:
         """Start one for each queue."""

@@ -1,4 +1,4 @@
-"""Which Postgres, Redis and RabbitMQ the tests run, and as whom.
+"""Which Postgres, Redis, RabbitMQ and Prometheus the tests run, and as whom.
 
 They are the machine's, else those that pip brings. What is not to be had is said in one line.
 """
@@ -51,6 +51,17 @@ def redis_executable() -> str:
     if found := find_redis():
         return found
     raise MissingProgram("There is no Redis. Install one (apt-get install redis-server).")
+
+
+def prometheus_executable(name: str = "prometheus") -> str:
+    """Return Prometheus, or what comes with it (promtool).
+
+    Raises:
+        MissingProgram: there is none.
+    """
+    if found := shutil.which(name):
+        return found
+    raise MissingProgram(f"There is no {name}. Install it (apt-get install prometheus).")
 
 
 def rabbitmq_executable() -> str:

@@ -9,7 +9,13 @@ import pytest
 
 from mailing_manager_project.launcher.executables import find_in_wheel
 from tests import programs
-from tests.programs import MissingProgram, postgres_folder, rabbitmq_executable, redis_executable
+from tests.programs import (
+    MissingProgram,
+    postgres_folder,
+    prometheus_executable,
+    rabbitmq_executable,
+    redis_executable,
+)
 from tests.servers import private_postgres
 
 
@@ -58,6 +64,8 @@ def test_a_postgres_that_is_chosen_must_be_there(
 
 @pytest.mark.usefixtures("bare_machine")
 def test_what_no_wheel_brings_is_named_with_the_command_that_does() -> None:
+    with pytest.raises(MissingProgram, match="apt-get install prometheus"):
+        prometheus_executable()
     with pytest.raises(MissingProgram, match="apt-get install rabbitmq-server"):
         rabbitmq_executable()
 
