@@ -5,6 +5,7 @@ Whatever the database does, beat waits for it: nobody else starts a mailing.
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from signal import SIG_DFL, SIGINT, SIGTERM, signal
@@ -15,6 +16,7 @@ from django.db import InterfaceError, InternalError, OperationalError, Programmi
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from mailing_manager_project.postgres_limits import BEAT, limit_statements
+from toolkit.patience import begin
 
 HEARTBEAT = 5.0  # seconds between two heartbeats
 LOOK_AGAIN = 1.0  # seconds until a database that failed is asked again
@@ -65,6 +67,7 @@ class Scheduler(DatabaseScheduler):
     _last_timestamp: datetime | None
     _beat_at = 0.0
     _lacks_tables = False
+    _watching: "Future[None] | None" = None
 
     def setup_schedule(self) -> None:
         """Read the schedule for the first time, as soon as there is one."""
@@ -89,6 +92,7 @@ class Scheduler(DatabaseScheduler):
             if monotonic() >= self._beat_at:
                 self._beat_at = monotonic() + HEARTBEAT
                 self._leave_sign()
+                self._watch()
             return float(super().tick(*args, **kwargs))
         except WAITED_FOR as error:
             self._wait_for_database(error)
@@ -112,6 +116,14 @@ class Scheduler(DatabaseScheduler):
         from toolkit import clock
 
         Heartbeat.objects.beat("beat", clock.now())
+
+    def _watch(self) -> None:
+        """Have alerts told, in a thread: a mail server may take its time, and beat has none."""
+        # Imported here for the reason above.
+        from mailing_manager_project import alerts
+
+        if alerts.is_wanted() and (self._watching is None or self._watching.done()):
+            self._watching = begin(alerts.watch_once)
 
     def schedule_changed(self) -> bool:
         """Tell whether the schedule is to be read again."""

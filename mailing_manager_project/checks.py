@@ -156,6 +156,19 @@ def check_proxies(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_alerts(**_: Any) -> list[CheckMessage]:
+    """Warn where somebody is to be mailed, and there is no mail server."""
+    if not settings.ALERT_RECIPIENTS or settings.EMAIL_HOST:
+        return []
+    return [
+        Warning(
+            "ALERT_RECIPIENTS is set, and EMAIL_HOST is not: nobody is told by e-mail.",
+            hint="Set EMAIL_HOST to your mail server.",
+            id="mailing_manager.W009",
+        )
+    ]
+
+
 def check_requests(**_: Any) -> list[CheckMessage]:
     """Refuse more open requests than a sending process can have files."""
     fixed = settings.MESSAGE_SENDER_CONCURRENCY
@@ -236,6 +249,7 @@ CHECKS = (
     check_folder,
     check_shared_counts,
     check_proxies,
+    check_alerts,
     check_requests,
     check_authorities,
     check_ticks,

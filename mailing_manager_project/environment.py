@@ -6,7 +6,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import environ
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.validators import validate_email
 from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -207,15 +208,32 @@ def read_redis(name: str) -> str:
     return address
 
 
+def read_mail_addresses(name: str) -> list[str]:
+    """Return addresses of e-mail, separated by commas.
+
+    Raises:
+        ImproperlyConfigured: one of them is none.
+    """
+    addresses = list(filter(None, map(str.strip, env.str(name, default="").split(","))))
+    for address in addresses:
+        try:
+            validate_email(address)
+        except ValidationError:
+            raise ImproperlyConfigured(
+                f"{name} has {address[:80]!r}. Write addresses such as anna@example.com."
+            ) from None
+    return addresses
+
+
 def read_address(name: str, default: str) -> str:
-    """Return an HTTP address.
+    """Return an HTTP address; nothing where it is not set and there is no default.
 
     Raises:
         ImproperlyConfigured: the variable holds one without a scheme, or of another; it is told
             without a user and a password.
     """
     address: str = env.str(name, default="") or default
-    if not address.startswith(("https://", "http://")):
+    if address and not address.startswith(("https://", "http://")):
         shown = _without_credentials(address)[:80]
         raise ImproperlyConfigured(f"{name} is {shown!r}. Begin it with https:// or http://.")
     return address

@@ -26,6 +26,7 @@ from mailing_manager_project.environment import (
     read_flag,
     read_frequency,
     read_header_value,
+    read_mail_addresses,
     read_networks,
     read_number_or_auto,
     read_positive,
@@ -437,6 +438,11 @@ EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", default="")
 EMAIL_USE_TLS = read_flag("EMAIL_USE_TLS", default=False)
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailing-manager@localhost")
+
+# Who is told, by e-mail and by a webhook, what keeps messages from being sent.
+
+ALERT_RECIPIENTS = read_mail_addresses("ALERT_RECIPIENTS")
+ALERT_WEBHOOK_URL = read_address("ALERT_WEBHOOK_URL", "")
 
 # REST
 

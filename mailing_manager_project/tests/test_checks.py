@@ -155,6 +155,17 @@ def test_processes_that_count_each_by_itself_are_named(
 
 
 @pytest.mark.parametrize(
+    ("recipients", "host", "ids"),
+    [(["a@b.example"], "", ["W009"]), (["a@b.example"], "mail.example", []), ([], "", [])],
+)
+def test_whoever_is_to_be_mailed_needs_a_mail_server(
+    recipients: list[str], host: str, ids: list[str], settings: Settings
+) -> None:
+    settings.ALERT_RECIPIENTS, settings.EMAIL_HOST = recipients, host
+    assert found() == ids
+
+
+@pytest.mark.parametrize(
     ("is_local", "proxies", "ids"),
     [(False, None, ["W007"]), (False, 0, []), (False, 2, []), (True, None, [])],
 )

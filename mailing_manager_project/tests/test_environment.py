@@ -14,6 +14,8 @@ from mailing_manager_project.environment import (
     read_flag,
     read_frequency,
     read_header_value,
+    read_mail_addresses,
+    read_networks,
     read_number_or_auto,
     read_positive,
     read_rate,
@@ -215,6 +217,30 @@ def test_a_count_may_be_none_at_all(
 ) -> None:
     monkeypatch.setenv(NAME, written)
     assert read_count(NAME) == meant
+
+
+def test_networks_are_addresses_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "10.0.0.0/8, 127.0.0.1,2001:db8::7")
+    assert list(map(str, read_networks(NAME))) == ["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/64"]
+    monkeypatch.setenv(NAME, "10.0.0.0/8,here")
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME} has 'here'. Write addresses"):
+        read_networks(NAME)
+
+
+def test_mail_goes_to_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_mail_addresses(NAME) == []
+    monkeypatch.setenv(NAME, "anna@example.com, ops@example.com,")
+    assert read_mail_addresses(NAME) == ["anna@example.com", "ops@example.com"]
+    monkeypatch.setenv(NAME, "anna")
+    with pytest.raises(ImproperlyConfigured, match=f"{NAME} has 'anna'. Write addresses"):
+        read_mail_addresses(NAME)
+
+
+def test_there_may_be_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_address(NAME, "") == ""
+    monkeypatch.setenv(NAME, "chat.example/hook")
+    with pytest.raises(ImproperlyConfigured, match="Begin it with https"):
+        read_address(NAME, "")
 
 
 def test_a_redis_is_a_redis(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,19 +146,29 @@ def stopped(control: SendingControl, now: datetime) -> str:
 
 def troubles(control: SendingControl, signs: list[ComponentHealth], now: datetime) -> Iterator[str]:
     """Yield a sentence for each thing that keeps messages from being sent, but for the stop."""
+    for _name, sentence in named_troubles(control, signs, now):
+        yield sentence
+
+
+def named_troubles(
+    control: SendingControl, signs: list[ComponentHealth], now: datetime
+) -> Iterator[tuple[str, str]]:
+    """Yield the same, each with a name: `held`, `breaker`, or that of the part that is missing."""
     if is_held_back(control, now):
         yield (
+            "held",
             "Nothing is sent: this database is a copy, and its original is at work, or was until "
-            "a moment ago. Sending goes on by itself once it is not."
+            "a moment ago. Sending goes on by itself once it is not.",
         )
     if control.opened_at:
         yield (
+            "breaker",
             f"The sender has taken no messages since {format_second(control.opened_at)}. "
-            f"{next_try(control, now)} The reason: {control.reason}"
+            f"{next_try(control, now)} The reason: {control.reason}",
         )
     for sign in signs:
         if sign.is_missing and sign.age:
-            yield f"{PARTS[sign.name]} has had no heartbeat for {ago(sign.age)}."
+            yield sign.name, f"{PARTS[sign.name]} has had no heartbeat for {ago(sign.age)}."
 
 
 def restored(at: datetime | None) -> Iterator[str]:

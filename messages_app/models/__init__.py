@@ -19,6 +19,7 @@ from messages_app.models.message import (
     Withdrawal,
 )
 from messages_app.models.pulse import AnswerTime, Occurrence, Pulse
+from messages_app.models.trouble import Told, Trouble
 
 __all__ = [
     "TRANSIENT",
@@ -40,5 +41,7 @@ __all__ = [
     "Pulse",
     "SendingControl",
     "Standing",
+    "Told",
+    "Trouble",
     "Withdrawal",
 ]
