@@ -107,11 +107,12 @@ class _Delivery:
     def _pump(self) -> None:
         while self._queue.may_claim or self._queue or self._open:
             self._look()
-            if len(self._queue) <= self._transport.capacity:
-                most = len(self._open) + self._transport.capacity
+            self._begin()
+            most = len(self._open) + self._transport.capacity
+            if len(self._queue) <= most // 2:  # Early, so that the sender is busy meanwhile.
                 self._queue.claim(answered=self.answered, most_open=most)
                 self._look()  # The claim may have had to wait for the database.
-            self._begin()
+                self._begin()
             self._collect()
             if self._should_record():
                 self._keep_busy()
