@@ -65,6 +65,15 @@ def _restore_sending_control(**_: object) -> None:
 post_migrate.connect(_restore_sending_control, sender=apps.get_app_config("messages_app"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use a database, so that on another one only these are run again."""
+    for item in items:
+        uses = {"db", "transactional_db"} & {*getattr(item, "fixturenames", ())}
+        if uses or item.get_closest_marker("django_db"):
+            item.add_marker("database")
+
+
 @pytest.fixture(autouse=True)
 def _own_spool(settings: Settings, tmp_path: Path) -> None:
     """Keep what a test's deliveries note down away from those of other tests."""
