@@ -17,7 +17,7 @@ from messages_app import requeueing, waiting
 from messages_app.engine import planning
 from messages_app.ledger.accounts import PENDING, RETRY
 from messages_app.mailing_snapshot import MailingSnapshot, Snapshots
-from messages_app.models import Balance, Doorbell, Lease, Message
+from messages_app.models import Balance, Doorbell, Lease
 from toolkit import clock
 from toolkit.history.models import Deed
 from toolkit.history.recording import record_deeds
@@ -85,7 +85,7 @@ def find_lost_messages(*, now: datetime) -> None:
     mine = {"mailing_id": OuterRef("pk")}
     quiet = Mailing.objects.running(now).filter(
         ~Exists(Lease.objects.filter(**mine)),
-        ~Exists(Message.objects.filter(**mine).queued()),
+        waiting.nobody_is_queued(),
         Exists(Balance.objects.filter(unsent, **mine, number__gt=0)),
     )
     for mailing in quiet.exclude(ledger_at=None):

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models.lookups import IsNull
 
 from messages_app.models import Line, Message
 from messages_app.querysets import MessageQuerySet
@@ -31,7 +32,21 @@ def someone_may_be_due(now: datetime) -> Q:
     """Return a condition on mailings: messages may be due, which `count_due` tells exactly."""
     queue = Message.objects.filter(mailing=OuterRef("pk"), queued_at__lte=now).queued().due(now)
     in_line = Line.objects.filter(mailing=OuterRef("pk"), is_empty=False)
-    return Q(Exists(queue.order_by())) | Q(Exists(in_line))
+    return Q(IsNull(_first(queue), rhs=False)) | Q(Exists(in_line))
+
+
+def nobody_is_queued() -> Q:
+    """Return a condition on mailings: nobody is in their queue."""
+    return Q(IsNull(_first(Message.objects.filter(mailing=OuterRef("pk")).queued()), rhs=True))
+
+
+def _first(messages: MessageQuerySet) -> Subquery:
+    """Return the first of these messages, which only their order finds.
+
+    Where it is asked whether one exists, Postgres may take any index, or the table, because it
+    expects to meet one soon; if there is none it has read millions in vain.
+    """
+    return Subquery(messages.values("pk")[:1])
 
 
 def count_due(mailing_id: int, *, now: datetime, limit: int) -> int:

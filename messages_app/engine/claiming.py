@@ -156,17 +156,19 @@ def _lock_lines(ids: Collection[int], now: datetime) -> Statement:
     """Return SQL that locks the lines of mailings that nobody else has locked; see `_places`."""
     condition, params = one_of("mailing_id", ids)
     lock = " FOR UPDATE OF line SKIP LOCKED" if is_postgres() else ""
-    messages = f"FROM {table_of(Message)} WHERE mailing_id = line.mailing_id"
-    # As pairs, because only the index of both columns can serve them. By that of clients alone the
-    # messages of all mailings would be read, where this one has few.
-    pair, last = "(mailing_id, client_id)", BigIntegerField.MAX_BIGINT
+    table, last = table_of(Message), BigIntegerField.MAX_BIGINT
+    # All by their order or as pairs, which only the right index can serve. Otherwise Postgres may
+    # expect to meet a message of a mailing soon by any other, and read those of all others first.
+    queued = f"(SELECT id FROM {table} WHERE mailing_id = line.mailing_id AND {{}}"
+    queued += " ORDER BY mailing_id, queued_at LIMIT 1) IS NOT NULL"
+    pair = "(mailing_id, client_id)"
     behind = f"{pair} > (line.mailing_id, line.passed) AND {pair} <= (line.mailing_id, {last})"
     return Statement(
         f"""
         SELECT mailing_id, passed, is_empty,
-            EXISTS (SELECT 1 {messages} AND queued_at <= %s AND next_attempt_at IS NOT NULL),
-            CASE WHEN NOT is_empty AND EXISTS (SELECT 1 {messages} AND queued_at IS NOT NULL) THEN (
-                SELECT client_id FROM {table_of(Message)} WHERE {behind}
+            {queued.format("queued_at <= %s AND next_attempt_at IS NOT NULL")},
+            CASE WHEN NOT is_empty AND {queued.format("queued_at IS NOT NULL")} THEN (
+                SELECT client_id FROM {table} WHERE {behind}
                 ORDER BY mailing_id, client_id LIMIT 1 OFFSET {REACH - 1}
             ) END
         FROM {table_of(Line)} AS line WHERE {condition}{lock}

@@ -15,7 +15,9 @@ from clients.services import delete_client
 from mailings.models import Mailing as MailingRow
 from messages_app import waiting
 from messages_app.engine import bulk, planning
-from messages_app.models import Line, Message
+from messages_app.engine.claiming import Share
+from messages_app.engine.claiming import claim as claim_shares
+from messages_app.models import Lease, Line, Message
 from messages_app.sql import Statement, index_scans_only, run
 from messages_app.tests.scenes import accept, claim, claim_ids, claim_more
 
@@ -245,6 +247,62 @@ class TestMailingsDue:
             assert messages_read() - before < 10
 
 
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+class TestBesideALargeMailing:
+    """What is asked of a small mailing reads no messages of others, whatever Postgres expects."""
+
+    @pytest.fixture(autouse=True)
+    def short_reach(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("messages_app.engine.claiming.REACH", 5)
+
+    @pytest.fixture
+    def small(self, mailing: "Mailing", make_clients: MakeClients, now: datetime) -> "Mailing":
+        """Plan three messages; those of 600 later clients in another mailing are queued."""
+        make_clients(3)
+        small = MailingRow.objects.get(pk=mailing.pk)
+        small.pk = None
+        small.save()
+        plan(small, now)
+        make_clients(600)
+        plan(mailing, now)
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE messages_app_message")
+        # Of whom Postgres learns nothing: it takes the queue to be empty.
+        Message.objects.filter(mailing=mailing).schedule(now)
+        return small
+
+    def test_a_claim_for_both(self, small: "Mailing", mailing: "Mailing", now: datetime) -> None:
+        both = {-1: small, -2: mailing}
+        Lease.objects.bulk_create(
+            Lease(token=token, mailing=each, expires_at=now + MINUTE)
+            for token, each in both.items()
+        )
+        shares = [Share(each.snapshot(now), token, 10) for token, each in both.items()]
+        with transaction.atomic():
+            before = messages_read()
+            found = claim_shares(shares, lease_until=now + MINUTE, recheck_at=now, now=now)
+            assert messages_read() - before < 200
+        assert [len(messages) for messages, _ in found] == [3, 5]
+
+    def test_a_claim_where_somebody_is_queued(self, small: "Mailing", now: datetime) -> None:
+        Message.objects.filter(mailing=small, client=Client.objects.earliest("pk")).schedule(now)
+        with transaction.atomic():
+            before = messages_read()
+            assert len(claim(small, now, limit=10)) == 3
+            assert messages_read() - before < 100
+
+    def test_whether_to_ring(self, small: "Mailing", now: datetime) -> None:
+        Message.objects.filter(mailing=small).schedule(None, status="success")
+        Line.objects.filter(pk=small.pk).update(is_empty=True)
+        small_one = MailingRow.objects.filter(pk=small.pk)
+        with transaction.atomic():
+            before = messages_read()
+            assert not small_one.filter(waiting.someone_may_be_due(now)).exists()
+            assert small_one.filter(waiting.nobody_is_queued()).exists()
+            assert messages_read() - before < 100
+
+
 class TestTaking:
     def test_both_are_taken_in_steps_until_nobody_waits(
         self, mailing: "Mailing", ids: list[int], now: datetime
@@ -395,26 +453,6 @@ class TestBehindWhoeverIsQueued:
         MailingRow.objects.filter(pk=mailing.pk).update(updated_at=now + MINUTE)
         assert claim(mailing, now, snapshot=snapshot) == []
         assert place() == (0, False)
-
-    @pytest.mark.postgres
-    @pytest.mark.django_db(transaction=True)
-    def test_a_small_mailing_is_claimed_without_a_look_at_a_large_one(
-        self, mailing: "Mailing", make_clients: MakeClients, now: datetime
-    ) -> None:
-        make_clients(3)
-        large, small = mailing, MailingRow.objects.get(pk=mailing.pk)
-        small.pk = None
-        small.save()
-        plan(small, now)
-        make_clients(600)
-        plan(large, now)
-        Message.objects.filter(mailing=small, client=Client.objects.earliest("pk")).schedule(now)
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE messages_app_message")
-        with transaction.atomic():
-            before = messages_read()
-            assert len(claim(small, now, limit=10)) == 3
-            assert messages_read() - before < 100
 
     def test_there_may_be_somebody_to_ring_for(
         self, mailing: "Mailing", behind: list[int], now: datetime
