@@ -104,6 +104,10 @@ class Mailing(models.Model):
     failed_up_to = models.BigIntegerField(null=True, editable=False)
     # Failed messages with these reasons are made due again.
     requeued_codes = models.JSONField(null=True, editable=False)
+    # When an operator said that all arrived of which nobody knew, and the id of the last message
+    # looked at while that is done. The latter is empty when nothing is to be done.
+    confirm_asked_at = models.DateTimeField(null=True, editable=False)
+    confirmed_up_to = models.BigIntegerField(null=True, editable=False)
     # Of a mailing that sends again what has failed for good in another one: which one, and the
     # reasons (empty: all). Its clients are those of such messages. The other one may be deleted
     # once this one is planned; from then on nobody is left to plan.
@@ -182,6 +186,12 @@ class Mailing(models.Model):
                 fields=("id",),
                 condition=models.Q(ledger_at=None),
                 name="mailing_outside_ledger_idx",
+            ),
+            # Each tick looks for those of which messages are to be confirmed.
+            models.Index(
+                fields=("id",),
+                condition=models.Q(confirmed_up_to__isnull=False),
+                name="mailing_to_confirm_idx",
             ),
             # Each tick looks for those whose messages have kept their numbers for long enough.
             models.Index(
@@ -299,15 +309,15 @@ class Mailing(models.Model):
         """
         self.refresh_from_db(from_queryset=Mailing.objects.select_for_update(no_key=True))
 
-    def count_late_success(self) -> None:
-        """Correct the final counts, if it has any: a failed message was accepted after all.
+    def count_late_success(self, number: int = 1) -> None:
+        """Correct the final counts, if it has any: failed messages were accepted after all.
 
         The caller has locked the mailing.
         """
         if self.is_closed:
             Mailing.objects.filter(pk=self.pk).update(
-                success_count=models.F("success_count") + 1,
-                fail_count=models.F("fail_count") - 1,
+                success_count=models.F("success_count") + number,
+                fail_count=models.F("fail_count") - number,
                 timezone_counts=None,  # counted when they are asked for
             )
 

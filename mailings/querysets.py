@@ -28,6 +28,10 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         not_over = self.filter(status__in=("scheduled", "running", "paused"))
         return not_over.exclude(deferred_up_to=None, failed_up_to=None)
 
+    def to_confirm(self) -> "MailingQuerySet":
+        """Keep those of which messages are to be made a success that an operator confirmed."""
+        return self.filter(confirmed_up_to__isnull=False)
+
     def to_resend(self, original_id: int) -> "MailingQuerySet":
         """Keep those that resend this mailing, are not over and not planned to the end yet."""
         unplanned = self.open().exclude(status="cancelled").filter(last_run_time=None)

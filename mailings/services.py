@@ -1,4 +1,4 @@
-"""What operators do with mailings: save, launch, pause, resume, resend, cancel, end, delete.
+"""What operators do with mailings: save, launch, pause, resume, resend, confirm, cancel, delete.
 
 REST and the console call the same. What takes longer than a moment, the tasks do afterwards, step
 by step (`preparing`, `closing`).
@@ -15,11 +15,12 @@ from django.utils.translation import gettext as _
 from mailings import events
 from mailings.bookkeeping import is_former_at_work
 from mailings.closing import write_final
+from mailings.confirming import unconfirmed_in
 from mailings.models import FormerText, Mailing, new_sender_key
 from mailings.reach import refuse_unapproved, refuse_unapproved_edit
 from mailings.schedules import forget_schedule, schedule_start
 from mailings.stats import balances_of, is_unfinished
-from messages_app import requeueing
+from messages_app import arrivals, requeueing
 from messages_app.ledger import folding
 from messages_app.stats import failures
 from toolkit.history.actors import current_actor
@@ -421,6 +422,25 @@ def failed_to_resend(mailing: Mailing, *, codes: Collection[str] = ()) -> dict[s
         )
     failed = failures(balances_of([mailing])[mailing.pk])
     return {code: number for code, number in failed.items() if not codes or code in codes}
+
+
+def confirm_unconfirmed(mailing: Mailing, *, now: datetime) -> int:
+    """Say that all messages of a mailing arrived of which nobody knows, and that are not retried.
+
+    finish_mailing makes them a success, step by step (`confirming`). It is possible in a mailing
+    that is over, too; if it is closed, its counts are corrected.
+
+    Returns:
+        The number of such messages now.
+    """
+    with transaction.atomic():
+        mailing = _lock(mailing)
+        if number := unconfirmed_in(mailing):
+            mailing.confirm_asked_at = now
+            mailing.confirmed_up_to = arrivals.first_place(mailing.created_at)
+            mailing.save(update_fields=["confirm_asked_at", "confirmed_up_to"])
+            record_deed(Deed.CONFIRMED, mailing, details={"messages": number})
+    return number
 
 
 def end_mailing(mailing: Mailing) -> Mailing:

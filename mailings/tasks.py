@@ -13,7 +13,7 @@ from django.db import transaction
 
 from clients.changing import tend_changes
 from clients.imports.uploads import tend_imports
-from mailings import closing, forgetting, preparing
+from mailings import closing, confirming, forgetting, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
 from messages_app.engine import doorbells, recovery
@@ -67,11 +67,16 @@ def send_message(mailing_id: int | None = None, lane: int = 0) -> None:
 
 @shared_task(name="finish_mailing")
 def finish_mailing(mailing_id: int | None = None) -> None:
-    """Close one mailing that is over; without an id, queue that for all, and keep the books."""
+    """Close one mailing that is over, and confirm what somebody says arrived.
+
+    Without an id, queue that for all, and keep the books.
+    """
     with tolerate_database_outage("Closing"):
         now = clock.now()
         if mailing_id is None:
             for pk in Mailing.objects.to_close(now).values_list("pk", flat=True):
+                publish("finish_mailing", pk)
+            for pk in Mailing.objects.to_confirm().values_list("pk", flat=True):
                 publish("finish_mailing", pk)
             for pk in Mailing.including_deleted.deleted().values_list("pk", flat=True):
                 publish("finish_mailing", pk)
@@ -82,7 +87,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             tend_notices(now=now)
             tend_changes(now=now)
             tend_imports(now=now)  # last: the storage of files may be away
-        elif closing.finish_mailing(mailing_id, now=now, ends_at=monotonic() + FINISH_TIME_BOX):
+        elif _finish(mailing_id, now):
             publish("finish_mailing", mailing_id)
 
 
@@ -100,6 +105,18 @@ def _apply(mailing: Mailing) -> None:
         publish("finish_mailing", mailing.pk)
     elif not preparing.is_taken_along(mailing, clock.now()):
         publish("start_mailing", mailing.pk)
+
+
+def confirm_on_commit(mailing: Mailing) -> None:
+    """Queue the task that confirms messages of a mailing once it is committed."""
+    transaction.on_commit(partial(publish, "finish_mailing", mailing.pk))
+
+
+def _finish(mailing_id: int, now: datetime) -> bool:
+    """Work for a bounded time on what is left to do with a mailing's messages. Is there more?"""
+    ends_at = monotonic() + FINISH_TIME_BOX
+    is_more = closing.finish_mailing(mailing_id, now=now, ends_at=ends_at)
+    return confirming.confirm_asked(mailing_id, now=now, ends_at=ends_at) or is_more
 
 
 def _report(task: str) -> None:

@@ -10,7 +10,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.lookups import IsNull
 
 from clients.models import Client
-from messages_app import waiting
+from messages_app import arrivals, waiting
 from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import (
     ACCOUNT_COLUMNS,
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from mailings.models import Mailing
 
 FAIL_CHUNK = 2_000  # messages that one transaction fails
+ACCEPTED = (  # the columns that `arrivals.accept` writes
+    *("status", "sent_at", "next_attempt_at", "queued_at", "lease_token", "lease_until"),
+    *("error_code", "error"),
+)
 
 
 def add_message(*, mailing: "Mailing", client: Client, now: datetime) -> Message:
@@ -148,21 +152,8 @@ def mark_accepted(message: Message, *, mailing: "Mailing", at: datetime) -> Mess
 
     `at` is when it became known that the sender had accepted the message.
     """
-    Attempt.objects.update_or_create(
-        message=message,
-        number=message.attempts,
-        defaults={
-            "error_code": "",
-            "error": "It turned out later that it had arrived.",
-            "is_unclear": False,
-        },
-    )
-    message.status, message.sent_at = Message.Status.SUCCESS, at
-    message.schedule(None)
-    message.lease_token = message.lease_until = None
-    message.error_code = message.error = ""
-    with posted([message.pk]):
-        message.save()
+    arrivals.accept([message.pk], at=at)
+    message.refresh_from_db(fields=ACCEPTED)
     mailing.count_late_success()
     return message
 

@@ -28,6 +28,7 @@ IMPORTS = {"get": "clients.view_clientimport"}
 MAILINGS = {"get": "mailings.view_mailing"}
 MESSAGES = {"get": "messages_app.view_message"}
 LAUNCH = "mailings.launch_mailing"
+CONFIRM = "messages_app.view_message messages_app.confirm_message"
 CHANGE_MAILING = {"post": "mailings.change_mailing"}
 RELAUNCH = {"post": f"mailings.change_mailing {LAUNCH}"}
 RESULTS = {"get": "mailings.view_mailing messages_app.view_message"}
@@ -83,6 +84,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/resume/": RELAUNCH,
     "/mailings/<pk>/test/": {"post": f"mailings.view_mailing {LAUNCH}"},
     "/mailings/<pk>/resend/": RELAUNCH,
+    "/mailings/<pk>/confirm/": {"post": f"mailings.view_mailing {CONFIRM}"},
     "/messages/": {**MESSAGES, "post": "messages_app.add_message"},
     "/messages/stats/": MESSAGES,
     "/messages/count/": MESSAGES,
@@ -90,7 +92,7 @@ TABLE: dict[str, dict[str, str]] = {
     "/messages/<pk>/": one("messages_app", "message"),
     "/messages/<pk>/attempts/": MESSAGES,
     "/messages/<pk>/resend/": {"post": "messages_app.view_message messages_app.resend_message"},
-    "/messages/<pk>/confirm/": {"post": "messages_app.view_message messages_app.confirm_message"},
+    "/messages/<pk>/confirm/": {"post": CONFIRM},
     "/webhooks/": {**WEBHOOKS, "post": "webhooks.add_webhook"},
     "/webhooks/<pk>/": one("webhooks", "webhook"),
     "/webhooks/<pk>/deliveries/": WEBHOOKS,

@@ -87,7 +87,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         *(f"get /mailings/{{id}}/results.{suffix}" for suffix in ("csv", "ndjson")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "undo", "approve")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("pause", "resume")),
-        *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend")),
+        *(f"post /mailings/{{id}}/{deed}/" for deed in ("cancel", "finish", "resend", "confirm")),
         *(f"post /messages/{{id}}/{deed}/" for deed in ("resend", "confirm")),
         "get /messages/{id}/attempts/",
         "get /messages/changes/",

@@ -25,6 +25,7 @@ from knox.models import AuthToken
 from clients.imports.uploads import keep_upload
 from clients.models import ClientImport
 from mailing_manager_project.tests.test_history_rest import FAILED, Stage
+from messages_app.ledger import folding
 from messages_app.models import SendingControl
 from tests.console import button_of, confirm
 from toolkit.history.models import Entry
@@ -153,6 +154,17 @@ def on(label: str, row: Row, *names: str) -> dict[Any, Any]:
     return {(label, name): (row, lambda s: {}) for name in names}
 
 
+def at_all(label: str, row: Row, *names: str) -> dict[Any, Any]:
+    """Return the scenes of what is done to all rows that are found, of which this one is there."""
+
+    def form(stage: Stage) -> dict[str, Any]:
+        row(stage)
+        folding.fold_all()
+        return {}
+
+    return {(label, name): (none, form) for name in names}
+
+
 def running(stage: Stage) -> Any:
     return stage.mailing(last_run_time=stage.now)
 
@@ -195,6 +207,10 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
     **on("mailings.Mailing", running, "pause", "pause_selected"),
     **on("mailings.Mailing", running, "cancel", "finish", "cancel_selected"),
     ("mailings.Mailing", "extend"): (running, lambda s: {"more": "hour"}),
+    **on("mailings.Mailing", with_failed, "confirm"),
+    **at_all("mailings.Mailing", running, "pause_all", "cancel_all"),
+    **at_all("mailings.Mailing", paused, "resume_all"),
+    **at_all("mailings.Mailing", with_failed, "resend_all", "confirm_all"),
     **on("mailings.Mailing", paused, "resume", "resume_selected"),
     **on("mailings.Mailing", with_failed, "resend"),
     ("messages_app.Message", "add"): (

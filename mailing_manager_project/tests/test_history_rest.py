@@ -115,6 +115,9 @@ SCENES: dict[tuple[str, str], Callable[[Stage], tuple[Any, Any, str]]] = {
     ("/mailings/<pk>/resend/", "post"): lambda s: (
         s.message(**FAILED).mailing_id, {}, "resent"
     ),
+    ("/mailings/<pk>/confirm/", "post"): lambda s: (
+        s.message(**FAILED).mailing_id, None, "confirmed"
+    ),
     ("/messages/", "post"): lambda s: (
         "", {"mailing": s.mailing().pk, "client": s.clients(1)[0].pk}, "created"
     ),

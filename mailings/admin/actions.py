@@ -17,35 +17,29 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailings import services
-from mailings.admin.ending import REASON, MailingEndingAdmin
+from mailings.admin.ending import REASON, RESENDS
+from mailings.admin.many import MailingManyAdmin, resume
 from mailings.admin.overview import live_overview
 from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
+from mailings.admin.reasons import Answers
 from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
 from mailings.tasks import apply_on_commit
 from messages_app.admin.now import sending_now
 from messages_app.admin.sender import banner_parts
 from messages_app.stats import failures
-from toolkit import clock
 from toolkit.console.lists import as_id
 from toolkit.console.live import Live
-
-
-def _resume(mailing: Mailing) -> Mailing:
-    return services.resume_mailing(mailing, now=clock.now())
-
-
-RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
 
 # What is done at once, for it can be taken back.
 # {name in the button's address: (service, what it did to the mailing, in a word)}
 ACTIONS: dict[str, tuple[Callable[[Mailing], Mailing], str]] = {
     "pause": (services.pause_mailing, gettext_noop("paused")),
-    "resume": (_resume, gettext_noop("resumed")),
+    "resume": (resume, gettext_noop("resumed")),
 }
 
 
-class MailingActionsAdmin(MailingEndingAdmin):
+class MailingActionsAdmin(MailingManyAdmin):
     """A mailing's panel; buttons for one mailing, actions for the selected."""
 
     actions = ("pause_selected", "resume_selected", "cancel_selected", "delete_selected")
@@ -111,9 +105,6 @@ class MailingActionsAdmin(MailingEndingAdmin):
         """Resume paused mailings."""
         self._do_to_each(request, queryset, "resume")
 
-    def _may_add_and_launch(self, request: HttpRequest) -> bool:
-        return self.has_add_permission(request) and self.may_launch(request)
-
     def _do_to_each(self, request: HttpRequest, mailings: Iterable[Mailing], action: str) -> None:
         run, done = ACTIONS[action]
 
@@ -130,7 +121,7 @@ class MailingActionsAdmin(MailingEndingAdmin):
             seen,
             banner=banner_parts(request),
             buttons=render_to_string(f"{TEMPLATES}/buttons.html", panel, request),
-            again=self._again_of(request, mailing, seen.now),
+            answers=self._answers_to(request, mailing, seen.now),
             is_full=is_full,
         )
 
@@ -144,17 +135,20 @@ class MailingActionsAdmin(MailingEndingAdmin):
             "number": str(mailing.pk),
             "is_complete": seen.progress.is_complete,
             "failed_for_good": failed,
-            "may_resend_as_new": is_over and self._may_add_and_launch(request),
+            "may_resend_as_new": is_over and self.may_resend_as_new(request),
             "may_change": may_change,
             "may_launch": self.may_launch(request),
             "may_extend": may_change and not is_over,
             "stops": f"{timezone.localtime(mailing.stop_time):%Y-%m-%dT%H:%M}",
         }
 
-    def _again_of(self, request: HttpRequest, mailing: Mailing, now: datetime) -> str:
-        """Return where what failed is sent again, but for its reason; "" where it cannot be."""
+    def _answers_to(self, request: HttpRequest, mailing: Mailing, now: datetime) -> Answers:
+        """Return where somebody answers to failures of a mailing."""
+        again = ""
         if mailing.is_over_at(now):
-            page = f"{self.address_of('add')}?{RESENDS}={mailing.pk}&"
-            return f"{page}{REASON}=" if self._may_add_and_launch(request) else ""
-        is_sent = mailing.is_running and self.has_launch_permission(request)
-        return f"{self.address_of('resend', mailing.pk)}?{REASON}=" if is_sent else ""
+            if self.may_resend_as_new(request):
+                again = f"{self.address_of('add')}?{RESENDS}={mailing.pk}&{REASON}="
+        elif mailing.is_running and self.has_launch_permission(request):
+            again = f"{self.address_of('resend', mailing.pk)}?{REASON}="
+        arrived = self.address_of("confirm", mailing.pk) if self.may_confirm(request) else ""
+        return Answers(again, arrived, is_new=mailing.is_over_at(now))

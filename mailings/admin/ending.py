@@ -19,12 +19,13 @@ from mailings.admin import questions
 from mailings.admin.forms import MoreTimeForm
 from mailings.admin.questions import Counted
 from mailings.models import Mailing
-from mailings.tasks import apply_on_commit
+from mailings.tasks import apply_on_commit, confirm_on_commit
 from toolkit import clock
 from toolkit.console.admin import ConsoleAdmin
 from toolkit.console.confirming import Question, confirm
 from toolkit.console.labels import format_number
 
+RESENDS = "resends"  # in the address of the form: the mailing of which it sends again what failed
 REASON = "error_code"  # in the address of resending: only what failed for one of these reasons
 
 
@@ -38,6 +39,7 @@ class MailingEndingAdmin(ConsoleAdmin):
             path("<int:pk>/cancel/", wrap(self.cancel), name=f"{name}cancel"),
             path("<int:pk>/finish/", wrap(self.finish), name=f"{name}finish"),
             path("<int:pk>/resend/", wrap(self.resend), name=f"{name}resend"),
+            path("<int:pk>/confirm/", wrap(self.arrived), name=f"{name}confirm"),
             path("<int:pk>/extend/", wrap(require_POST(self.extend)), name=f"{name}extend"),
             *super().get_urls(),
         ]
@@ -71,10 +73,15 @@ class MailingEndingAdmin(ConsoleAdmin):
         return self._confirm(request, pk, ask=ask, do=do)
 
     def resend(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask, then send again what failed for good: all, or ?error_code=… that reason."""
+        """Ask, then send again what failed for good: all, or ?error_code=… for these reasons.
+
+        Once the mailing is over, that is a new one, which is written and reviewed as any other.
+        """
         mailing = self._to_change(request, pk)
         if not self.has_launch_permission(request):
             raise PermissionDenied
+        if mailing.is_over_at(clock.now()) and self.may_resend_as_new(request):
+            return redirect(f"{self.address_of('add')}?{RESENDS}={pk}&{request.GET.urlencode()}")
         codes = request.GET.getlist(REASON)  # of an unknown one there are none
         ask = partial(questions.ask_to_resend, mailing, codes=codes, back=self.page_of(pk))
 
@@ -82,6 +89,20 @@ class MailingEndingAdmin(ConsoleAdmin):
             number = services.resend_failed(mailing, codes=codes)
             apply_on_commit(mailing)
             return questions.told_of_resending(number)
+
+        return self._confirm(request, pk, ask=ask, do=do)
+
+    def arrived(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, then have all messages count as sent of which nobody knows whether they arrived."""
+        if not self.may_confirm(request):
+            raise PermissionDenied
+        mailing = self._get(request, pk)
+        ask = partial(questions.ask_to_confirm, mailing, back=self.page_of(pk))
+
+        def do() -> str:
+            number = services.confirm_unconfirmed(mailing, now=clock.now())
+            confirm_on_commit(mailing)
+            return questions.told_of_confirming(number)
 
         return self._confirm(request, pk, ask=ask, do=do)
 
@@ -163,6 +184,15 @@ class MailingEndingAdmin(ConsoleAdmin):
     def may_launch(self, request: HttpRequest) -> bool:
         """Tell whether somebody may have messages go out, of mailings that they may save."""
         return bool(request.user.has_perm("mailings.launch_mailing"))
+
+    def may_resend_as_new(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may make a new mailing to those to whom another one failed."""
+        return self.has_add_permission(request) and self.may_launch(request)
+
+    def may_confirm(self, request: HttpRequest) -> bool:
+        """Tell whether somebody may say that messages arrived."""
+        rights = ("messages_app.view_message", "messages_app.confirm_message")
+        return self.has_view_permission(request) and request.user.has_perms(rights)
 
     def has_launch_permission(self, request: HttpRequest) -> bool:
         """Tell whether somebody may launch or resume mailings, and send again what failed."""

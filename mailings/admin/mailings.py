@@ -16,9 +16,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
 from mailings.admin import labels
-from mailings.admin.actions import RESENDS
 from mailings.admin.composing import DUPLICATES, MailingFormAdmin
-from mailings.admin.ending import REASON
+from mailings.admin.ending import REASON, RESENDS
 from mailings.admin.forms import MailingForm
 from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
@@ -65,6 +64,14 @@ class MailingAdmin(MailingFormAdmin):
         for mailing in rows:
             mailing.slots = {name: slots[f"{name}-{mailing.pk}"] for name in ("state", "progress")}
         return changelist
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list, with what can be done to all that it finds."""
+        context = {"orders": list(self.orders_for(request)), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Keep mailings whose text contains the search text, or whose id or external id it is."""

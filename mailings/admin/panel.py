@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from mailings.admin import labels
 from mailings.admin.counts import ZONES_SHOWN, done_share, in_words, messages_of, parts, zone_table
 from mailings.admin.headline import Headline, headline
-from mailings.admin.reasons import course, reasons
+from mailings.admin.reasons import Answers, course, reasons
 from mailings.models import Mailing
 from mailings.progress import Progress, progress_of
 from mailings.stats import details
@@ -55,12 +55,14 @@ def look_at(mailing: Mailing, sending: SendingNow) -> Seen:
 
 
 def live_panel(
-    seen: Seen, *, banner: Mapping[str, SafeString], buttons: SafeString, again: str, is_full: bool
+    seen: Seen,
+    *,
+    banner: Mapping[str, SafeString],
+    buttons: SafeString,
+    answers: Answers,
+    is_full: bool,
 ) -> Live:
-    """Return the parts of the panel; those that change slowly only if it `is_full`.
-
-    `again` is where failures are sent again, to be completed by a reason; empty if they cannot be.
-    """
+    """Return the parts of the panel; those that change slowly only if it `is_full`."""
     mailing = seen.mailing
     open_at = reverse("admin:mailings_mailing_panel", args=[mailing.pk])
     parts_now = {
@@ -69,7 +71,7 @@ def live_panel(
         "buttons": buttons,
         "numbers": _numbers(seen),
     }
-    slowly = _slow_parts(seen, again) if is_full else {}
+    slowly = _slow_parts(seen, answers) if is_full else {}
     return Live(
         {**parts_now, **slowly},
         address="" if mailing.is_closed else open_at,
@@ -78,9 +80,9 @@ def live_panel(
     )
 
 
-def _slow_parts(seen: Seen, again: str) -> dict[str, SafeString]:
+def _slow_parts(seen: Seen, answers: Answers) -> dict[str, SafeString]:
     return {
-        "reasons": reasons(seen.mailing, again=again, is_over=seen.mailing.is_over_at(seen.now)),
+        "reasons": reasons(seen.mailing, answers),
         "course": course(seen.mailing),
         "details": _details(seen),
     }

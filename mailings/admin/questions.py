@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from mailings import services
 from mailings.admin.counts import in_words
 from mailings.admin.labels import excerpt
+from mailings.confirming import unconfirmed_in
 from mailings.models import Mailing
 from mailings.stats import balances_of, is_complete
 from messages_app.models import ErrorCode, Standing
@@ -149,6 +150,38 @@ def ask_to_resend(mailing: Mailing, *, codes: Collection[str], back: str) -> Que
         stamp=stamp_of(mailing.updated_at, sorted(failed)),
         is_final=False,
     )
+
+
+def ask_to_confirm(mailing: Mailing, *, back: str) -> Question:
+    """Return what is asked before all count as sent of which nobody knows whether they arrived.
+
+    Raises:
+        ValidationError: there are none.
+    """
+    count = unconfirmed_in(mailing)
+    if not count:
+        raise ValidationError(_("Of no message of it that is unknown."))
+    return Question(
+        title=_("Have all arrived of which nobody knows? %(mailing)s") % {"mailing": mailing},
+        facts=[
+            told_of_confirming(count),
+            _("If you know that they have not, send them again instead."),
+        ],
+        deed=_("They have arrived: %(number)s") % {"number": number(count)},
+        keep=_("Leave them as they are"),
+        back=back,
+        stamp=stamp_of(count),
+    )
+
+
+def told_of_confirming(count: int) -> str:
+    """Return how many messages count as sent, on somebody's word."""
+    text = ngettext(
+        "%(number)s message of which nobody knew counts as sent from now on.",
+        "%(number)s messages of which nobody knew count as sent from now on.",
+        count,
+    )
+    return text % {"number": number(count)}
 
 
 def ask_to_extend(mailing: Mailing, *, stop_time: datetime, back: str) -> Question:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -61,20 +61,28 @@ def title_of(width: timedelta) -> str:
     return _("Messages a day") if days == 1 else _("Messages in %(n)s days") % {"n": days}
 
 
-def reasons(mailing: Mailing, *, again: str, is_over: bool) -> SafeString:
-    """Return the failed messages by reason as a table; empty if none failed.
+class Answers(NamedTuple):
+    """Where somebody answers to failures; empty where they may not, or cannot.
 
-    `again` is where they are sent again, to be completed by a reason; empty if they cannot be.
+    `again` is where they are sent again, to be completed by a reason, and `is_new` whether that is
+    a new mailing; `arrived` where it is said of those that they arrived of which nobody knows.
     """
+
+    again: str
+    arrived: str
+    is_new: bool
+
+
+def reasons(mailing: Mailing, answers: Answers) -> SafeString:
+    """Return the failed messages by reason as a table; empty if none failed."""
     found = failures(mailing)
     if not found["results"]:
         return SafeString("")
-    rows = [_row(mailing, each, again) for each in found["results"]]
-    context = {"rows": rows, "may_send_again": again, "is_over": is_over}
-    return render_to_string(f"{TEMPLATES}/reasons.html", context)
+    rows = [_row(mailing, each, answers) for each in found["results"]]
+    return render_to_string(f"{TEMPLATES}/reasons.html", {"rows": rows, "answers": answers})
 
 
-def _row(mailing: Mailing, found: Mapping[str, Any], again: str) -> dict[str, Any]:
+def _row(mailing: Mailing, found: Mapping[str, Any], answers: Answers) -> dict[str, Any]:
     code, example = found["error_code"], found["example"]
     name = ErrorCode(code).label if code in ErrorCode else code
     is_unknown = code == ErrorCode.UNCONFIRMED
@@ -86,7 +94,8 @@ def _row(mailing: Mailing, found: Mapping[str, Any], again: str) -> dict[str, An
         "final_href": messages_of(mailing, standing=for_good, error_code=code),
         "retrying": number(found["retrying"]) if found["retrying"] else "",
         "retrying_href": messages_of(mailing, standing=Standing.RETRIED, error_code=code),
-        "again": f"{again}{code}" if again and found["final"] else "",
+        "again": f"{answers.again}{code}" if answers.again and found["final"] else "",
+        "arrived": answers.arrived if is_unknown and found["final"] else "",
         "share": percent(found["share"]),
         "first_seen": format_minute(found["first_seen_at"]),
         "example": example["error"] if example else "",

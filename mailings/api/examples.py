@@ -76,6 +76,9 @@ STATS_PAGE = _answer(
 RESENT = OpenApiExample(
     "Two are sent again", value={"messages": 2}, response_only=True, status_codes=["202"]
 )
+CONFIRMED = OpenApiExample(
+    "Three have arrived", value={"messages": 3}, response_only=True, status_codes=["202"]
+)
 FAILURES = _answer(
     "Five of a thousand failed",
     {

@@ -289,3 +289,12 @@ class ResentSerializer(serializers.Serializer[Any]):
         help_text="How many have failed for these reasons; they become due one after the other. "
         "Those whose client was deleted are among them, and are not sent."
     )
+
+
+@extend_schema_serializer(examples=[examples.CONFIRMED])
+class ConfirmedSerializer(serializers.Serializer[Any]):
+    """How many messages are confirmed."""
+
+    messages = serializers.IntegerField(
+        help_text="Of how many nobody knew; they become a success one after the other."
+    )

@@ -1,7 +1,7 @@
 """The endpoints of mailings."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import (
     PolymorphicProxySerializer,
@@ -19,6 +19,7 @@ from mailings.api.failures import FailuresMixin
 from mailings.api.filters import MailingFilterSet
 from mailings.api.preview import PreviewMixin
 from mailings.api.serializers import (
+    ConfirmedSerializer,
     DetailedStatsSerializer,
     MailingSerializer,
     MailingStatsPageSerializer,
@@ -32,10 +33,11 @@ from mailings.api.timeline import TimelineMixin
 from mailings.api.trial import TrialMixin
 from mailings.models import Mailing
 from mailings.stats import detailed_stats, mailing_stats, text_versions, totals
-from mailings.tasks import apply_on_commit
+from mailings.tasks import apply_on_commit, confirm_on_commit
+from messages_app.models import Message
 from toolkit import clock
 from toolkit.rest.counts import CountMixin
-from toolkit.rest.permissions import needs, require
+from toolkit.rest.permissions import Needs, needs, require
 from toolkit.rest.views import SafeWrites
 
 
@@ -79,19 +81,25 @@ class MailingViewSet(
     """What is sent, to whom, from when to when."""
 
     queryset = Mailing.objects.all()
-    needs = needs(
-        Mailing,
-        **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
-        **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
-        **dict.fromkeys(("count", "failures"), "view"),
-        **dict.fromkeys(("pause", "cancel", "finish"), "change"),
-        # What has messages go out is to be launched, too.
-        **dict.fromkeys(("launch", "undo", "approve", "resume", "resend"), "change launch"),
-        preview="add",
-        test="view launch",
-        create="add",  # and unless it is a draft:
-        **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
-    )
+    needs: ClassVar[Needs] = {
+        **needs(
+            Mailing,
+            **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
+            **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
+            **dict.fromkeys(("count", "failures"), "view"),
+            **dict.fromkeys(("pause", "cancel", "finish"), "change"),
+            # What has messages go out is to be launched, too.
+            **dict.fromkeys(("launch", "undo", "approve", "resume", "resend"), "change launch"),
+            preview="add",
+            test="view launch",
+            create="add",  # and unless it is a draft:
+            **dict.fromkeys(("create_and_launch", "resend_as_new"), "add launch"),
+        ),
+        "confirm": (
+            *needs(Mailing)["retrieve"],
+            *needs(Message, confirm="view confirm")["confirm"],
+        ),
+    }
     serializer_class = MailingSerializer
     filterset_class = MailingFilterSet
     lookup_value_converter = "int"
@@ -208,6 +216,24 @@ class MailingViewSet(
         codes = wanted.validated_data.get("error_code", ())
         number = services.resend_failed(mailing, codes=codes)
         apply_on_commit(mailing)
+        return Response({"messages": number}, status=202)
+
+    @extend_schema(
+        summary="Say that all unconfirmed messages arrived",
+        request=None,
+        responses={202: ConfirmedSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, pk: int) -> Response:
+        """Take your word that all messages arrived of which nobody knows: they become a success.
+
+        Those that failed for good as `unconfirmed` until now, one after the other, also when the
+        mailing is over. If you know that they did not arrive, send them again instead:
+        `resend/` with `{"error_code": ["unconfirmed"]}`.
+        """
+        mailing = self.get_object()
+        number = services.confirm_unconfirmed(mailing, now=clock.now())
+        confirm_on_commit(mailing)
         return Response({"messages": number}, status=202)
 
     @extend_schema(

@@ -535,10 +535,11 @@ class TestQuestions:
         self, admin_client: Browser, make_mailing: MakeMailing
     ) -> None:
         finished, running = make_mailing(status=Status.FINISHED), make_mailing()
+        paused = make_mailing(status=Status.PAUSED)
         for mailing, verb, why in (
             (finished, "cancel", "The mailing is finished and cannot be cancelled."),
             (running, "finish", "Messages of this mailing are still to be sent."),
-            (finished, "resend", "What failed is sent again while it runs"),
+            (paused, "resend", "What failed is sent again while it runs"),
             (running, "delete", "The mailing is running. Cancel it first."),
         ):
             answer = admin_client.get(f"{LIST}{mailing.pk}/{verb}/", follow=True)

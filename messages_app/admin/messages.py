@@ -32,6 +32,7 @@ from messages_app.admin.filters import (
     StatusFilter,
 )
 from messages_app.admin.labels import attempt_table, describe, status_label
+from messages_app.admin.many import deeds_for
 from messages_app.admin.walked_list import WalkedChangeList
 from messages_app.engine.doorbells import ring
 from messages_app.models import ErrorCode, Message
@@ -142,8 +143,9 @@ class MessageAdmin(ConsoleAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list, with the export of the mailing's results if it is of one mailing."""
-        context = {**_export_of(request), **(extra_context or {})}
+        """Show the list, with the export of a mailing's results, and what is done to all of it."""
+        deeds = deeds_for(request)
+        context = {**_export_of(request), "deeds": deeds, **(extra_context or {})}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 

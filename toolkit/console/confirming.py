@@ -76,10 +76,9 @@ def confirm(
     try:
         if request.method != "POST":
             return _show(page, request, ask())
-        with transaction.atomic():
-            question, pressed = ask(), request.POST.get(CONFIRMED)
-            if pressed == question.stamp or not question.is_needed:
-                return do()
+        question, pressed = ask(), request.POST.get(CONFIRMED)
+        if pressed == question.stamp or not question.is_needed:
+            return do()
     except ValidationError as refusal:
         page.message_user(request, sentence(refusal), messages.ERROR)
         return redirect(back)
@@ -143,8 +142,9 @@ class AskingPages(HistoryPages):
 
         def delete() -> HttpResponse:
             told = self.told_of_deletion(item)
-            self.log_deletions(request, [item])
-            self.delete_model(request, item)
+            with transaction.atomic():
+                self.log_deletions(request, [item])
+                self.delete_model(request, item)
             self.message_user(request, told, messages.SUCCESS)
             return redirect(self.address_of("changelist"))
 

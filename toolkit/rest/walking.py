@@ -69,12 +69,12 @@ def shortest(model: type[Model], legs: Sequence[Leg]) -> Leg:
 
 def ids_made_between(rows: QuerySet[Any], after: datetime | None, before: datetime | None) -> Q:
     """Return which ids rows have that were created between two times, and some more."""
-    first = {"pk__gte": _first_id_at(rows, after - DISORDER)} if after else {}
-    end = {"pk__lt": _first_id_at(rows, before + DISORDER)} if before else {}
+    first = {"pk__gte": first_id_at(rows, after - DISORDER)} if after else {}
+    end = {"pk__lt": first_id_at(rows, before + DISORDER)} if before else {}
     return Q(**first, **end)
 
 
-def _first_id_at(rows: QuerySet[Any], moment: datetime) -> int:
+def first_id_at(rows: QuerySet[Any], moment: datetime) -> int:
     """Return the lowest id from which on rows were created at a time or later.
 
     `created_at` has no index: it is found by halving, with some twenty looks at the index of ids.
