@@ -20,6 +20,7 @@ from unfold.widgets import (
 )
 
 from clients.audience import KEYS, as_lists, validate_filters
+from mailings.admin import conflict
 from mailings.models import Mailing
 from toolkit import clock, time_zones
 from toolkit.console import locale
@@ -148,6 +149,8 @@ class MailingForm(ConsoleForm):
     )
     # The `updated_at` that was edited: an edit of an older version is refused by the service.
     version = ExactMomentField(required=False, widget=forms.HiddenInput)
+    # What the form showed at first, so that after such a refusal it is known what was edited.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
     class Meta:
         """The text, and what is said of it."""
@@ -176,6 +179,7 @@ class MailingForm(ConsoleForm):
         if self.instance.pk:
             self.initial.update(as_lists(self.instance.filters))
             self.initial["version"] = self.instance.updated_at
+            self.initial["seen"] = conflict.seen_in(self.instance)
         if self.instance.pk and not self.instance.is_draft:
             del self.fields["begins"]
         else:
@@ -210,9 +214,17 @@ class MailingForm(ConsoleForm):
             self.instance.updated_at = cleaned.get("version") or self.instance.updated_at
         if "begins" in self.fields:
             self._set_start(cleaned)
-        if any(key in self.changed_data for key in KEYS):
+        theirs = {field for field in conflict.FIELDS if self._takes_theirs(field)}
+        if "filters" not in theirs and any(key in self.changed_data for key in KEYS):
             self.instance.filters = self._filters(cleaned)
+        for field in theirs - {"filters"}:
+            self.errors.pop(field, None)
+            cleaned[field] = getattr(self.instance, field)
         return cleaned
+
+    def _takes_theirs(self, field: str) -> bool:
+        """Tell whether somebody else's value is chosen, which is stored already."""
+        return self.data.get(f"{conflict.TAKE}{field}") == conflict.THEIRS
 
     def _set_start(self, cleaned: dict[str, Any]) -> None:
         """Set the start time of a draft, which it may leave to its launch."""

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 
 from mailings import services
-from mailings.admin import labels
+from mailings.admin import conflict, labels
 from mailings.admin.composing import DUPLICATES, MailingFormAdmin
 from mailings.admin.ending import REASON, RESENDS
 from mailings.admin.forms import MailingForm
@@ -189,6 +189,10 @@ class MailingAdmin(MailingFormAdmin):
         context["show_delete"] = not is_running  # It would be refused.
         if mailing:
             context |= {"number": str(mailing.pk), "may_add": self.has_add_permission(request)}
+        form = context["adminform"].form
+        if getattr(form.refusal, "code", "") == conflict.CHANGED:
+            seen = str(form.data.get("seen", ""))
+            context["conflict"] = conflict.conflict_of(form.instance, seen=seen)
         if is_draft:
             context["show_save_and_continue"] = False
         else:

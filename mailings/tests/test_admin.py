@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from clients.models import Client
 from mailings import services
-from mailings.admin import labels, overview
+from mailings.admin import conflict, labels, overview
 from mailings.closing import finish_mailing
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
@@ -292,6 +292,78 @@ class TestEditing:
         assert "Somebody else changed this mailing" in page.content.decode()
         mailing.refresh_from_db()
         assert mailing.text == "Theirs"
+
+    @pytest.mark.parametrize(("taken", "text"), [({}, "Mine"), ({"take_text": "theirs"}, "Theirs")])
+    def test_after_a_change_by_somebody_else_it_is_chosen_what_holds(
+        self,
+        taken: dict[str, str],
+        text: str,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+    ) -> None:
+        mailing = make_mailing(filters={"tag": "vip"})
+        mine = form_of(admin_client.get(page_of(mailing)))
+        theirs = {**mine, "text": "Theirs", "stop_time": "2099-01-01T09:00"}
+        admin_client.post(page_of(mailing), theirs)
+        sent = {**mine, "text": "Mine", "tag": ["vip", "new"]}
+
+        page = admin_client.post(page_of(mailing), sent)
+
+        found = page.context["conflict"]
+        assert found.who == "admin (Console)"
+        assert [each[:1] + each[2:] for each in found.differences] == [
+            ("text", "Theirs", "Mine", True),
+            ("filters", "tag vip", "tag vip, new", True),
+            ("stop_time", "2099-01-01 09:00", f"{mailing.stop_time:%Y-%m-%d %H:%M}", False),
+        ]
+        assert "Mine" in page.content.decode()
+        chosen = {
+            f"take_{each.field}": "mine" if each.is_mine else "theirs" for each in found.differences
+        }
+        kept = {"version": found.version, "seen": found.seen}
+        saved = admin_client.post(page_of(mailing), {**sent, **kept, **chosen, **taken})
+        assert saved.status_code == 302
+        mailing.refresh_from_db()
+        assert (mailing.text, mailing.filters) == (text, {"tag": ["vip", "new"]})
+        assert f"{mailing.stop_time:%Y-%m-%d %H:%M}" == "2099-01-01 09:00"
+
+    def test_whatever_can_be_edited_is_compared(self) -> None:
+        assert set(conflict.FIELDS) == set(services.EDITABLE)
+
+    def test_theirs_stands_in_for_what_mine_has_wrong(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        mine = form_of(admin_client.get(page_of(mailing)))
+        admin_client.post(page_of(mailing), {**mine, "text": "Theirs"})
+        mailing.refresh_from_db()
+        sent = {**mine, "text": "", "take_text": "theirs", "window_start": "9", "window_end": "21"}
+        sent["version"] = mailing.updated_at.isoformat()
+        admin_client.post(page_of(mailing), sent)
+        mailing.refresh_from_db()
+        assert (mailing.text, mailing.window_start) == ("Theirs", time(9))
+
+    @pytest.mark.parametrize("seen", ["", "nonsense", "[]", '{"text": 1}'])
+    def test_without_knowing_what_was_seen_all_that_differs_is_mine(
+        self, seen: str, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        mine = form_of(admin_client.get(page_of(mailing)))
+        admin_client.post(page_of(mailing), {**mine, "text": "Theirs"})
+        page = admin_client.post(page_of(mailing), {**mine, "seen": seen})
+        [text] = page.context["conflict"].differences
+        assert (text.field, text.is_mine) == ("text", True)
+
+    def test_a_change_that_no_field_shows_is_saved_over_at_the_second_time(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        mine = form_of(admin_client.get(page_of(mailing)))
+        services.pause_mailing(mailing)
+        page = admin_client.post(page_of(mailing), mine)
+        assert "Nothing of what is edited here differs. Save again." in page.content.decode()
+        again = {**mine, "version": page.context["conflict"].version}
+        assert admin_client.post(page_of(mailing), again).status_code == 302
 
 
 class TestButtons:
