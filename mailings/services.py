@@ -86,7 +86,7 @@ def launch_mailing(mailing: Mailing, *, now: datetime, version: datetime | None 
     with transaction.atomic():
         mailing = _lock(mailing)
         if mailing.is_ended:
-            raise _conflict(mailing, Deed.LAUNCHED)
+            raise _conflict(mailing)
         if not mailing.is_draft:
             return mailing
         if version and version != mailing.updated_at:
@@ -191,7 +191,7 @@ def _prepare(mailing: Mailing, now: datetime) -> None:
         ValidationError: its stop time has passed.
     """
     if mailing.stop_time <= now:
-        raise _stop_in_the_past("The stop time has passed; nothing could be sent.")
+        raise _stop_in_the_past(_("The stop time has passed; nothing could be sent."))
     if is_former_at_work(now):
         # Its workers know messages by their own ids only, and may be the only ones yet.
         mailing.sender_key = None
@@ -212,13 +212,14 @@ def _refuse_resending(original: Mailing, now: datetime) -> None:
     """
     if not original.is_over_at(now):
         raise ValidationError(
-            f"Mailing {original.pk} is not over. Send its failed messages again in itself.",
+            _("%(mailing)s is not over. Send its failed messages again in itself.")
+            % {"mailing": original},
             code="mailing_not_over",
         )
     if is_former_at_work(now):
         # They do not know `resends`, and would send to everybody whom the filters select.
         raise ValidationError(
-            "Workers of an earlier version are still at work. Try again when they have stopped.",
+            _("Workers of an earlier version are still at work. Try again when they have stopped."),
             code="update_under_way",
         )
 
@@ -302,10 +303,10 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
         ValidationError: see `edit_mailing`.
     """
     if before.is_ended:
-        raise _conflict(before, "edited")
+        raise _conflict(before)
     if before.is_over_at(now):
         raise ValidationError(
-            "The stop time has passed; the mailing does not change any more.",
+            _("The stop time has passed; the mailing does not change any more."),
             code="mailing_over",
         )
     if before.updated_at != mailing.updated_at:
@@ -314,12 +315,12 @@ def _refuse_edit(mailing: Mailing, before: Mailing, now: datetime) -> None:
         return
     if mailing.start_time != before.start_time and before.start_time <= now:
         started = ValidationError(
-            "The mailing has started; its start time cannot change.", code="mailing_started"
+            _("The mailing has started; its start time cannot change."), code="mailing_started"
         )
         raise ValidationError({"start_time": started})
     if mailing.stop_time != before.stop_time and mailing.stop_time <= now:
         raise _stop_in_the_past(
-            "This has passed, and would end the mailing for good. To end it, cancel it."
+            _("This has passed, and would end the mailing for good. To end it, cancel it.")
         )
 
 
@@ -382,7 +383,7 @@ def refuse_cancelling(mailing: Mailing) -> None:
         ValidationError: the mailing is finished or cancelled, or a draft.
     """
     if mailing.is_ended or mailing.is_draft:
-        raise _conflict(mailing, Deed.CANCELLED)
+        raise _conflict(mailing)
 
 
 def resend_failed(mailing: Mailing, *, codes: Collection[str] = ()) -> int:
@@ -416,8 +417,10 @@ def failed_to_resend(mailing: Mailing, *, codes: Collection[str] = ()) -> dict[s
     """
     if not mailing.is_running:
         raise ValidationError(
-            f"The mailing is {mailing.status}. What failed is sent again while it runs, and as a "
-            "new mailing, with a stop time, once it is over.",
+            _(
+                "The mailing does not run. What failed is sent again while it runs, and as a new "
+                "mailing, with a stop time, once it is over."
+            ),
             code="mailing_not_running",
         )
     failed = failures(balances_of([mailing])[mailing.pk])
@@ -465,10 +468,10 @@ def refuse_ending(mailing: Mailing) -> None:
         ValidationError: it is over or a draft, or messages of it are still to be sent.
     """
     if mailing.is_ended or mailing.is_draft:
-        raise _conflict(mailing, Deed.FINISHED)
+        raise _conflict(mailing)
     if not mailing.is_looked_through or is_unfinished(mailing):
         raise ValidationError(
-            "Messages of this mailing are still to be sent. Wait for them, or cancel it.",
+            _("Messages of this mailing are still to be sent. Wait for them, or cancel it."),
             code="mailing_incomplete",
         )
 
@@ -501,16 +504,19 @@ def refuse_deleting(mailing: Mailing) -> None:
         ValidationError: see `delete_mailing`.
     """
     if mailing.status == Status.RUNNING:
-        raise ValidationError("The mailing is running. Cancel it first.", code="mailing_running")
+        raise ValidationError(_("The mailing is running. Cancel it first."), code="mailing_running")
     if mailing.leases.exists():
         raise ValidationError(
-            "Messages of this mailing are on their way. Try again in a minute.",
+            _("Messages of this mailing are on their way. Try again in a minute."),
             code="mailing_in_flight",
         )
     if unplanned := Mailing.objects.to_resend(mailing.pk).first():
         raise ValidationError(
-            f"Mailing {unplanned.pk} is to send again what failed in this one, and its clients "
-            "are not looked through yet. Wait for that, or cancel it.",
+            _(
+                "%(mailing)s is to send again what failed in this one, and its clients are not "
+                "looked through yet. Wait for that, or cancel it."
+            )
+            % {"mailing": unplanned},
             code="mailing_resent",
         )
 
@@ -530,7 +536,7 @@ def _change_status(mailing: Mailing, status: Mailing.Status, deed: Deed) -> Mail
         if mailing.status == status:
             return mailing
         if mailing.is_ended or mailing.is_draft:
-            raise _conflict(mailing, deed)
+            raise _conflict(mailing)
         changes = differences({"status": mailing.status}, {"status": status})
         is_starting = (mailing.status, status) == (Status.SCHEDULED, Status.RUNNING)
         mailing.status = status
@@ -540,14 +546,17 @@ def _change_status(mailing: Mailing, status: Mailing.Status, deed: Deed) -> Mail
         return mailing
 
 
-def _conflict(mailing: Mailing, action: str) -> ValidationError:
+def _conflict(mailing: Mailing) -> ValidationError:
     if mailing.is_draft:
         return ValidationError(
-            f"The mailing is a draft and cannot be {action}. Launch it, or delete it.",
-            code="mailing_draft",
+            _("The mailing is a draft: it can be launched or deleted."), code="mailing_draft"
+        )
+    if mailing.status == Status.CANCELLED:
+        return ValidationError(
+            _("The mailing is cancelled and does not change any more."), code="mailing_cancelled"
         )
     return ValidationError(
-        f"The mailing is {mailing.status} and cannot be {action}.", code=f"mailing_{mailing.status}"
+        _("The mailing is finished and does not change any more."), code="mailing_finished"
     )
 
 

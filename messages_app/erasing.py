@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Q, Value
 from django.db.models.functions import Replace
+from django.utils.translation import gettext as _
 
 from clients.models import Client
 from messages_app.ledger.posting import posted
@@ -54,7 +55,7 @@ def _give_up(client: Client) -> None:
     unsent = list(theirs.unfinished().order_by("pk").select_for_update())
     if any(message.lease_until for message in unsent):
         raise ValidationError(
-            "A message to this client is on its way to the sender. Try again in a minute.",
+            _("A message to this client is on its way to the sender. Try again in a minute."),
             code="client_in_flight",
         )
     untried = [message.pk for message in unsent if not message.attempts]

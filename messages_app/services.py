@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.lookups import IsNull
+from django.utils.translation import gettext as _
 
 from clients.models import Client
 from messages_app import arrivals, waiting
@@ -64,7 +65,7 @@ def move_message(message: Message, *, mailing: "Mailing", client: Client, now: d
         message = _lock_unsent(message)
         if message.attempts:
             raise ValidationError(
-                "This message was handed to the sender already. Create another one instead.",
+                _("This message was handed to the sender already. Create another one instead."),
                 code="message_already_tried",
             )
         _remember_withdrawal(message)
@@ -88,7 +89,7 @@ def withdraw_message(message: Message, *, now: datetime) -> None:
         message = _lock_unsent(message)
         if message.attempt_log.filter(is_unclear=True).exists():
             raise ValidationError(
-                "This message may have arrived, so it stays. Confirm it, or send it again.",
+                _("This message may have arrived, so it stays. Confirm it, or send it again."),
                 code="message_unconfirmed",
             )
         _remember_withdrawal(message)
@@ -108,13 +109,13 @@ def resend_message(message: Message, *, now: datetime) -> Message:
         _lock_open(mailing, now)
         if not mailing.is_running:
             raise ValidationError(
-                f"The mailing is {mailing.status}. Messages are sent again while it runs.",
+                _("The mailing does not run. Messages are sent again while it runs."),
                 code="mailing_not_running",
             )
         message = _lock_unsent(message)
         if message.status != Message.Status.FAIL:
             raise ValidationError(
-                "This message has not failed; it is sent without being asked again.",
+                _("This message has not failed; it is sent without being asked again."),
                 code="message_not_failed",
             )
         # Without its token, a late answer to an earlier attempt is written only if it is a success.
@@ -140,7 +141,7 @@ def confirm_message(message: Message, *, now: datetime) -> Message:
         message = _lock_unsent(message)
         if message.error_code != ErrorCode.UNCONFIRMED:
             raise ValidationError(
-                "Only a message that is unconfirmed can be confirmed.",
+                _("Only a message that is unconfirmed can be confirmed."),
                 code="message_not_unconfirmed",
             )
         record_deed(Deed.CONFIRMED, message, details=_address(message))
@@ -217,11 +218,11 @@ def _lock_open(mailing: "Mailing", now: datetime) -> None:
     mailing.lock()
     if mailing.is_draft:
         raise ValidationError(
-            "The mailing is a draft and has no messages. Launch it first.", code="mailing_draft"
+            _("The mailing is a draft and has no messages. Launch it first."), code="mailing_draft"
         )
     if mailing.is_over_at(now):
         raise ValidationError(
-            "The mailing is over; its messages do not change any more.", code="mailing_over"
+            _("The mailing is over; its messages do not change any more."), code="mailing_over"
         )
 
 
@@ -233,10 +234,10 @@ def _lock_unsent(message: Message) -> Message:
     """
     message.refresh_from_db(from_queryset=Message.objects.select_for_update())
     if message.status == Message.Status.SUCCESS:
-        raise ValidationError("This message was sent already.", code="message_sent")
+        raise ValidationError(_("This message was sent already."), code="message_sent")
     if message.lease_until:
         raise ValidationError(
-            "This message is on its way to the sender. Try again in a minute.",
+            _("This message is on its way to the sender. Try again in a minute."),
             code="message_in_flight",
         )
     return message
@@ -251,7 +252,9 @@ def _save_manual(message: Message, now: datetime) -> Message:
     clients = Client.objects.select_for_update(no_key=True)
     client = message.client and clients.filter(pk=message.client.pk).first()
     if not client:
-        raise ValidationError("This client was deleted. Choose another one.", code="client_deleted")
+        raise ValidationError(
+            _("This client was deleted. Choose another one."), code="client_deleted"
+        )
     Withdrawal.objects.filter(mailing=message.mailing, client=client).delete()
     message.is_manual = True
     message.timezone, message.phone_number = str(client.timezone), client.phone_number

@@ -38,21 +38,21 @@ COUNTED = 10_000  # clients with each of these
 class OperatorCodeFilter(ExactFilter):
     """Clients of one operator."""
 
-    title = "operator code"
+    title = _("operator code")
     parameter_name = "operator_code"
 
 
 class TagFilter(ExactFilter):
     """Clients with one tag."""
 
-    title = "tag"
+    title = _("tag")
     parameter_name = "tag"
 
 
 class TimeZoneFilter(DropdownFilter):
     """Clients of one time zone."""
 
-    title = "time zone"
+    title = _("time zone")
     parameter_name = "timezone"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -128,8 +128,8 @@ class TestMailings:
     def test_of_several_changes_those_it_can_and_names_the_others(self, make_mailing: Make) -> None:
         draft, running = make_mailing(status="draft"), make_mailing()
         assert refused("mailings", "pause", draft.pk, 4711, running.pk) == (
-            f"Mailing {draft.pk}: The mailing is a draft and cannot be paused. Launch it, or "
-            "delete it.\nThere is no mailing 4711.",
+            f"Mailing {draft.pk}: The mailing is a draft: it can be launched or deleted.\n"
+            "There is no mailing 4711.",
             1,
         )
         assert Mailing.objects.get(pk=running.pk).status == "paused"

@@ -53,6 +53,11 @@ class MailingAdmin(MailingFormAdmin):
     change_form_outer_before_template = f"{TEMPLATES}/panel_slot.html"
     change_form_before_template = f"{TEMPLATES}/version.html"
 
+    class Media:
+        """What the list's cards on a phone look like."""
+
+        css = {"all": ("mailings/list.css",)}  # noqa: RUF012  # Django's own way
+
     # The list
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -96,8 +101,10 @@ class MailingAdmin(MailingFormAdmin):
     @admin.display(description=_("from – to"), ordering="start_time")
     def times(self, mailing: Mailing) -> SafeString:
         """Show when sending begins and ends."""
+        is_to_come = mailing.status in (Mailing.Status.DRAFT, Mailing.Status.SCHEDULED)
         return format_html(
-            '<span class="whitespace-nowrap">{} –<br>{}</span>',
+            '<span class="whitespace-nowrap {}">{} – <br>{}</span>',
+            "is-to-come" if is_to_come else "",
             format_minute(mailing.start_time),
             format_minute(mailing.stop_time),
         )

@@ -224,7 +224,7 @@ def ask_to_delete(mailing: Mailing, *, back: str) -> Question:
     counted = Counted.of([mailing])
     return Question(
         title=_("Delete %(name)s?") % {"name": mailing},
-        facts=[f"“{excerpt(mailing.text)}”", *facts_of_deleting(counted)],
+        facts=[excerpt(mailing.text), *facts_of_deleting(counted)],
         deed=_("Delete"),
         keep=_("Keep"),
         back=back,

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from clients.models import Client
 from mailings import services
@@ -258,7 +259,7 @@ class TestEditing:
         assert 'name="_save"' not in page
         assert "Pause" not in page
         refused = admin_client.post(page_of(mailing), {**form, "text": "Bye"})
-        assert f"The mailing is {status} and cannot be edited." in refused.content.decode()
+        assert f"The mailing is {status} and does not change any more." in refused.content.decode()
         mailing.refresh_from_db()
         assert mailing.text == "Hello"
 
@@ -499,7 +500,7 @@ class TestButtons:
     ) -> None:
         mailing = make_mailing(status=Status.FINISHED)
         page = self.press(admin_client, mailing, "pause")
-        assert "The mailing is finished and cannot be paused." in page
+        assert "The mailing is finished and does not change any more." in page
 
     def test_do_nothing_when_they_are_only_followed_as_links(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -609,7 +610,7 @@ class TestQuestions:
         finished, running = make_mailing(status=Status.FINISHED), make_mailing()
         paused = make_mailing(status=Status.PAUSED)
         for mailing, verb, why in (
-            (finished, "cancel", "The mailing is finished and cannot be cancelled."),
+            (finished, "cancel", "The mailing is finished and does not change any more."),
             (running, "finish", "Messages of this mailing are still to be sent."),
             (paused, "resend", "What failed is sent again while it runs"),
             (running, "delete", "The mailing is running. Cancel it first."),
@@ -698,6 +699,45 @@ class TestQuestions:
         page = admin_client.get(page_of(draft)).content.decode()
         assert page.count(f'href="{LIST}{draft.pk}/delete/"') == 1
         assert page.index("/delete/") < page.index('id="submit-row"')
+
+
+class TestRussian:
+    def page(self, browser: Browser, address: str) -> str:
+        answer = browser.get(address, headers={"accept-language": "ru"}, follow=True)
+        return answer.content.decode()
+
+    def test_the_buttons_of_a_mailing_and_what_they_ask_are_in_it(
+        self,
+        admin_client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing()
+        plan(mailing, make_clients, now, pending=3)
+        page = self.page(admin_client, page_of(mailing))
+        for word in ("Приостановить", "Отменить насовсем", "+1 час"):
+            assert word in page
+        question = self.page(admin_client, f"{LIST}{mailing.pk}/cancel/")
+        assert "3 сообщения ещё не отправлены и не будут отправлены никогда." in question
+
+    def test_deleting_is_asked_without_declining_what(
+        self, admin_client: Browser, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing(status=Status.PAUSED)
+        assert "Удалить рассылка" not in self.page(admin_client, page_of(mailing))
+        question = self.page(admin_client, f"{LIST}{mailing.pk}/delete/")
+        assert f"Удалить: Рассылка {mailing.pk}?" in question
+
+    def test_refusals_are_in_it_and_in_english_over_rest(
+        self, admin_client: Browser, api: APIClient, make_mailing: MakeMailing
+    ) -> None:
+        mailing = make_mailing()
+        why = self.page(admin_client, f"{LIST}{mailing.pk}/delete/")
+        assert "Рассылка идёт. Сначала отмените её." in why
+        address = f"/api/v1/mailings/{mailing.pk}/"
+        answer = api.delete(address, headers={"accept-language": "ru"}).json()
+        assert answer["errors"][0]["detail"] == "The mailing is running. Cancel it first."
 
 
 class TestMoreTime:
@@ -854,7 +894,7 @@ class TestSelected:
         assert "2 were sent, and stay sent." in question.facts
         page = confirm(admin_client, LIST, form).content.decode()
         assert "2 mailings cancelled." in page
-        assert f"{finished}: The mailing is finished and cannot be cancelled." in page
+        assert f"{finished}: The mailing is finished and does not change any more." in page
 
     def test_are_done_one_by_one_and_the_refused_are_named(
         self, admin_client: Browser, make_mailing: MakeMailing
@@ -862,7 +902,7 @@ class TestSelected:
         running, finished = make_mailing(), make_mailing(status=Status.FINISHED)
         page = do_with(admin_client, "pause_selected", running, finished)
         assert "1 mailing paused." in page
-        assert f"{finished}: The mailing is finished and cannot be paused." in page
+        assert f"{finished}: The mailing is finished and does not change any more." in page
 
     def test_are_deleted_after_a_question_unless_they_run(
         self, admin_client: Browser, make_mailing: MakeMailing

@@ -15,14 +15,14 @@ from toolkit.console.lists import ExactFilter
 class MailingFilter(ExactFilter):
     """Messages of one mailing."""
 
-    title = "mailing (its id)"
+    title = _("mailing (its id)")
     parameter_name = "mailing"
 
 
 class ClientFilter(ExactFilter):
     """Messages to one client."""
 
-    title = "client (its id)"
+    title = _("client (its id)")
     parameter_name = "client"
 
 
@@ -56,12 +56,12 @@ class StandingFilter(DropdownFilter):
 class ErrorCodeFilter(DropdownFilter):
     """Messages that failed for one reason."""
 
-    title = "error code"
+    title = _("reason of failure")
     parameter_name = "error_code"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return all error codes."""
-        return [(code, code.replace("_", " ")) for code in ErrorCode.values]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        """Return all error codes, as what they mean."""
+        return list(ErrorCode.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep messages with the chosen error code; an unknown one keeps none."""

@@ -155,43 +155,49 @@ def named_troubles(
 ) -> Iterator[tuple[str, str]]:
     """Yield the same, each with a name: `held`, `breaker`, or that of the part that is missing."""
     if is_held_back(control, now):
-        yield (
-            "held",
+        copy = gettext(
             "Nothing is sent: this database is a copy, and its original is at work, or was until "
-            "a moment ago. Sending goes on by itself once it is not.",
+            "a moment ago. Sending goes on by itself once it is not."
         )
+        yield "held", copy
     if control.opened_at:
-        yield (
-            "breaker",
-            f"The sender has taken no messages since {format_second(control.opened_at)}. "
-            f"{next_try(control, now)} The reason: {control.reason}",
+        told = {
+            "since": format_second(control.opened_at),
+            "next": next_try(control, now),
+            "reason": control.reason,
+        }
+        since_then = gettext(
+            "The sender has taken no messages since %(since)s. %(next)s The reason: %(reason)s"
         )
+        yield "breaker", since_then % told
     for sign in signs:
         if sign.is_missing and sign.age:
-            yield sign.name, f"{PARTS[sign.name]} has had no heartbeat for {ago(sign.age)}."
+            missing = {"part": PARTS[sign.name], "time": ago(sign.age)}
+            yield sign.name, gettext("%(part)s has had no heartbeat for %(time)s.") % missing
 
 
 def restored(at: datetime | None) -> Iterator[str]:
     """Yield a sentence if the database was found to be a copy, or restored."""
     if at:
-        yield (
-            f"At {format_second(at)} this database was found to be a copy, or restored. If its "
-            "original still runs, stop one of the two; otherwise there is nothing to do."
+        found = gettext(
+            "At %(time)s this database was found to be a copy, or restored. If its original still "
+            "runs, stop one of the two; otherwise there is nothing to do."
         )
+        yield found % {"time": format_second(at)}
 
 
 def breaker_state(control: SendingControl, now: datetime) -> str:
     """Return in words whether the breaker is open, and when it lets a probe through."""
     if breaker(control, now) == BreakerState.CLOSED:
-        return "The sender takes messages, as far as is known."
-    return f"The breaker is open. {next_try(control, now)}"
+        return gettext("The sender takes messages, as far as is known.")
+    return gettext("The breaker is open. %(next)s") % {"next": next_try(control, now)}
 
 
 def next_try(control: SendingControl, now: datetime) -> str:
     """Return in words when an open breaker lets the next probe through."""
     if breaker(control, now) == BreakerState.OPEN:
-        return f"The next try is at {format_second(control.probe_at)}."
-    return "The next message that is due is the next try."
+        return gettext("The next try is at %(time)s.") % {"time": format_second(control.probe_at)}
+    return gettext("The next message that is due is the next try.")
 
 
 def failures(control: SendingControl) -> str:
@@ -210,7 +216,11 @@ def kept_rate(control: SendingControl) -> str:
     limit = effective_rate(control)
     if not limit:
         return gettext("as fast as the sender takes them")
-    return f"at most {limit:,g} a second: the lower one of MESSAGE_SENDER_RATE and the limit below"
+    at_most = gettext(
+        "at most %(limit)s a second: the lower one of MESSAGE_SENDER_RATE and the limit below"
+    )
+    shown = int(limit) if limit == int(limit) else round(limit, 2)
+    return at_most % {"limit": format_number(shown)}
 
 
 def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from messages_app.models import SendingControl
 from messages_app.sender import Answer, Verdict
@@ -211,7 +212,7 @@ def _pause_values(before: SendingControl, values: Mapping[str, object]) -> dict[
         raise ValidationError(
             {
                 "pause_reason": ValidationError(
-                    "Sending is not paused, so there is nothing to give a reason for.",
+                    _("Sending is not paused, so there is nothing to give a reason for."),
                     code="reason_without_pause",
                 )
             }
@@ -233,13 +234,13 @@ def probe_now(*, now: datetime) -> SendingControl:
     opened = SendingControl.objects.filter(pk=1, opened_at__isnull=False)
     if not opened.exists():
         raise ValidationError(
-            "The breaker is closed; messages are sent without a probe.", code="breaker_closed"
+            _("The breaker is closed; messages are sent without a probe."), code="breaker_closed"
         )
     with transaction.atomic():
         probe = {"probe_at": now, "probe_interval": FIRST_PROBE_DELAY}
         if not opened.filter(is_paused=False).update(**probe):
             raise ValidationError(
-                "Sending is paused, and nothing is tried meanwhile. Take the pause back first.",
+                _("Sending is paused, and nothing is tried meanwhile. Take the pause back first."),
                 code="sending_paused",
             )
         control = SendingControl.objects.current()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import models
+from django.utils.translation import gettext as _
 
 from messages_app import sender
 from messages_app.models import SendingControl
@@ -61,7 +62,7 @@ def send_trial(*, text: str, phone_number: str, now: datetime) -> Trial:
     """
     if not _room.acquire(blocking=False):
         raise ValidationError(
-            "Other test messages are under way. Try again in a moment.", code="test_under_way"
+            _("Other test messages are under way. Try again in a moment."), code="test_under_way"
         )
     try:
         transport = _transport()
@@ -76,8 +77,10 @@ def _transport() -> sender.Transport:
         return sender.transport_of_one()
     except ImproperlyConfigured:
         raise ValidationError(
-            "MESSAGE_SENDER_TOKEN is not set where the web server runs, so it cannot send a test "
-            "message. Set it there, too.",
+            _(
+                "MESSAGE_SENDER_TOKEN is not set where the web server runs, so it cannot send a "
+                "test message. Set it there, too."
+            ),
             code="sender_not_configured",
         ) from None
 
@@ -91,23 +94,24 @@ def _wait_for_slot(now: datetime) -> None:
     row = SendingControl.objects.current()
     if row.is_paused:
         raise ValidationError(
-            "All sending is paused. Take the pause back first.", code="sending_paused"
+            _("All sending is paused. Take the pause back first."), code="sending_paused"
         )
     if control.is_held_back(row, now):
         raise ValidationError(
-            "This database is a copy, which waits for its original.", code="sending_held"
+            _("This database is a copy, which waits for its original."), code="sending_held"
         )
     if row.opened_at:
         raise ValidationError(
-            f"The sender takes nothing at the moment. Try the sender instead. {row.reason}".strip(),
+            _("The sender takes nothing at the moment. Try the sender instead. %(reason)s")
+            % {"reason": row.reason},
             code="breaker_open",
         )
     if control.has_no_slots(row, now):
         raise ValidationError(
-            "Other messages take all of the rate just now. Try again in a moment.",
+            _("Other messages take all of the rate just now. Try again in a moment."),
             code="rate_used_up",
         )
-    first, _ = control.reserve_slots(1, now=now)
+    first = control.reserve_slots(1, now=now)[0]
     sleep(max(0.0, (first - now).total_seconds()))
 
 

@@ -165,7 +165,7 @@ class TestSendingAgain:
     ) -> None:
         failed = make_message(status=Status.FAIL, mailing=make_mailing(status="paused"))
         page = admin_client.post(f"{LIST}{failed.pk}/resend/", follow=True).content.decode()
-        assert "The mailing is paused. Messages are sent again while it runs." in page
+        assert "The mailing does not run. Messages are sent again while it runs." in page
 
     def test_is_not_done_by_following_a_link(
         self, admin_client: Browser, make_message: MakeMessage

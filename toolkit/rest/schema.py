@@ -110,7 +110,7 @@ EXAMPLES = [
         "client_error",
         {
             "code": "mailing_finished",
-            "detail": "The mailing is finished and cannot be edited.",
+            "detail": "The mailing is finished and does not change any more.",
         },
     ),
     _example(
