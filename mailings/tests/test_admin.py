@@ -29,6 +29,7 @@ HOURS = {"window_start": time(9, 30), "window_end": time(21)}
 
 MakeMailing = Callable[..., Mailing]
 MakeClients = Callable[..., list[Client]]
+MakePlanned = Callable[[int], None]
 Queued = Callable[[], list[tuple[Any, ...]]]
 
 
@@ -87,6 +88,19 @@ def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status
             for client in make_clients(number)
         )
     open_books()
+
+
+@pytest.fixture
+def make_planned(
+    make_mailing: MakeMailing, make_clients: MakeClients, now: datetime
+) -> MakePlanned:
+    """Return a function that saves mailings, each with a message sent and one that waits."""
+
+    def make(number: int) -> None:
+        for _ in range(number):
+            plan(make_mailing(), make_clients, now, success=1, pending=1)
+
+    return make
 
 
 def selected(action: str, *mailings: Mailing) -> dict[str, Any]:
@@ -971,13 +985,10 @@ class TestList:
         self,
         number: int,
         admin_client: Browser,
-        make_mailing: MakeMailing,
-        make_clients: MakeClients,
-        now: datetime,
+        make_planned: MakePlanned,
         django_assert_num_queries: Any,
     ) -> None:
-        for _ in range(number):
-            plan(make_mailing(), make_clients, now, success=1, pending=1)
+        make_planned(number)
         # Session, user, preferences, sending control, heartbeats; count, mailings, their messages;
         # minutes, postings, mailings that run, and the pace.
         with django_assert_num_queries(5 + 3 + 4):
@@ -1410,13 +1421,10 @@ class TestLivePages:
         self,
         number: int,
         admin_client: Browser,
-        make_mailing: MakeMailing,
-        make_clients: MakeClients,
-        now: datetime,
+        make_planned: MakePlanned,
         django_assert_max_num_queries: Any,
     ) -> None:
-        for _ in range(number):
-            plan(make_mailing(), make_clients, now, success=1, pending=1)
+        make_planned(number)
         # Session, user, preferences, sending control, heartbeats; mailings by status, those under
         # way, their messages; minutes, postings, those that run, and the pace.
         with django_assert_max_num_queries(5 + 3 + 4):
