@@ -159,10 +159,9 @@ def test_it_imports_and_delivers_behind_nginx_and_stops_in_time(
     installation.wait_for(lambda: installation.call("GET", stats)["stats"]["success"] == 500)
     assert installation.sandbox.journal().accepted.total() == 500
 
-    began_at = monotonic()
-    processes = [installation.keeper.process(name) for name in installation.keeper.starts]
     for name in installation.keeper.starts:
+        process, began_at = installation.keeper.process(name), monotonic()
         installation.keeper.end(name)
-    assert monotonic() - began_at < STOP_SECONDS
-    assert not any(psutil.pid_exists(process.pid) for process in processes)
+        assert monotonic() - began_at < STOP_SECONDS, name
+        assert not psutil.pid_exists(process.pid)
     assert set(installation.keeper.starts.values()) == {1}

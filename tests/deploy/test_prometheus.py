@@ -17,6 +17,8 @@ from tests.installation import HOUR, Installation, Template
 from tests.programs import prometheus_executable
 from tests.servers import free_port, private_postgres, private_redis, wait_for_port
 
+pytestmark = pytest.mark.deploy
+
 RULES = BASE_DIR / "deploy" / "prometheus"
 DASHBOARD = BASE_DIR / "deploy" / "grafana" / "mailing-manager.json"
 PREFIX = "mailing_manager_"
