@@ -24,6 +24,7 @@ from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port, wait_for_port
 
 HOUR = timedelta(hours=1)
+STARTING = 120  # seconds that a program may take to start where the machine is busy
 LAST_WORDS = 4_000  # characters of each log that are shown
 ADD_CLIENTS = """
 from clients.models import Client
@@ -166,7 +167,7 @@ class Installation:
                 stderr=subprocess.STDOUT,
             )
         self._workers.append(beat)
-        self.wait_for(lambda: "Starting..." in log.read_text())
+        self.wait_for(lambda: "Starting..." in log.read_text(), STARTING)
 
     def start_web(self) -> int:
         """Start the web server, and wait until it takes connections; return its port."""
@@ -181,7 +182,7 @@ class Installation:
                 stderr=subprocess.STDOUT,
             )
         self._workers.append(web)
-        wait_for_port(port, timeout=60)
+        wait_for_port(port, timeout=STARTING)
         return port
 
     def start_workers(self) -> None:

@@ -439,7 +439,7 @@ class DeliveryAdmin(ReadOnlyPages, ConsoleAdmin):
         except PayloadGoneError:
             text = gettext("The changes are not kept any more (LEDGER_DAYS).")
         short = Truncator(text).chars(BODY_SHOWN)
-        return format_html('<pre class="whitespace-pre-wrap break-all">{}</pre>', short)
+        return format_html('<pre class="posted">{}</pre>', short)
 
 
 def _former_until(webhook: Webhook) -> str:

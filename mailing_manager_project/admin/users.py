@@ -368,7 +368,7 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
         else:
             said = gettext("Last login: %(time)s.") % {"time": self.seen(user)}
         return format_html(
-            '{} <a href="{}" class="text-link">{}</a>',
+            '{} <a href="{}" class="text-link underline">{}</a>',
             said,
             reverse("admin:auth_user_password_change", args=[user.pk]),
             gettext("Give them a new password"),

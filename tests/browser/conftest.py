@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.chromium import running_chromium
+from tests.browser.installations import Filled, filled_site
 
 PATIENCE = 20_000  # milliseconds; the machine may be busy with other tests
 
@@ -24,6 +25,13 @@ def chromium() -> Iterator[Browser]:
         # Playwright keeps an event loop running in this thread, where the tests use the ORM.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield browser
+
+
+@pytest.fixture(scope="package")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    """Run an installation in which everything has happened."""
+    with filled_site(tmp_path_factory.mktemp("filled")) as filled:
+        yield filled
 
 
 @pytest.fixture

@@ -25,6 +25,13 @@ class ReadOnlyPages(ModelAdmin):
         """Refuse to everybody: what is old goes by itself."""
         return False
 
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """Show a row, with no way to a history."""
+        context = {**context, "show_history": False}
+        return super().render_change_form(request, context, *args, **kwargs)
+
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Refuse: such rows have none of their own.
 

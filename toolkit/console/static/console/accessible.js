@@ -40,6 +40,8 @@ function makeButtons(root) {
 function nameSelects(root) {
   for (const box of root.querySelectorAll(".select2-container")) {
     const select = box.previousElementSibling;
+    // The cross that empties a box is for mice, and no item of the list that it stands in.
+    for (const cross of box.querySelectorAll(".select2-selection__clear")) cross.ariaHidden = "true";
     const name = select?.labels?.[0]?.textContent.trim() || select?.ariaLabel;
     if (!name) continue;
     for (const part of box.querySelectorAll("[role=combobox], [role=textbox], input")) {
