@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from select import select
 from time import monotonic, sleep
 from typing import Any
 
@@ -142,12 +143,26 @@ def test_a_slow_body_takes_no_thread_from_the_health_check(small_server: WebServ
         f"Cookie: {page.headers['Set-Cookie'].partition(';')[0]}",
         *("Content-Type: application/x-www-form-urlencoded", "", "name="),
     ]
-    with small_server.dial() as line:
-        line.sendall("\r\n".join(head).encode())
+    with occupy(small_server, "\r\n".join(head).encode()):
         answer = wait_for_refusal(small_server)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert small_server.seconds_of_health() < 2
     wait_for_service(small_server)
+
+
+def occupy(server: WebServer, beginning: bytes) -> socket.socket:
+    """Send the beginning of a request until it keeps a thread; return its connection.
+
+    It is refused at once where the only thread is not done with the one before.
+    """
+    deadline = monotonic() + PATIENCE
+    while monotonic() < deadline:
+        line = server.dial()
+        line.sendall(beginning)
+        if not select([line], [], [], 0.5)[0]:
+            return line
+        line.close()
+    raise AssertionError("It was always answered.")
 
 
 def wait_for_refusal(server: WebServer) -> Any:
