@@ -140,9 +140,15 @@ class TestSender:
 
     def test_says_that_nobody_is_there(self, settings: Settings) -> None:
         settings.MESSAGE_SENDER_URL = "http://127.0.0.1:1/v1"
+        settings.MESSAGE_SENDER_TOKEN = "token"
         level, detail = say(sender.look())
         assert level == Level.ERROR
         assert detail.startswith("127.0.0.1:1 cannot be reached: ")
+
+    def test_only_warns_of_it_where_no_token_is_set(self, settings: Settings) -> None:
+        settings.MESSAGE_SENDER_URL = "http://127.0.0.1:1/v1"
+        level, _ = say(sender.look())
+        assert level == Level.WARNING
 
     def test_does_not_try_a_proxy(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
