@@ -45,6 +45,7 @@ def test_a_receiver_that_hangs_holds_up_neither_sending_nor_other_receivers(
     installation.start_worker(processes=1)
     installation.start_beat()
     mailing = installation.add_mailing(start=-HOUR, stop=HOUR)
+    installation.fire("start_mailing", mailing)
 
     installation.wait_for(lambda: installation.messages() == {"success": NUMBER})
     installation.wait_for(lambda: len(successes(receiver)) == NUMBER)
