@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_save
 
@@ -87,6 +88,8 @@ class Watch:
 
 
 def _name(row: Model) -> str:
-    return (
-        f"{row.content_type.app_label}.{row.codename}" if isinstance(row, Permission) else str(row)
-    )
+    if not isinstance(row, Permission):
+        return str(row)
+    # From the cache: there are hundreds of permissions, and each would ask for its content type.
+    content_type = ContentType.objects.get_for_id(row.content_type_id)
+    return f"{content_type.app_label}.{row.codename}"
