@@ -50,16 +50,17 @@ JOIN mailings_mailing AS mailing ON mailing.id = message.mailing_id
 class Template:
     """A migrated database to be copied, which is far faster than migrating each one."""
 
-    def __init__(self, url: str) -> None:
-        """Migrate the empty database at this URL."""
+    def __init__(self, url: str, code: Path = BASE_DIR) -> None:
+        """Migrate the empty database at this URL, by our code or other code."""
         self.url = url
+        self._code = code
         self.manage("migrate", "-v", "0")
 
     def manage(self, *arguments: str) -> str:
         """Run manage.py on it; return what it printed."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
-            cwd=BASE_DIR,
+            cwd=self._code,
             env={**os.environ, "DATABASE_URL": self.url, "SECRET_KEY": "only-for-tests"},
             stdout=subprocess.PIPE,
             text=True,

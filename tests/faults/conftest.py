@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from mailing_manager_project.environment import BASE_DIR
 from tests.faults.installation import Figures, Site
 from tests.faults.report import Result, describe, write
 from tests.faults.sizes import SEED
@@ -47,11 +48,14 @@ def template(
 
 
 def make_template(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, kind: str
+    postgres: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+    code: Path = BASE_DIR,
 ) -> tuple[Template, str]:
     """Migrate an empty database, and make an operator's token to its REST API."""
     file = tmp_path_factory.mktemp("template") / "db.sqlite3"
-    made = Template(postgres.url if kind == "postgres" else f"sqlite:///{file}")
+    made = Template(postgres.url if kind == "postgres" else f"sqlite:///{file}", code)
     made.manage("shell", "-v0", "-c", ADD_OPERATOR)
     return made, made.manage("create_api_token", "faults").strip()
 

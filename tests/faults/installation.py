@@ -93,7 +93,12 @@ class Site(Installation):
         resources.callback(self.keeper.stop)
 
     def start(
-        self, *, senders: int = 2, clocks: Mapping[str, float] | None = None, **environment: object
+        self,
+        *,
+        senders: int = 2,
+        clocks: Mapping[str, float] | None = None,
+        code: Path = BASE_DIR,
+        **environment: object,
     ) -> None:
         """Start the programs as main.py does, with so many sending processes.
 
@@ -107,7 +112,8 @@ class Site(Installation):
         planner = programs.worker("mailings", processes=1)
         sender = programs.worker("messages", processes=senders)
         for program in (web, programs.beat(), planner, sender):
-            self.keeper.keep(program, extra=wrong_clock((clocks or {}).get(program.name, 0)))
+            extra = wrong_clock((clocks or {}).get(program.name, 0))
+            self.keeper.keep(program, code=code, extra=extra)
         self.wait_for(web.answers)
         self.wait_for(lambda: len(self.keeper.children("messages")) >= senders)
 

@@ -17,19 +17,19 @@ class RestApi:
 
     def __init__(self, port: int, token: str) -> None:
         self.seconds: list[float] = []
-        self._port, self._token = port, token
-        self._base = f"http://127.0.0.1:{port}/api/v1"
+        self.port = port  # may be changed: another web server is asked from then on
+        self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # The environment's proxy is not for our own ports.
         self._session.headers["Authorization"] = f"Token {token}"
 
     def another(self) -> "RestApi":
         """Return a client for another thread."""
-        return RestApi(self._port, self._token)
+        return RestApi(self.port, self._token)
 
     def request(self, method: str, path: str, **fields: object) -> requests.Response:
         """Send a request, with a JSON body if there are fields; return the answer."""
-        address = f"{self._base}/{path}"
+        address = f"http://127.0.0.1:{self.port}/api/v1/{path}"
         return self._session.request(method, address, json=fields or None, timeout=TIMEOUT)
 
     def call(self, method: str, path: str, **fields: object) -> Any:

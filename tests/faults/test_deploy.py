@@ -3,20 +3,17 @@
 The old code is that before the last migration, or of FAULTS_OLD_COMMIT.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from mailing_manager_project.environment import BASE_DIR
 from tests.faults.conftest import Build
+from tests.faults.old_code import lay_out
 from tests.faults.sizes import size
 from tests.installation import HOUR
 
 pytestmark = pytest.mark.faults
 
-LAST_MIGRATION = ["git", "log", "-1", "--format=%H", "--", "*/migrations/*.py"]
 WORKERS = ("mailings", "messages")
 
 
@@ -27,8 +24,7 @@ OLD_HEARTBEATS = "SELECT COUNT(*) FROM messages_app_heartbeat WHERE own_at IS DI
 def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path) -> None:
     """Let workers of the old code send alone, then beside ours, then ours alone."""
     mailings, number = size(6, 20), size(3_000, 10_000)
-    old = tmp_path / "old"
-    _check_out(os.environ.get("FAULTS_OLD_COMMIT") or f"{_git(LAST_MIGRATION)}^", old)
+    old = lay_out(tmp_path / "old")
     installation = build()
     installation.sandbox.set_faults(latency=0.02, jitter=0.01)
     installation.add_clients(number, groups=mailings)
@@ -55,17 +51,3 @@ def test_old_code_sends_beside_new_during_a_deploy(build: Build, tmp_path: Path)
     assert installation.figures["dropped"] == 0
     drafts = installation.query("SELECT id, status FROM mailings_mailing WHERE filters = '{}'")
     assert sorted(status for _, status in drafts) == ["draft", "draft"]
-
-
-def _check_out(commit: str, folder: Path) -> None:
-    """Lay out the code as it was; the repository's history must be there."""
-    folder.mkdir()
-    archive = folder / "code.tar"
-    _git(["git", "archive", f"--output={archive}", commit])
-    subprocess.run(["tar", "-xf", archive], cwd=folder, check=True)
-
-
-def _git(command: list[str]) -> str:
-    return subprocess.run(
-        command, cwd=BASE_DIR, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
