@@ -156,6 +156,30 @@ def check_proxies(**_: Any) -> list[CheckMessage]:
     ]
 
 
+def check_logins(**_: Any) -> list[CheckMessage]:
+    """Refuse settings with which nobody could log in."""
+    if not settings.OIDC_ISSUER:
+        if settings.LOCAL_LOGINS:
+            return []
+        missing = "LOCAL_LOGINS is False, and OIDC_ISSUER is not set"
+    elif not settings.OIDC_CLIENT_ID:
+        missing = "OIDC_ISSUER is set, and OIDC_CLIENT_ID is not"
+    elif not any(settings.OIDC_GROUPS.values()):
+        missing = "OIDC_ISSUER is set, and no group of the provider has a role"
+    elif not settings.IS_LOCAL and settings.OIDC_ISSUER.startswith("http://"):
+        missing = "OIDC_ISSUER is http://, so anybody on the way could log in as anybody"
+    else:
+        return []
+    return [
+        Error(
+            f"{missing}: nobody can log in by the company's account.",
+            hint="Set OIDC_ISSUER (https://…), OIDC_CLIENT_ID and at least one of OIDC_VIEWERS, "
+            "OIDC_OPERATORS and OIDC_ADMINISTRATORS; or leave them all empty, and LOCAL_LOGINS on.",
+            id="mailing_manager.E005",
+        )
+    ]
+
+
 def check_alerts(**_: Any) -> list[CheckMessage]:
     """Warn where somebody is to be mailed, and there is no mail server."""
     if not settings.ALERT_RECIPIENTS or settings.EMAIL_HOST:
@@ -249,6 +273,7 @@ CHECKS = (
     check_folder,
     check_shared_counts,
     check_proxies,
+    check_logins,
     check_alerts,
     check_requests,
     check_authorities,

@@ -182,7 +182,8 @@ SESSION_IDLE = 3600
 LOGIN_FAILURES, _lock_time = read_frequency("API_LOGIN_RATE", "10/hour") or (10, 3600)
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "toolkit.access.backends.LocalAccounts",
+    "django.contrib.auth.backends.ModelBackend",  # sessions and rights; never asked for passwords
 ]
 AXES_HANDLER = "toolkit.access.logins.Limits"
 AXES_FAILURE_LIMIT = LOGIN_FAILURES
@@ -194,6 +195,26 @@ AXES_CLIENT_IP_CALLABLE = "toolkit.access.logins.address_of"
 AXES_LOCKOUT_CALLABLE = "toolkit.access.logins.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # Logins are lines of the log, and no rows.
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
+
+# Logins by the company's account (OpenID Connect): off without an issuer.
+
+OIDC_ISSUER = read_address("OIDC_ISSUER", "")
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+OIDC_SCOPES = env.str("OIDC_SCOPES", default="openid profile email")
+OIDC_NAME = env.str("OIDC_NAME", default="")  # on the button
+OIDC_USERNAME_CLAIM = env.str("OIDC_USERNAME_CLAIM", default="preferred_username")
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", default="groups")
+# {role: the provider's groups that have it}, from the role that may do least to that of most.
+OIDC_GROUPS = {
+    role: env.list(f"OIDC_{role.upper()}", default=[])
+    for role in ("viewers", "operators", "administrators")
+}
+# Days after a login that a person's API tokens work; 0: as long as they are valid.
+OIDC_TOKEN_DAYS = read_days("OIDC_TOKEN_DAYS", 30)
+# Whether people may log in by passwords of ours. login_link lets somebody in without.
+LOCAL_LOGINS = read_flag("LOCAL_LOGINS", default=True)
+PASSWORD_RESET_TIMEOUT = 600  # seconds that such a link is good
 
 LOGIN_URL = reverse_lazy("admin:login")
 LOGIN_REDIRECT_URL = reverse_lazy("admin:index")

@@ -12,6 +12,7 @@ from rest_framework.routers import DefaultRouter
 from clients.api.exports import ClientsAsCsv, ClientsAsNdjson
 from clients.api.imports import ImportViewSet, RejectedAsCsv
 from clients.api.views import ClientViewSet
+from mailing_manager_project.admin import sign_in
 from mailing_manager_project.metrics.views import metrics
 from mailing_manager_project.search import find
 from mailing_manager_project.views import Health, NoSuchAddress
@@ -47,6 +48,9 @@ handler500 = "mailing_manager_project.http.refusals.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/find/", admin.site.admin_view(find), name="find"),
+    path("admin/login/company/", sign_in.log_in_by_company, name="company_login"),
+    path("admin/login/company/callback/", sign_in.come_back, name="company_callback"),
+    path("admin/login/link/<str:user>/<str:token>/", sign_in.log_in_by_link, name="login_link"),
     path("admin/", admin.site.urls),
     path("api/v1/", include(router.urls)),
     path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),

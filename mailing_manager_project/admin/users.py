@@ -32,7 +32,8 @@ from mailing_manager_project.permission_words import (
     sentence_of_name,
 )
 from mailing_manager_project.roles import GROUPS
-from toolkit.access.accounts import give_first_password
+from toolkit.access.accounts import give_first_password, set_role
+from toolkit.access.company import account_of
 from toolkit.access.models import FirstPassword
 from toolkit.console.history import AtomicActions
 from toolkit.console.history_words import NAMES
@@ -112,6 +113,9 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in it
         if self.instance.pk == self.actor.pk:
             role.disabled = True
             role.help_text = _("Somebody else has to change your role.")
+        if account_of(self.instance):
+            role.disabled = True
+            role.help_text = _("It comes from the company's account, with each login.")
 
     def _roles(self, held: str) -> Any:
         may_give = set(groups_within(self.actor).values_list("name", flat=True))
@@ -234,7 +238,7 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return users with their groups, and whether their password is still the first one."""
         users: QuerySet[User] = super().get_queryset(request)
-        return users.select_related("first_password").prefetch_related("groups")
+        return users.select_related("first_password", "company_account").prefetch_related("groups")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to everybody: whoever leaves is switched off, so that history has a name."""
@@ -283,7 +287,7 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Save what a user may do."""
         super().save_related(request, form, formsets, change)
-        _set_role(form.instance, form.cleaned_data.get("role", ""))
+        set_role(form.instance, form.cleaned_data.get("role", ""), roles=GROUPS)
 
     def response_add(
         self, request: HttpRequest, obj: Any, post_url_continue: str | None = None
@@ -307,7 +311,7 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
 
         Raises:
             Http404: there is no such user.
-            PermissionDenied: they may do more than whoever asks, or it is oneself.
+            PermissionDenied: they may do more than whoever asks, or have a company account.
         """
         user = self.get_object(request, id)
         if not self.has_change_permission(request, user):
@@ -316,6 +320,8 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
             raise Http404
         if user.pk == request.user.pk:
             return redirect("admin:password_change")
+        if account_of(user):
+            raise PermissionDenied
         if request.method == "POST":
             with transaction.atomic():
                 password = give_first_password(user)
@@ -359,8 +365,12 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
         return format_minute(user.last_login) if user.last_login else gettext("never")
 
     @admin.display(description=_("Login"))
-    def sign_in(self, user: User) -> SafeString:
+    def sign_in(self, user: User) -> str:
         """Show when they were here, and a link to give them a new password."""
+        if account_of(user):
+            return gettext("By the company's account. Last login: %(time)s.") % {
+                "time": self.seen(user)
+            }
         if not user.has_usable_password():
             said = gettext("A program: it has no password, and comes with a token.")
         elif FirstPassword.objects.filter(user=user).exists():
@@ -463,13 +473,6 @@ def role_of(user: User) -> str:
     """Return the group of a user that is a role, the one that may do most; nothing without one."""
     held = {group.name for group in user.groups.all()}
     return next((name for name in reversed(GROUPS) if name in held), "")
-
-
-def _set_role(user: User, role: str) -> None:
-    """Put a user into the group of a role, and into no other one that is a role."""
-    roles = Group.objects.filter(name__in=GROUPS)
-    user.groups.remove(*roles.exclude(name=role))
-    user.groups.add(*roles.filter(name=role))
 
 
 def _show_password(request: HttpRequest, user: User, password: str) -> HttpResponse:

@@ -75,6 +75,33 @@ def test_sqlite_is_not_for_others(use_engine: Engine) -> None:
     assert found() == ["W002"]
 
 
+GROUPS = {"viewers": [], "operators": ["senders"]}
+
+
+@pytest.mark.parametrize(
+    ("local", "issuer", "client", "groups", "expected"),
+    [
+        (False, "", "", {}, ["E005"]),
+        (True, "", "", {}, []),
+        (True, "https://login.example", "", GROUPS, ["E005"]),
+        (True, "https://login.example", "us", {"viewers": []}, ["E005"]),
+        (True, "http://login.example", "us", GROUPS, ["E005"]),
+        (False, "https://login.example", "us", GROUPS, []),
+    ],
+)
+def test_somebody_must_be_able_to_log_in(
+    settings: Settings,
+    local: bool,
+    issuer: str,
+    client: str,
+    groups: dict[str, list[str]],
+    expected: list[str],
+) -> None:
+    settings.LOCAL_LOGINS, settings.OIDC_ISSUER = local, issuer
+    settings.OIDC_CLIENT_ID, settings.OIDC_GROUPS = client, groups
+    assert found() == expected
+
+
 @pytest.mark.parametrize(
     "key", ["a", "x" * 60, "0123456789" * 4, "django-insecure-" + "0123456789" * 5]
 )

@@ -8,10 +8,12 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client as Browser
 from django.urls import reverse
 from knox.models import AuthToken
+from pytest_django import Settings
 
 from mailing_manager_project.admin.users import role_of
 from mailing_manager_project.permission_words import SENTENCES
 from mailing_manager_project.roles import GROUPS
+from toolkit.access.company import connect
 from toolkit.access.models import FirstPassword
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +86,24 @@ def test_a_role_is_changed_and_other_groups_stay(browser: Browser) -> None:
     browser.post(change(olga), form_of(olga, role="administrators", groups=[other.pk]))
 
     assert set(olga.groups.values_list("name", flat=True)) == {"other", "administrators"}
+
+
+def test_who_has_a_company_account_has_their_role_from_it_and_no_password(
+    browser: Browser, settings: Settings
+) -> None:
+    settings.OIDC_ISSUER = "https://login.example"
+    olga = User.objects.create_user("olga", is_staff=True)
+    olga.groups.add(Group.objects.get(name="viewers"))
+    connect(olga, subject="1")
+
+    page = shown(browser.get(change(olga)))
+    browser.post(change(olga), form_of(olga, role="administrators"))
+
+    assert "It comes from the company's account" in page
+    assert "By the company's account. Last login: never." in page
+    assert role_of(User.objects.get(username="olga")) == "viewers"
+    again = reverse("admin:auth_user_password_change", args=[olga.pk])
+    assert browser.post(again).status_code == 403
 
 
 def test_permissions_that_are_not_shown_survive_a_save(browser: Browser) -> None:

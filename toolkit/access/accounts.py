@@ -1,8 +1,9 @@
-"""Accounts: a password that was made for somebody, and which is changed at the first login."""
+"""Accounts: a password that was made for somebody, and the one group that is their role."""
 
 import secrets
+from collections.abc import Collection
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 
 from toolkit.access.models import FirstPassword
@@ -19,3 +20,10 @@ def give_first_password(user: User) -> str:
     user.save()
     FirstPassword.objects.update_or_create(user=user)
     return password
+
+
+def set_role(user: User, role: str, *, roles: Collection[str]) -> None:
+    """Put a user into the group of a role, and into no other one that is a role."""
+    groups = Group.objects.filter(name__in=roles)
+    user.groups.remove(*groups.exclude(name=role))
+    user.groups.add(*groups.filter(name=role))

@@ -97,6 +97,30 @@ class Preferences(models.Model):
         return f"Preferences of {self.user}"
 
 
+class CompanyAccount(models.Model):
+    """As whom a user logs in at the company's provider. Who has one uses no password here."""
+
+    # Without a constraint, as above.
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="company_account", db_constraint=False
+    )
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255)  # what the provider never gives to anybody else
+    # When they last came in; None: never, or the provider has taken the right to since.
+    seen_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(
+                fields=("issuer", "subject"), name="access_company_account_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"The company's account of {self.user}"
+
+
 class Notice(models.Model):
     """Something that happened to a user's account, of which they are told by mail."""
 

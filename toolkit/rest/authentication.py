@@ -19,6 +19,7 @@ from rest_framework.authentication import (
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
+from toolkit.access.company import may_use_tokens
 from toolkit.access.models import Grant
 from toolkit.access.sessions import must_change_password
 
@@ -26,6 +27,10 @@ SCHEMES = (b"token", b"bearer")
 REALM = 'realm="Mailing Manager"'
 INVALID = f'Bearer {REALM}, error="invalid_token", Token {REALM}'  # RFC 6750, 3.1
 UNKNOWN = "There is no such token, or it was revoked. An administrator can make another one."
+AWAY = (
+    "The user of this token has not logged in by the company's account for a while, or may not any "
+    "more. It works again when they log in to the console."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +42,8 @@ class StrictTokenAuthentication(BaseAuthentication):
         """Return the user and the token; None where another kind of login is tried.
 
         Raises:
-            AuthenticationFailed: there is no such token, it has expired, or its user is inactive.
+            AuthenticationFailed: there is no such token, it has expired, or its user is inactive,
+                or has not come in by the company's account for long.
         """
         scheme, *words = get_authorization_header(request).split() or [b""]
         if scheme.lower() not in SCHEMES:
@@ -54,6 +60,8 @@ class StrictTokenAuthentication(BaseAuthentication):
             )
         if not token.user.is_active:
             raise AuthenticationFailed("The user of this token is not active any more.")
+        if not may_use_tokens(token.user, now=timezone.now()):
+            raise AuthenticationFailed(AWAY)
         _note_use(token)
         return token.user, token
 
@@ -90,7 +98,7 @@ def _find(text: str) -> AuthToken:
     """
     rows = AuthToken.objects.filter(token_key=text[: CONSTANTS.TOKEN_KEY_LENGTH])
     digest = hash_token(text)
-    for token in rows.select_related("user", "grant"):
+    for token in rows.select_related("user__company_account", "grant"):
         if compare_digest(digest, token.digest):
             return token
     raise AuthenticationFailed(UNKNOWN)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from mailing_manager_project.management.people import find_user
 from toolkit.access.models import Grant, Scope
 from toolkit.access.tokens import DAYS, MOST_DAYS, create_token
 
@@ -48,20 +48,5 @@ class Command(BaseCommand):
             raise CommandError(f"--days is {days}. Write a number from 1 to {MOST_DAYS}.")
         if len(name) > LONGEST_NAME or not name.isprintable():
             raise CommandError(f"--name must be one line of at most {LONGEST_NAME} characters.")
-        user = _find_user(username)
+        user = find_user(username)
         self.stdout.write(create_token(user, name=name, scope=scope, days=days))
-
-
-def _find_user(username: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(
-            f"There is no user {username!r}. "
-            "Add it in the admin or with 'python manage.py createsuperuser'."
-        )
-    if not user.is_active:
-        raise CommandError(
-            f"User {username!r} is not active, so the API would refuse its token. "
-            "Tick 'Active' for this user in the admin first."
-        )
-    return user
