@@ -2,6 +2,7 @@
 
 import re
 import resource
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -124,6 +125,18 @@ def read_flag(name: str, *, default: bool) -> bool:
     if raw not in ("true", "false", "1", "0", "yes", "no", "on", "off"):
         raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write True or False.")
     return raw in ("true", "1", "yes", "on")
+
+
+def read_choice(name: str, choices: Sequence[str]) -> str:
+    """Return one of some words; the first, where none is set.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw: str = env.str(name, default="").strip().lower() or choices[0]
+    if raw not in choices:
+        raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write one of {', '.join(choices)}.")
+    return raw
 
 
 def read_rate(name: str) -> float | None:

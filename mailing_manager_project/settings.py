@@ -20,6 +20,7 @@ from mailing_manager_project.environment import (
     env,
     file_limit,
     read_address,
+    read_choice,
     read_count,
     read_days,
     read_duration,
@@ -193,6 +194,7 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # Or an attacker would ne
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "toolkit.access.logins.address_of"
 AXES_LOCKOUT_CALLABLE = "toolkit.access.logins.locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code"]  # not kept with what failed
 AXES_DISABLE_ACCESS_LOG = True  # Logins are lines of the log, and no rows.
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 
@@ -214,6 +216,8 @@ OIDC_GROUPS = {
 OIDC_TOKEN_DAYS = read_days("OIDC_TOKEN_DAYS", 30)
 # Whether people may log in by passwords of ours. login_link lets somebody in without.
 LOCAL_LOGINS = read_flag("LOCAL_LOGINS", default=True)
+# Which of them have to have a second factor, whose codes they are asked for beside.
+SECOND_FACTOR = read_choice("SECOND_FACTOR", ("optional", "administrators", "everybody"))
 PASSWORD_RESET_TIMEOUT = 600  # seconds that such a link is good
 
 LOGIN_URL = reverse_lazy("admin:login")

@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from clients.phone_numbers import normalise
 from toolkit import time_zones
+from toolkit.access.factors import may_have_one
 from toolkit.access.models import Preferences, preferences_of
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
@@ -96,6 +97,8 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     if user.has_usable_password():
         page = reverse("admin:password_change")
         links.append({"title": gettext("Change password"), "link": page})
+    if may_have_one(user):
+        links.append({"title": gettext("Second factor"), "link": reverse("admin:second_factor")})
     return links
 
 

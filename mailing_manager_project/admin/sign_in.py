@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.contrib.auth import REDIRECT_FIELD_NAME, login
+from django.contrib.auth import REDIRECT_FIELD_NAME, authenticate, login
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 from unfold.forms import AuthenticationForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from toolkit.access import company
 from toolkit.access.links import user_of
@@ -26,19 +27,36 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 NEXT = "company_next"  # the key of the session
 
 
+def code_field(**options: Any) -> forms.CharField:
+    """Return the field for a code of a phone, or a backup code."""
+    widget = UnfoldAdminTextInputWidget({"autocomplete": "one-time-code"})
+    return forms.CharField(label=_("Code"), max_length=40, widget=widget, **options)
+
+
 class LoginForm(AuthenticationForm):
-    """Name and password, where local logins are allowed."""
+    """Name, password and, with a second factor, its code; where local logins are allowed."""
 
     error_messages = {  # noqa: RUF012  # Django's own way
         **AuthenticationForm.error_messages,
+        "invalid_login": _(
+            "Name, password or code are not right. Who has a second factor writes its code, too."
+        ),
         "no_local_logins": _("Nobody logs in by password here. Use your company's account."),
     }
 
+    code = code_field(required=False, help_text=_("If you have set up a second factor."))
+
     def clean(self) -> dict[str, Any]:
-        """Refuse passwords where there are none."""
+        """Find whose name, password and code these are."""
         if not settings.LOCAL_LOGINS:
             raise forms.ValidationError(self.error_messages["no_local_logins"])
-        cleaned: dict[str, Any] = super().clean()
+        cleaned: dict[str, Any] = self.cleaned_data
+        if self.errors:
+            return cleaned
+        self.user_cache = authenticate(self.request, **cleaned)
+        if self.user_cache is None:
+            raise self.get_invalid_login_error()
+        self.confirm_login_allowed(self.user_cache)
         self.user_cache.backend = BACKEND
         return cleaned
 

@@ -14,7 +14,7 @@ from django.forms.models import ModelChoiceIterator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -32,9 +32,11 @@ from mailing_manager_project.permission_words import (
     sentence_of_name,
 )
 from mailing_manager_project.roles import GROUPS
+from toolkit.access import factors
 from toolkit.access.accounts import give_first_password, set_role
 from toolkit.access.company import account_of
 from toolkit.access.models import FirstPassword
+from toolkit.console.confirming import Question, confirm
 from toolkit.console.history import AtomicActions
 from toolkit.console.history_words import NAMES
 from toolkit.console.labels import format_minute, label
@@ -238,7 +240,9 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         """Return users with their groups, and whether their password is still the first one."""
         users: QuerySet[User] = super().get_queryset(request)
-        return users.select_related("first_password", "company_account").prefetch_related("groups")
+        return users.select_related(
+            "first_password", "company_account", "second_factor"
+        ).prefetch_related("groups")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse to everybody: whoever leaves is switched off, so that history has a name."""
@@ -335,6 +339,47 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
         }
         return TemplateResponse(request, "admin/auth/user/new_password.html", context)
 
+    def get_urls(self) -> list[Any]:
+        """Add the page that asks before a second factor is removed."""
+        view = self.admin_site.admin_view(self.remove_factor)
+        own = path("<int:pk>/second-factor/remove/", view, name="auth_user_remove_factor")
+        return [own, *super().get_urls()]
+
+    def remove_factor(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, then remove the second factor of somebody who has lost their phone.
+
+        Raises:
+            Http404: there is no such user.
+            PermissionDenied: they may do more than whoever asks.
+        """
+        user = self.get_object(request, str(pk))
+        if not self.has_change_permission(request, user):
+            raise PermissionDenied
+        if user is None:
+            raise Http404
+        if user.pk == request.user.pk:
+            return redirect("admin:second_factor")
+        back = reverse("admin:auth_user_change", args=[user.pk])
+
+        def remove() -> HttpResponse:
+            factors.remove(user)
+            said = gettext("The second factor of %(user)s is removed.") % {"user": user}
+            self.message_user(request, said, messages.SUCCESS)
+            return redirect(back)
+
+        question = Question(
+            title=gettext("Remove the second factor of %(user)s?") % {"user": user},
+            facts=[
+                gettext("Their password is enough for a login then. They are told by e-mail."),
+                gettext("Be sure that it is them who ask for it."),
+            ],
+            deed=gettext("Remove it"),
+            keep=gettext("Keep it"),
+            back=back,
+            is_final=False,
+        )
+        return confirm(self, request, ask=lambda: question, do=remove, back=back)
+
     @admin.display(description=_("name"))
     def full_name(self, user: User) -> str:
         """Show what they are called."""
@@ -377,12 +422,12 @@ class ConsoleUserAdmin(NoMoreThanOwn, UserAdmin, SafeListAdmin):  # type: ignore
             said = gettext("Has not logged in with a password of their own yet.")
         else:
             said = gettext("Last login: %(time)s.") % {"time": self.seen(user)}
-        return format_html(
-            '{} <a href="{}" class="text-link underline">{}</a>',
-            said,
-            reverse("admin:auth_user_password_change", args=[user.pk]),
-            gettext("Give them a new password"),
-        )
+        ways = [("password_change", gettext("Give them a new password"))]
+        if hasattr(user, "second_factor"):
+            ways.append(("remove_factor", gettext("Remove their second factor")))
+        links = [(reverse(f"admin:auth_user_{page}", args=[user.pk]), way) for page, way in ways]
+        link = '<a href="{}" class="text-link underline">{}</a>'
+        return format_html("{} {}", said, format_html_join(" ", link, links))
 
 
 class GroupForm(forms.ModelForm):  # type: ignore[type-arg]  # generic only in its stubs

@@ -9,6 +9,7 @@ from mailing_manager_project.environment import (
     _Environment,
     _Variables,
     read_address,
+    read_choice,
     read_count,
     read_days,
     read_flag,
@@ -52,6 +53,20 @@ def test_any_other_rate_is_refused(written: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_rate(NAME)
     assert str(refusal.value).startswith(f"{NAME} is {written!r}. Write messages a second")
+
+
+@pytest.mark.parametrize(("written", "meant"), [("", "nobody"), (" ALL ", "all")])
+def test_a_choice_is_one_of_some_words(
+    written: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_choice(NAME, ("nobody", "all")) == meant
+
+
+def test_any_other_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, "some")
+    with pytest.raises(ImproperlyConfigured, match=r"'some'\. Write one of nobody, all"):
+        read_choice(NAME, ("nobody", "all"))
 
 
 @pytest.mark.parametrize(("written", "meant"), [("", 7), (" 30 ", 30), ("0", 0)])

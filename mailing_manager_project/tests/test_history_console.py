@@ -30,6 +30,7 @@ from mailing_manager_project.tests.test_history_rest import FAILED, Stage
 from messages_app.ledger import folding
 from messages_app.models import SendingControl
 from tests.console import button_of, confirm
+from toolkit.access.models import SecondFactor
 from toolkit.history.models import Entry
 
 PASSWORD = "a-long-and-new-password-1"
@@ -61,6 +62,12 @@ def scheduled(stage: Stage) -> Any:
 
 def user(**fields: Any) -> User:
     return User.objects.create(username="maria", **fields)
+
+
+def user_with_factor(stage: Stage) -> User:
+    owner = user()
+    SecondFactor.objects.create(user=owner, secret="", last_step=0, made_at=stage.now)
+    return owner
 
 
 def user_form(**fields: str) -> dict[str, str]:
@@ -231,6 +238,7 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         without=("delete", "delete_selected"),
     ),
     ("auth.User", "password_change"): (lambda s: user(), lambda s: {}),
+    **on("auth.User", user_with_factor, "remove_factor"),
     **crud(
         "auth.Group", row_of(Group, name="mine"),
         lambda s: {"name": "new"}, lambda s: {"name": "other"}, without=("delete_selected",),
@@ -290,10 +298,10 @@ def test_every_write_of_the_console_has_its_scene(admin_user: User) -> None:
     assert set(console_writes(admin_user)) == set(SCENES)
 
 
-def test_the_site_itself_writes_nothing_but_ones_own_password_and_preferences() -> None:
+def test_the_site_itself_writes_nothing_but_what_is_ones_own() -> None:
     names = {each.name for each in admin.site.get_urls() if hasattr(each, "name")}
-    # test_preferences.py has the scene of the latter.
-    assert names - READS_OF_SITE - {None} == {"password_change", "preferences"}
+    # test_preferences.py and test_second_factor.py have the scenes of the latter two.
+    assert names - READS_OF_SITE - {None} == {*("password_change", "preferences", "second_factor")}
 
 
 def press(browser: Browser, label: str, name: str, row: Model | None, form: Any) -> Any:

@@ -7,7 +7,9 @@ from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.utils import timezone
 
+from toolkit.access import factors
 from toolkit.access.company import account_of
 
 
@@ -19,9 +21,10 @@ class LocalAccounts:
         request: HttpRequest | None,
         username: str | None = None,
         password: str | None = None,
+        code: str = "",
         **unused: Any,
     ) -> User:
-        """Return whose name and password these are.
+        """Return whose name and password these are, and code, if they have a second factor.
 
         Raises:
             PermissionDenied: nobody's, or of somebody who does not log in so. The password was
@@ -29,5 +32,7 @@ class LocalAccounts:
         """
         user = ModelBackend().authenticate(request, username, password)
         if not isinstance(user, User) or not settings.LOCAL_LOGINS or account_of(user):
+            raise PermissionDenied
+        if not factors.check(user, code, now=timezone.now()):
             raise PermissionDenied
         return user

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from joserfc.errors import JoseError
 from requests.exceptions import RequestException
 
+from toolkit.access import factors
 from toolkit.access.accounts import set_role
 from toolkit.access.models import CompanyAccount, FirstPassword
 from toolkit.clock import monotonic
@@ -149,6 +150,7 @@ def connect(user: User, *, subject: str) -> CompanyAccount:
             code="connected",
         )
     FirstPassword.objects.filter(user=user).delete()
+    factors.remove(user)
     user.set_unusable_password()
     user.save()
     record_deed(Deed.CHANGED, user, changes={"company_account": [None, subject]})

@@ -121,6 +121,38 @@ class CompanyAccount(models.Model):
         return f"The company's account of {self.user}"
 
 
+class SecondFactor(models.Model):
+    """From what a user's phone makes the codes that they are asked for beside their password."""
+
+    # Without a constraint, as above.
+    user = models.OneToOneField(
+        User, models.CASCADE, primary_key=True, related_name="second_factor", db_constraint=False
+    )
+    secret = models.TextField(help_text="Encrypted (see `factors`).")
+    last_step = models.BigIntegerField(help_text="The half-minute of the last code that was taken.")
+    made_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"The second factor of {self.user}"
+
+
+class BackupCode(models.Model):
+    """One of the codes for the day on which the phone is not there. A login uses it up."""
+
+    # Without a constraint, as above.
+    user = models.ForeignKey(User, models.CASCADE, related_name="backup_codes", db_constraint=False)
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"A backup code of {self.user}"
+
+
 class Notice(models.Model):
     """Something that happened to a user's account, of which they are told by mail."""
 
@@ -131,6 +163,9 @@ class Notice(models.Model):
         TOKEN_MADE = "token_made"
         TOKEN_REVOKED = "token_revoked"
         LOCKED_OUT = "locked_out"
+        FACTOR_SET_UP = "factor_set_up"
+        FACTOR_REMOVED = "factor_removed"
+        BACKUP_CODE = "backup_code"
 
     # Without a constraint, as above.
     user = models.ForeignKey(User, models.CASCADE, related_name="notices", db_constraint=False)

@@ -33,6 +33,9 @@ SENTENCES = {
     What.TOKEN_MADE: _("An API token was made: %(about)s."),
     What.TOKEN_REVOKED: _("An API token was revoked, or has ended: %(about)s."),
     What.LOCKED_OUT: _("Too many logins from %(about)s failed; for a while there are none."),
+    What.FACTOR_SET_UP: _("A second factor was set up: logins need a code of a phone, too."),
+    What.FACTOR_REMOVED: _("The second factor was removed: a password is enough for a login."),
+    What.BACKUP_CODE: _("Somebody logged in with one of your backup codes."),
 }
 
 logger = logging.getLogger(__name__)

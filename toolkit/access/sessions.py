@@ -1,4 +1,4 @@
-"""How long a login lasts, and the first password, which has to be changed before all else.
+"""How long a login lasts, and what comes before all else: a password of one's own, a second factor.
 
 A session ends twelve hours after its login, however busy it is, and after an hour in which nobody
 did anything. A page that renews itself (htmx) is nobody.
@@ -22,18 +22,23 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from toolkit.access import factors
 from toolkit.access.models import FirstPassword
 
 # Keys of the session. Moments are whole seconds since 1970.
 BEGAN, SEEN = "login_began_at", "last_seen_at"
 MUST_CHANGE = "password_must_change"
+MUST_SET_UP = "second_factor_must_be_set_up"
 EXACTNESS = 300  # seconds; a session is not written more often to know when somebody was there
-# Pages of the console for whoever has to change their password.
-OPEN_PAGES = {"password_change", "password_change_done", "login", "logout", "jsi18n"}
+# Pages of the console for whoever has to change their password, or to set up a second factor.
+OPEN_PAGES = {
+    *("password_change", "password_change_done", "second_factor"),
+    *("login", "logout", "jsi18n"),
+}
 
 
 class SessionLimits:
-    """Ends sessions that are too old, and leads to the page where the first password is changed."""
+    """Ends sessions that are too old, and leads to what has to be done before all else."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -51,16 +56,19 @@ class SessionLimits:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *unused: Any) -> HttpResponse | None:
-        """Lead whoever has to change their password to the page for that."""
+        """Lead whoever has to change their password, or set up a second factor, to that page."""
         page = request.resolver_match
         if page is None or page.app_name != "admin" or page.url_name in OPEN_PAGES:
             return None
         if request.method == "POST" and not request.user.is_authenticated:
             return _lead_back(request)
-        if not must_change_password(request):
-            return None
-        messages.warning(request, _("Choose a password of your own before you go on."))
-        return redirect("admin:password_change")
+        if must_change_password(request):
+            messages.warning(request, _("Choose a password of your own before you go on."))
+            return redirect("admin:password_change")
+        if must_set_up_factor(request):
+            messages.warning(request, _("Set up a second factor before you go on."))
+            return redirect("admin:second_factor")
+        return None
 
 
 def _lead_back(request: HttpRequest) -> HttpResponse:
@@ -75,12 +83,20 @@ def _lead_back(request: HttpRequest) -> HttpResponse:
 
 def must_change_password(request: HttpRequest) -> bool:
     """Tell whether whoever is logged in by a session has to change their password first."""
-    has_session = settings.SESSION_COOKIE_NAME in request.COOKIES
-    return has_session and bool(request.session.get(MUST_CHANGE))
+    return _has_mark(request, MUST_CHANGE)
+
+
+def must_set_up_factor(request: HttpRequest) -> bool:
+    """Tell whether whoever is logged in by a session has to set up a second factor first."""
+    return _has_mark(request, MUST_SET_UP)
+
+
+def _has_mark(request: HttpRequest, mark: str) -> bool:
+    return settings.SESSION_COOKIE_NAME in request.COOKIES and bool(request.session.get(mark))
 
 
 def begin_sessions() -> None:
-    """Have each login note when it began, and whether its password has to be changed."""
+    """Have each login note when it began, and what has to be done before all else."""
     user_logged_in.connect(_begin, dispatch_uid="begin_session")
 
 
@@ -88,6 +104,8 @@ def _begin(request: HttpRequest, user: User, **unused: object) -> None:
     request.session[BEGAN] = request.session[SEEN] = int(time.time())
     if FirstPassword.objects.filter(user=user).exists():
         request.session[MUST_CHANGE] = True
+    if factors.is_required(user) and not factors.factor_of(user):
+        request.session[MUST_SET_UP] = True
 
 
 def _has_ended(request: HttpRequest) -> bool:

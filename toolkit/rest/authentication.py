@@ -21,7 +21,7 @@ from rest_framework.request import Request
 
 from toolkit.access.company import may_use_tokens
 from toolkit.access.models import Grant
-from toolkit.access.sessions import must_change_password
+from toolkit.access.sessions import must_change_password, must_set_up_factor
 
 SCHEMES = (b"token", b"bearer")
 REALM = 'realm="Mailing Manager"'
@@ -73,19 +73,24 @@ class StrictTokenAuthentication(BaseAuthentication):
 
 
 class LimitedSessionAuthentication(SessionAuthentication):
-    """The console's sessions; not those of whoever has to change their password first."""
+    """The console's sessions; not those of whoever has to do something there before all else."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         """Return the user, if there is a session.
 
         Raises:
-            PermissionDenied: the password has to be changed, or the CSRF token is missing.
+            PermissionDenied: the password has to be changed, or a second factor set up; or the
+                CSRF token is missing.
         """
         found: tuple[Any, None] | None = super().authenticate(request)
         if found and must_change_password(request._request):
             raise PermissionDenied(
                 "Your password was made for you. Choose one of your own first, in the console: "
                 f"{reverse('admin:password_change')}."
+            )
+        if found and must_set_up_factor(request._request):
+            raise PermissionDenied(
+                f"Set up a second factor first, in the console: {reverse('admin:second_factor')}."
             )
         return found
 

@@ -4,23 +4,34 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from toolkit.access import factors
 from webhooks.services import renew_secrets
 
 
 class Command(BaseCommand):
-    """Encrypt the secrets of webhooks anew, so that former keys are needed no more."""
+    """Encrypt the secrets of webhooks and second factors anew: former keys are needed no more."""
 
     help = (
-        "Encrypt the secrets of webhooks with the present SECRET_KEY, so that "
+        "Encrypt the secrets of webhooks and second factors with the present SECRET_KEY, so that "
         "SECRET_KEY_FALLBACKS can be emptied. Exit code: 0 when all could be read."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Encrypt them, and name those that cannot be read."""
-        renewed, unreadable = renew_secrets()
-        self.stdout.write(f"Secrets of {renewed} webhooks are encrypted with the present key.")
-        if unreadable:
+        """Encrypt them, and name those that cannot be read.
+
+        Raises:
+            CommandError: some cannot.
+        """
+        renewed, webhooks = renew_secrets()
+        factors_renewed, users = factors.renew_secrets()
+        self.stdout.write(
+            f"Secrets of {renewed} webhooks and {factors_renewed} second factors are encrypted "
+            "with the present key."
+        )
+        if webhooks or users:
             raise CommandError(
-                f"Those of these webhooks cannot be read: {', '.join(map(str, unreadable))}. Name "
-                "the key of before in SECRET_KEY_FALLBACKS and repeat this, or rotate them."
+                f"Those of these webhooks cannot be read: {', '.join(map(str, webhooks)) or 'none'}"
+                f"; nor the second factors of: {', '.join(users) or 'nobody'}. Name the key of "
+                "before in SECRET_KEY_FALLBACKS and repeat this; or rotate the webhooks, and "
+                "remove the second factors (remove_second_factor)."
             )
