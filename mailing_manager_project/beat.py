@@ -82,6 +82,7 @@ class Scheduler(DatabaseScheduler):
                     self._initial_read = True
                     sleep(LOOK_AGAIN)
                 else:
+                    logger.info("Beat is at work.")
                     return
 
     def tick(self, *args: Any, **kwargs: Any) -> float:

@@ -1,5 +1,7 @@
 """Settings: what an installation may change comes from the environment (see .env.example)."""
 
+import logging
+import sys
 from datetime import timedelta
 from importlib.util import find_spec
 
@@ -11,6 +13,7 @@ from kombu import Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from mailing_manager_project import log_lines
 from mailing_manager_project.environment import (
     BASE_DIR,
     BROKER_FILE,
@@ -116,6 +119,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "mailing_manager_project.http.request_id.name_requests",
+    "mailing_manager_project.http.access_log.log_requests",
     "mailing_manager_project.http.policies.Policies",
     "mailing_manager_project.http.answers.leave_out_bodies",
     "corsheaders.middleware.CorsMiddleware",
@@ -604,22 +608,10 @@ UNFOLD = {
 
 # Logs: one line an event, to standard error, for whatever collects them.
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "mailing_manager_project.log_lines.ServerAwayFormatter"}},
-    "filters": {"outage": {"()": "mailing_manager_project.log_lines.OutageFilter"}},
-    "handlers": {
-        "console": {
-            "class": "logging.StreamHandler",
-            "formatter": "line",
-            "filters": ["outage"],
-        }
-    },
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # What a caller gets wrong (4xx) is answered to the caller, and no event of ours.
-    "loggers": {
-        "django.request": {"level": "ERROR"},
-        "axes": {"level": "ERROR"},  # toolkit.access.logins says it in one line.
-    },
-}
+LOG_LEVEL = read_choice("LOG_LEVEL", log_lines.LEVELS)
+_forms = ["json", "console"]
+if DEBUG or sys.stderr.isatty():
+    _forms.reverse()
+LOG_FORMAT = read_choice("LOG_FORMAT", _forms)
+LOGGING = log_lines.configuration(LOG_FORMAT, LOG_LEVEL)
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG

@@ -5,6 +5,7 @@ keeps a few slow clients from switching off an installation that has none (docs/
 """
 
 import json
+import logging
 import socket
 from contextlib import suppress
 from threading import BoundedSemaphore
@@ -42,6 +43,8 @@ STATUSES: dict[type[Exception], tuple[str, str, str]] = {
 MALFORMED = ("400 Bad Request", "malformed_request", "This is no request in HTTP/1.1.")
 BUSY = ("503 Service Unavailable", "server_busy", "Too much is being asked at once. Try again.")
 
+logger = logging.getLogger("access")
+
 
 class Worker(ThreadWorker):
     """Hangs up on who takes too long to ask, and refuses at once what would take the last threads.
@@ -69,7 +72,7 @@ class Worker(ThreadWorker):
         if req.path == HEALTH:
             return super().handle_request(req, conn)
         if not self._seats.acquire(blocking=False):
-            _answer(conn.sock, *BUSY)
+            _answer(conn.sock, conn.client, *BUSY)
             return False
         try:
             return super().handle_request(req, conn)
@@ -94,19 +97,23 @@ class Worker(ThreadWorker):
         if not isinstance(exc, errors.ParseException):
             super().handle_error(req, client, addr, exc)
             return
-        self.log.warning("A request of %s cannot be read: %s", (addr or ("a socket",))[0], exc)
-        _answer(client, *STATUSES.get(type(exc), MALFORMED))
+        _answer(client, addr, *STATUSES.get(type(exc), MALFORMED), reason=str(exc))
 
 
-def _answer(client: socket.socket, status: str, code: str, detail: str) -> None:
-    """Write an error that never gets to Django, and end the connection with it."""
+def _answer(
+    client: socket.socket, address: Any, status: str, code: str, detail: str, reason: str = ""
+) -> None:
+    """Log and write an error that never gets to Django, and end the connection with it."""
+    request_id = request_ids.new()
+    about = {"request_id": request_id, "status": int(status[:3]), "address": (address or [""])[0]}
+    logger.info("A request was refused unread: %s.", reason or code, extra=about)
     kind = "server_error" if status.startswith("5") else "client_error"
     error = {"type": kind, "errors": [{"code": code, "detail": detail, "attr": None}]}
     body = json.dumps(error)
     headers = [
         *(f"HTTP/1.1 {status}", "Connection: close", "Content-Type: application/json"),
         *(f"Content-Length: {len(body)}", "Cache-Control: no-store"),
-        f"{request_ids.HEADER}: {request_ids.new()}",
+        f"{request_ids.HEADER}: {request_id}",
         *(["Retry-After: 1"] if status == BUSY[0] else []),
     ]
     with suppress(OSError):

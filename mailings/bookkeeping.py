@@ -58,6 +58,7 @@ def take_in(mailing: Mailing, *, now: datetime) -> None:
             "Mailing %s: the ledger was corrected by %s; something else has changed its messages.",
             mailing.pk,
             missing,
+            extra={"mailing": mailing.pk},
         )
     if not is_known:
         Mailing.objects.filter(pk=mailing.pk).update(ledger_at=now)

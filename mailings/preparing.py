@@ -93,7 +93,10 @@ def find_lost_messages(*, now: datetime) -> None:
             continue
         if number := waiting.find_lost(mailing.pk):
             logger.warning(
-                "Mailing %s: %s messages were passed over; they are due.", mailing.pk, number
+                "Mailing %s: %s messages were passed over; they are due.",
+                mailing.pk,
+                number,
+                extra={"mailing": mailing.pk},
             )
 
 

@@ -19,6 +19,7 @@ from celery import Celery
 from kombu import Connection
 
 from mailing_manager_project.environment import BASE_DIR
+from mailing_manager_project.launcher.programs import CELERY
 from messages_app.sender_ids import sender_id
 from tests.sandbox import TOKEN, Sandbox, running_sandbox
 from tests.servers import free_port, wait_for_port
@@ -140,13 +141,12 @@ class Installation:
     def start_worker(self, queue: str = "", processes: int = 2) -> Path:
         """Start a Celery worker of one queue, or a plain one; return its log."""
         log = self.folder / f"{queue or 'mixed'}-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "worker"]
         queues = f"-Q {queue}" if queue else ""
-        options = f"{queues} -P prefork -c {processes} -l INFO -n {log.stem}@%h"
+        options = f"{queues} -P prefork -c {processes} -n {log.stem}@%h"
         quiet = "--without-gossip --without-mingle --without-heartbeat"
         with log.open("wb") as output:
             worker = subprocess.Popen(
-                [*command, *options.split(), *quiet.split()],
+                [*CELERY, "worker", *options.split(), *quiet.split()],
                 cwd=BASE_DIR,
                 env=self.environment,
                 stdout=output,
@@ -157,18 +157,17 @@ class Installation:
 
     def start_beat(self) -> None:
         """Start the clock."""
-        command = [sys.executable, "-m", "celery", "-A", "mailing_manager_project", "beat"]
         log = self.folder / "beat.log"
         with log.open("wb") as output:
             beat = subprocess.Popen(
-                [*command, "--pidfile=", "-l", "INFO"],
+                [*CELERY, "beat", "--pidfile="],
                 cwd=BASE_DIR,
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
         self._workers.append(beat)
-        self.wait_for(lambda: "Starting..." in log.read_text(), STARTING)
+        self.wait_for(lambda: "Beat is at work." in log.read_text(), STARTING)
 
     def start_web(self) -> int:
         """Start the web server, and wait until it takes connections; return its port."""

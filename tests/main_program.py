@@ -141,7 +141,8 @@ def clean_environment(folder: Path, **environment: str) -> dict[str, str]:
         ("CELERY_BROKER_URL", "SECRET_KEY", "MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_URL"), ""
     )
     sqlite = f"sqlite:///{folder}/db.sqlite3"
-    return {**os.environ, **unset, "VAR_DIR": str(folder), "DATABASE_URL": sqlite, **environment}
+    ours = {"LOG_FORMAT": "console", "VAR_DIR": str(folder), "DATABASE_URL": sqlite}
+    return {**os.environ, **unset, **ours, **environment}
 
 
 def query(folder: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 
 from mailing_manager_project.environment import BASE_DIR
 from tests.installation import HOUR, Installation, Template
+from tests.log import Event, read
+from tests.sandbox import TOKEN
 from tests.servers import private_postgres, private_redis
 
 pytestmark = pytest.mark.flow
@@ -80,11 +83,45 @@ def test_a_plain_worker_does_everything(install: Install) -> None:
     installation = install("postgres")
     installation.start_worker()
     installation.start_beat()
+    port = installation.start_web()
+    installation.manage("createsuperuser", "--noinput", "--username=op", "--email=op@example.com")
+    token = installation.manage("create_api_token", "op", "--name=The shop").split()[-1]
     installation.add_clients(1_000)
     installation.wait_until_ready()
-    installation.fire("start_mailing", installation.add_mailing(start=-HOUR, stop=HOUR))
+    _post_mailing(port, {"Authorization": f"Bearer {token}", "X-Request-Id": "from-the-shop"})
     installation.wait_for(lambda: installation.messages() == {"success": 1_000})
     installation.check_that_each_was_sent_once(1_000)
+
+    def delivered() -> list[Event]:
+        return [each for each in events() if each["logger"] == "messages_app.engine.pump"]
+
+    def events() -> list[Event]:
+        return [event for log in installation.folder.glob("*.log") for event in read(log)]
+
+    # A log is lines of JSON, and each says for which request it was written.
+    installation.wait_for(lambda: sum(each["accepted"] for each in delivered()) == 1_000)
+    (asked,) = (each for each in events() if each["logger"] == "access")
+    assert (asked["status"], asked["user"], asked["token"]) == (201, "op", "The shop")
+    for each in [asked, *delivered()]:
+        assert each["request_id"] == "from-the-shop"
+    assert {each["mailing"] for each in delivered()} == {1}
+    assert not [each for each in events() if each["level"] not in ("info", "warning")]
+    text = str(events())
+    for secret in (token, TOKEN, "79000000001", "only-for-tests"):
+        assert secret not in text
+
+
+def _post_mailing(port: int, headers: dict[str, str]) -> None:
+    now = datetime.now(UTC)
+    times = {"start_time": now.isoformat(), "stop_time": (now + HOUR).isoformat()}
+    answer = requests.post(
+        f"http://127.0.0.1:{port}/api/v1/mailings/",
+        json={**times, "text": "Hello", "filters": {}},
+        headers=headers,
+        proxies={"http": ""},
+        timeout=PATIENCE,
+    )
+    answer.raise_for_status()
 
 
 def test_two_workers_at_once_share_the_work(install: Install) -> None:
@@ -98,7 +135,7 @@ def test_two_workers_at_once_share_the_work(install: Install) -> None:
     installation.fire("start_mailing", installation.add_mailing(start=-HOUR, stop=HOUR))
     installation.wait_for(lambda: installation.messages() == {"success": 8_000})
     installation.check_that_each_was_sent_once(8_000)
-    assert all("Task send_message" in log.read_text() for log in logs)
+    assert all("The sender accepted" in log.read_text() for log in logs)
 
 
 def test_a_mailing_started_ten_times_at_once_is_sent_once(install: Install) -> None:

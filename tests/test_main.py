@@ -1,5 +1,6 @@
 """main.py with all its processes: start, refusal, faults, stop."""
 
+import json
 import os
 import re
 import socket
@@ -67,12 +68,14 @@ def test_the_first_start_prints_a_password_once_and_everything_stops_within_ten_
 
 @pytest.mark.flow
 def test_nobody_stays_when_it_is_killed(tmp_path: Path) -> None:
-    with running(tmp_path) as program:
+    with running(tmp_path, LOG_FORMAT="") as program:
         program.wait_for(READY)
         # The workers say nothing when their pools are complete.
         wait_until(lambda: len(program.processes()) >= 10, program)
         program.process.kill()
         wait_until(lambda: not program.processes(), program)
+        # It wrote to no terminal.
+        assert "main" in {json.loads(line)["program"] for line in program.lines}
 
 
 @pytest.mark.flow
@@ -184,7 +187,7 @@ def options(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Namespace:
     """Return a command line for a preparation that makes nothing."""
     for name in ("make_secret_key", "load_settings", "prepare_database"):
         monkeypatch.setattr(installation, name, lambda: None)
-    for name in ("CELERY_BROKER_URL", "MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_URL"):
+    for name in ("CELERY_BROKER_URL", "LOG_FORMAT", "MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_URL"):
         monkeypatch.setenv(name, "")  # They are set for good otherwise.
     return Namespace(host="127.0.0.1", port=free_port(), sandbox_port=free_port(), demo=False)
 

@@ -18,6 +18,7 @@ import pytest
 from mailing_manager_project.environment import BASE_DIR
 from mailing_manager_project.launcher import programs
 from mailing_manager_project.web_worker import TIME_FOR_HEADERS
+from tests.log import Event, read
 from tests.main_program import PATIENCE, clean_environment, manage
 from tests.servers import free_port, wait_for_port
 
@@ -38,16 +39,16 @@ class WebServer:
                     *(f"--bind=127.0.0.1:{self.port}", *options, "mailing_manager_project.wsgi"),
                 ],
                 cwd=BASE_DIR,
-                env=clean_environment(folder, **SECRET),
+                env=clean_environment(folder, **SECRET, LOG_FORMAT="json"),
                 stdin=subprocess.DEVNULL,
                 stderr=log,
             )
         wait_for_port(self.port, PATIENCE)
 
     @property
-    def log(self) -> list[str]:
-        """Return the lines that it wrote since it was ready."""
-        return [line for line in self._log.read_text().splitlines() if "[INFO]" not in line]
+    def log(self) -> list[Event]:
+        """Return what it wrote of requests."""
+        return [event for event in read(self._log) if event["logger"] != "gunicorn.error"]
 
     def ask(self, path: str, method: str = "GET", host: str = "localhost") -> tuple[Any, bytes]:
         """Ask for something; return the answer and its body."""
@@ -195,20 +196,22 @@ def test_what_is_no_request_is_refused_in_the_format_of_the_api(
     answer, error = server.say(words + b" HTTP/1.1\r\n\r\n")
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/json"
-    assert answer.headers["X-Request-Id"]
     assert [each["code"] for each in error["errors"]] == [code]
+    logged = server.log[-1]
+    assert (logged["request_id"], logged["status"]) == (answer.headers["X-Request-Id"], status)
 
 
-def test_the_log_has_no_line_for_head_and_one_for_a_wrong_host(server: WebServer) -> None:
+def test_each_request_is_a_line_of_the_log_and_a_wrong_host_says_why(server: WebServer) -> None:
     before = len(server.log)
     answer, body = server.ask("/api/v1/schema/", "HEAD")
     assert (answer.status, body) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 1000
-    assert server.log[before:] == []
-
     assert server.ask("/api/v1/clients/", host="elsewhere.example")[0].status == 400
-    (line,) = server.log[before:]
-    assert "elsewhere.example" in line
+
+    head, wrong_host, refused = server.log[before:]
+    assert (head["event"], head["level"]) == ("HEAD /api/v1/schema/", "info")
+    assert "elsewhere.example" in wrong_host["event"]
+    assert (refused["status"], refused["request_id"]) == (400, wrong_host["request_id"])
 
 
 @pytest.mark.parametrize(

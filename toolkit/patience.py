@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
@@ -11,10 +12,11 @@ Result = TypeVar("Result")
 def begin(call: Callable[[], Result]) -> "Future[Result]":
     """Call something in a thread of its own, which ends with the program if it hangs.
 
-    Whatever it raises is raised in the thread that waits for the result.
+    Whatever it raises is raised in the thread that waits for the result. What it logs and queues
+    belongs to the same request.
     """
     future: Future[Result] = Future()
-    Thread(target=_run, args=[future, call], daemon=True).start()
+    Thread(target=copy_context().run, args=[_run, future, call], daemon=True).start()
     return future
 
 

@@ -27,7 +27,7 @@ _hanging: "set[Future[None]]" = set()
 def publish(task: str, *args: int) -> bool:
     """Queue a task by its name. Returns False if the broker did not take it, which is logged."""
     if _hanging:
-        logger.warning("%s%s waits for the next tick: the broker hangs.", task, args)
+        _leave(task, args, "the broker hangs")
         return False
     publication = begin(partial(_publish, task, args))
     try:
@@ -35,12 +35,17 @@ def publish(task: str, *args: int) -> bool:
     except TimeoutError:
         _hanging.add(publication)
         publication.add_done_callback(_hanging.discard)
-        logger.warning("%s%s waits for the next tick: the broker does not answer.", task, args)
+        _leave(task, args, "the broker does not answer")
         return False
     except OperationalError as error:
-        logger.warning("%s%s waits for the next tick: no broker (%s).", task, args, error)
+        _leave(task, args, f"no broker ({error})")
         return False
     return True
+
+
+def _leave(task: str, args: tuple[int, ...], reason: str) -> None:
+    cause = OperationalError(reason)  # of which the log has one line
+    logger.warning("%s%s waits for the next tick: %s.", task, args, reason, extra={"cause": cause})
 
 
 def _publish(task: str, args: tuple[int, ...]) -> None:

@@ -5,6 +5,8 @@ send as well. So a courier is a thread beside the process's tasks, and its task 
 """
 
 import logging
+from contextvars import copy_context
+from functools import partial
 from threading import Lock, Thread
 
 from celery import shared_task
@@ -43,7 +45,8 @@ def deliver_webhooks(webhook_id: int) -> None:
             return
         name = f"courier-{webhook_id}"
         # A daemon: a worker that ends does not wait for receivers, and the call is made again.
-        courier = Thread(target=_go, args=[webhook_id], name=name, daemon=True)
+        go = partial(copy_context().run, _go, webhook_id)  # Its lines say for what it goes.
+        courier = Thread(target=go, name=name, daemon=True)
         _couriers[webhook_id] = courier
     courier.start()
 

@@ -169,7 +169,10 @@ def prepare(options: argparse.Namespace, broker: Broker) -> int:
             "Leave the token empty for the demo."
         )
     installation.make_secret_key()
+    if (options.demo or sys.stdout.isatty()) and not env.str("LOG_FORMAT", default=""):
+        os.environ["LOG_FORMAT"] = "console"
     installation.load_settings()
+    os.environ["LOG_FORMAT"] = settings.LOG_FORMAT  # What the programs write to is no terminal.
     installation.prepare_database()
     return sandbox_port
 
@@ -178,7 +181,7 @@ def run(options: argparse.Namespace, broker: Broker, sandbox_port: int) -> int:
     """Keep the programs running until a stop is asked for; return the exit code."""
     stages = list_programs(options, broker, sandbox_port)
     names = [program.name for stage in stages for program in stage]
-    stream = LogStream(names)
+    stream = LogStream(names, is_json=settings.LOG_FORMAT == "json")
     log = logging.getLogger()
     stream.setFormatter(log.handlers[0].formatter)
     log.handlers = [stream]

@@ -20,8 +20,6 @@ CELERY = (
     sys.executable, NO_ROOT_WARNING, "-m",
     "celery", "--quiet", "--no-color", "--app=mailing_manager_project",
 )  # fmt: skip
-# A healthy program says nothing.
-QUIET = "--loglevel=WARNING"
 
 
 def redis(broker: Broker) -> Program:
@@ -56,7 +54,7 @@ def web(host: str, port: int) -> Program:
 
 def beat() -> Program:
     """Return the clock. Its schedule is in the database, so it keeps no file."""
-    return Program("beat", [*CELERY, "beat", QUIET, "--pidfile="], environment=NO_TOKEN)
+    return Program("beat", [*CELERY, "beat", "--pidfile="], environment=NO_TOKEN)
 
 
 def worker(queue: str, *, processes: int) -> Program:
@@ -64,7 +62,7 @@ def worker(queue: str, *, processes: int) -> Program:
     options = [f"--queues={queue}", f"--hostname={queue}@%h", "--without-gossip"]
     options += ["--without-mingle", "--pool=prefork", f"--concurrency={processes}"]
     environment = {} if queue == "messages" else NO_TOKEN
-    return Program(queue, [*CELERY, "worker", QUIET, *options], environment=environment)
+    return Program(queue, [*CELERY, "worker", *options], environment=environment)
 
 
 def address(host: str, port: int) -> str:

@@ -1,7 +1,6 @@
 """What HTTP says of every answer: ids, places, who may keep it, how long to wait, other origins."""
 
 import gzip
-import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,8 +14,8 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from clients.models import Client
-from mailing_manager_project.log_lines import ServerAwayFormatter
 from messages_app.models import Message
+from tests.log import heard
 from tests.rest import iso, refusal
 from toolkit import request_ids
 
@@ -80,22 +79,12 @@ class TestRequestIds:
     def test_a_mistake_of_ours_has_one_in_the_answer_and_in_the_log(
         self, api: APIClient, mistake: str
     ) -> None:
-        lines: list[str] = []
-
-        class Reader(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:
-                lines.append(self.format(record))
-
-        reader = Reader()
-        reader.setFormatter(ServerAwayFormatter())
-        logging.getLogger("django.request").addHandler(reader)
-        try:
+        with heard("django.request") as events:
             answer = api.get(mistake, headers={"X-Request-Id": "mine"})
-        finally:
-            logging.getLogger("django.request").removeHandler(reader)
 
         assert answer.headers["X-Request-Id"] == "mine"
-        assert "ERROR django.request [mine]: Internal Server Error" in lines[0]
+        assert (events[0]["level"], events[0]["request_id"]) == ("error", "mine")
+        assert events[0]["event"].startswith("Internal Server Error")
         assert request_ids.current() == ""
 
     def test_a_repeated_post_has_its_own(self, api: APIClient) -> None:
@@ -236,7 +225,7 @@ class TestOutsideOfViews:
     ) -> None:
         answer = api.get(f"{API}clients/", headers={"Host": "elsewhere.example"})
         assert refusal(answer) == (400, {None: "wrong_host"})
-        (record,) = caplog.records
+        (record,) = (each for each in caplog.records if each.name != "access")
         assert "elsewhere.example" in record.getMessage()
         assert record.exc_info is None
 

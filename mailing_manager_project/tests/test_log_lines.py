@@ -1,8 +1,12 @@
 """What is written to the log, for somebody who reads it during an outage."""
 
+import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -10,21 +14,37 @@ import redis.exceptions
 from billiard import einfo
 from billiard.exceptions import WorkerLostError
 from celery.beat import SchedulingError
+from celery.signals import after_task_publish
+from celery.worker.consumer.consumer import CONNECTION_ERROR  # type: ignore[attr-defined]
 from django.db import InternalError, OperationalError
 from django.db.backends.signals import connection_created
 from health_check.exceptions import ServiceUnavailable
 from kombu.exceptions import OperationalError as BrokerError
 
-from mailing_manager_project.log_lines import OutageFilter, ServerAwayFormatter
+from mailing_manager_project.log_lines import OutageFilter
+from tests.log import formatter
 
 logger = logging.getLogger(__name__)
 
 
-def line(message: str, error: Exception | None = None) -> str:
-    """Return what is written of an event, without the time."""
+def written(form: str, message: str, error: Exception | None = None, **extra: Any) -> str:
+    """Return the line that is written of an event."""
     exc_info = (type(error), error, error.__traceback__) if error else None
-    record = logging.LogRecord("room", logging.ERROR, "", 0, message, (), exc_info)
-    return ServerAwayFormatter().format(record).partition(" ERROR ")[2]
+    record = logger.makeRecord("room", logging.ERROR, "", 0, message, (), exc_info, extra=extra)
+    return formatter(form).format(record)
+
+
+def fields(message: str, error: Exception | None = None, **extra: Any) -> dict[str, Any]:
+    """Return the fields of the line in JSON."""
+    (line,) = written("json", message, error, **extra).splitlines()
+    event: dict[str, Any] = json.loads(line)
+    return event
+
+
+def line(message: str, error: Exception | None = None) -> str:
+    """Return what is said of an event, with the traceback if there is one."""
+    event = fields(message, error)
+    return f"{event['event']}{event.get('exception', '')}"
 
 
 def raised(error: Exception, cause: Exception | None = None) -> Exception:
@@ -45,8 +65,20 @@ def refused(port: int = 1) -> Exception:
     raise AssertionError("Something listens on port 1.")
 
 
-def test_an_event_is_a_line() -> None:
-    assert line("It works.") == "room: It works."
+def test_an_event_is_a_line_of_json_or_for_a_reader() -> None:
+    event = fields("It works.\nIndeed.", mailing=5, cause="not for the log")
+    said_at = datetime.fromisoformat(event.pop("timestamp"))
+    assert timedelta(0) <= datetime.now(UTC) - said_at < timedelta(minutes=1)
+    assert event == {
+        "event": "It works.\nIndeed.",
+        "level": "error",
+        "logger": "room",
+        "pid": os.getpid(),
+        "mailing": 5,
+    }
+    shown = written("console", "It works.", mailing=5)
+    assert "[error    ] It works." in shown
+    assert "mailing=5" in shown
 
 
 @pytest.mark.parametrize(
@@ -64,21 +96,21 @@ def test_an_event_is_a_line() -> None:
 def test_that_a_server_is_away_is_said_in_one_line(make: Callable[[], Exception]) -> None:
     error = make()
     reason = str(error).partition("\n")[0]
-    assert line("Ticking failed.", error) == f"room: Ticking failed. ({reason})"
+    assert line("Ticking failed.", error) == f"Ticking failed. ({reason})"
 
 
 def test_that_a_process_was_killed_is_said_in_one_line() -> None:
     lost = raised(WorkerLostError("Worker exited prematurely: signal 9 (SIGKILL)."))
     wrapped = einfo.ExceptionWithTraceback(lost, None)  # type: ignore[attr-defined]  # it is there
     assert line(f"Task handler raised error: {lost!r}", wrapped) == (
-        f"room: Task handler raised error: {lost!r}"
+        f"Task handler raised error: {lost!r}"
     )
 
 
 def test_a_reason_that_the_message_gives_is_not_given_twice() -> None:
     error = raised(BrokerError("Connection refused."))
     assert line(f"Ticking failed: {error}\nTraceback …", error) == (
-        "room: Ticking failed: Connection refused."
+        "Ticking failed: Connection refused."
     )
 
 
@@ -97,13 +129,13 @@ def test_anything_else_says_where_it_happened(error: Exception) -> None:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Log]":
+def log(monkeypatch: pytest.MonkeyPatch) -> "Log":
     """Return what the programs' log is made of, with the lines that it has."""
-    monkeypatch.setattr(connection_created, "receivers", [])  # among them this process's own log
+    for signal in (connection_created, after_task_publish):
+        monkeypatch.setattr(signal, "receivers", [])  # among them this process's own log
     log = Log()
-    logging.getLogger().addHandler(log)
-    yield log
-    logging.getLogger().removeHandler(log)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [log])
+    return log
 
 
 class Log(logging.Handler):
@@ -126,6 +158,20 @@ def test_an_outage_is_a_line_at_its_beginning_and_one_at_its_end(log: Log) -> No
     connection_created.send(None)
     logger.error("Ticking failed.", exc_info=refused())
     assert log.lines == ["Planning waits.", "The database answers again.", "Ticking failed."]
+
+
+def test_an_outage_of_the_broker_is_two_lines_too(log: Log) -> None:
+    celerys = logging.getLogger("celery.worker.consumer.consumer")
+    for _ in range(3):
+        celerys.error(CONNECTION_ERROR, "redis://here", "refused", "Trying again")
+        logger.error("A message error.", exc_info=raised(BrokerError("refused")))
+    logging.getLogger("celery").error("Connected to %s", "redis://here")
+    celerys.error(CONNECTION_ERROR, "redis://here", "refused", "Trying again")
+    after_task_publish.send(None)
+    said = [line.partition("\n")[0] for line in log.lines]
+    again = "The broker answers again."
+    cut = "consumer: Cannot connect to redis://here: refused."
+    assert said == [cut, again, "Connected to redis://here", cut, again]
 
 
 def test_in_an_outage_requests_that_fail_are_no_events(log: Log) -> None:
@@ -159,16 +205,13 @@ class TestNumbers:
         ],
     )
     def test_are_masked_also_in_tracebacks(self, text: str) -> None:
-        try:
-            raise ValueError(text)
-        except ValueError:
-            record = logging.LogRecord("x", logging.ERROR, "", 1, text, None, sys.exc_info())
-        line = ServerAwayFormatter().format(record)
-
-        assert "***" in line
-        assert "79995557531" not in line
-        assert "12125550103" not in line
-        assert "ValueError" in line
+        event = fields(text, raised(ValueError(text)), user=text)
+        for said in (event["event"], event["exception"], event["user"]):
+            assert "***" in said
+            assert "79995557531" not in said
+            assert "12125550103" not in said
+        assert "ValueError" in event["exception"]
+        assert "79995557531" not in written("console", text, raised(ValueError(text)))
 
     @pytest.mark.parametrize(
         "text",
@@ -180,6 +223,4 @@ class TestNumbers:
         ],
     )
     def test_ids_and_times_are_not(self, text: str) -> None:
-        record = logging.LogRecord("x", logging.INFO, "", 1, text, None, None)
-
-        assert ServerAwayFormatter().format(record).endswith(text)
+        assert line(text) == text

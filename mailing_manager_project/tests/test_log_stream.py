@@ -2,9 +2,11 @@
 
 import errno
 import io
+import json
 import logging
 import signal
 import sys
+from datetime import datetime
 
 import pytest
 from tqdm import tqdm
@@ -40,6 +42,21 @@ def test_our_own_log_goes_there_too(capsys: pytest.CaptureFixture[str]) -> None:
     record = logging.LogRecord("it", logging.INFO, "", 0, "one\n%s", ("two",), None)
     LogStream([]).handle(record)
     assert capsys.readouterr().out == "main | one\nmain | two\n"
+
+
+def test_in_json_each_line_is_an_event_of_its_program(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = LogStream(["web"], is_json=True)
+    stream.show("web", '{"event": "Привет", "mailing": 5}')
+    stream.show("web", "Segmentation fault")
+    stream.show("web", "")
+    stream.write("one\ntwo")
+    known, *others = map(json.loads, capsys.readouterr().out.splitlines())
+    assert known == {"program": "web", "event": "Привет", "mailing": 5}
+    assert [(each["program"], each["event"]) for each in others] == [
+        ("web", "Segmentation fault"),
+        ("main", "one\ntwo"),
+    ]
+    assert all(datetime.fromisoformat(each["timestamp"]) for each in others)
 
 
 def test_a_terminal_gets_a_colour_for_each_program(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,7 @@ from messages_app.engine.turn import Turn
 from messages_app.mailing_snapshot import ReadMailings
 from messages_app.models import SendingControl
 from messages_app.sending import control, pulse
+from toolkit import request_ids
 from toolkit.clock import Clock, monotonic
 
 RECORD_SIZE = 1000  # answers that are written at once
@@ -57,7 +58,18 @@ def deliver(
         doorbells.silence_waiting(bell)
         return 0
     delivery = _Delivery(read_mailings, is_stopping, is_wanted, transport, clock)
+    began_at = monotonic()
     delivery.run(bell)
+    if delivery.answered:
+        logger.info(
+            "The sender accepted %d of %d messages.",
+            delivery.accepted, delivery.answered,
+            extra={
+                "answers": delivery.answered,
+                "accepted": delivery.accepted,
+                "seconds": round(monotonic() - began_at, 3),
+            },
+        )  # fmt: skip
     return delivery.answered
 
 
@@ -72,10 +84,11 @@ class _Delivery:
         transport: sender.Transport,
         clock: Clock,
     ) -> None:
-        self.answered = 0
+        self.answered = self.accepted = 0
         self._read_mailings = read_mailings
         self._is_wanted = is_wanted
         self._transport = transport
+        self._request_id = request_ids.current()
         self._clock = clock
         self._expires_at = clock.now() + leasing.lease_length()
         self._queue = ClaimQueue(
@@ -203,7 +216,13 @@ class _Delivery:
             message = waiting.message
             self._open[message.id] = waiting
             self._transport.submit(
-                sender.Request(message.id, waiting.sender_id, message.phone_number, waiting.text)
+                sender.Request(
+                    message.id,
+                    waiting.sender_id,
+                    message.phone_number,
+                    waiting.text,
+                    self._request_id,
+                )
             )
 
     def _collect(self, timeout: float | None = None) -> None:
@@ -238,6 +257,7 @@ class _Delivery:
             if answer.status:
                 pulse.tally.add(answer.latency or answer.seconds)
             verdict = sender.classify(answer)
+            self.accepted += verdict.is_success
             if self._queue.is_probe or not answer.is_excess:
                 self._streak.add(answer, verdict)
             if attempt == 1 and verdict.is_success:
@@ -296,7 +316,9 @@ class _Delivery:
         for turn in with_answers:
             if turn.lease.token not in held:
                 logger.warning(
-                    "Mailing %s: answers came after their lease had ended.", turn.mailing.id
+                    "Mailing %s: answers came after their lease had ended.",
+                    turn.mailing.id,
+                    extra={"mailing": turn.mailing.id},
                 )
             ids = [message.id for message in turn.sent]
             recovery.record_late(turn.lease, sent=ids, outcomes=turn.outcomes, at=self._heard_at)

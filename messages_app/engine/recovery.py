@@ -63,6 +63,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
             "Mailing %s is not the one of a delivery that ended early; it was deleted, or the "
             "database was restored.",
             spooled.mailing_id,
+            extra={"mailing": spooled.mailing_id},
         )
         return
     record(spooled.outcomes, token=lease.token)
@@ -85,6 +86,7 @@ def replay(spooled: spool.SpoolRecord, *, now: datetime) -> None:
         spooled.mailing_id,
         len(spooled.sent) + len(spooled.outcomes),
         unanswered,
+        extra={"mailing": spooled.mailing_id},
     )
 
 
@@ -126,7 +128,10 @@ def _reclaim(token: int, now: datetime) -> int:
         leasing.end([lease])
         pulse.note(pulse.LEASE_RECLAIMED)
     logger.warning(
-        "Mailing %s: a worker did not come back; it held %s messages.", lease.mailing_id, number
+        "Mailing %s: a worker did not come back; it held %s messages.",
+        lease.mailing_id,
+        number,
+        extra={"mailing": lease.mailing_id},
     )
     return number
 

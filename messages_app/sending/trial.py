@@ -21,6 +21,7 @@ from messages_app.models import SendingControl
 from messages_app.sender import Answer, Failure, Verdict
 from messages_app.sender_ids import BITS
 from messages_app.sending import control
+from toolkit import request_ids
 from toolkit.clock import monotonic
 
 AT_ONCE = 2  # in one process: a sender that hangs must not have all threads of a web server
@@ -119,7 +120,9 @@ def _send(transport: sender.Transport, text: str, phone_number: str) -> Trial:
     # Those of messages are never negative, so that neither is taken for a repetition of the other.
     sender_id = -1 - secrets.randbits(BITS)
     began_at = monotonic()
-    transport.submit(sender.Request(0, sender_id, phone_number, json.dumps(text)))
+    transport.submit(
+        sender.Request(0, sender_id, phone_number, json.dumps(text), request_ids.current())
+    )
     answer = _wait_for_answer(transport, until=began_at + settings.MESSAGE_SENDER_TIMEOUT + GRACE)
     verdict = sender.classify(answer)
     trial = Trial(

@@ -484,9 +484,10 @@ class TestLateAnswers:
         )
         assert (message.lease_token, message.lease_until) == (None, None)
         assert message.sent_at
-        assert caplog.messages[-1] == (
-            f"Mailing {mailing.pk}: answers came after their lease had ended."
-        )
+        assert caplog.messages[-2:] == [
+            f"Mailing {mailing.pk}: answers came after their lease had ended.",
+            "The sender accepted 1 of 1 messages.",
+        ]
 
     @pytest.mark.parametrize("attempts", [0, 2])
     def test_a_success_is_saved_when_nobody_has_it(

@@ -224,6 +224,20 @@ class TestExchange:
         assert "expect" not in headers
         assert json.loads(body) == {"id": 2**63 - 1, "phone": 79991234567, "text": text}
 
+    def test_the_request_names_the_one_of_ours_that_it_is_sent_for(
+        self, backend: type[Transport], script: Script
+    ) -> None:
+        server = script(http())
+        transport = connect(backend, server.url, concurrency=1)
+        for request_id in ("", "from-the-shop", "from-the-shop", "another", ""):
+            pk = next_id()
+            transport.submit(Request(pk, pk, "79991234567", '"Hello"', request_id))
+            while not transport.is_idle:
+                transport.poll(0.05)
+        named = [headers.get("x-correlation-id") for _, headers, _ in server.requests]
+        assert named == [None, "from-the-shop", "from-the-shop", "another", None]
+        assert server.connections == 1
+
     def test_every_request_comes_back_once_whatever_happens_to_it(
         self, backend: type[Transport], sandbox: Sandbox
     ) -> None:

@@ -69,7 +69,11 @@ def _work_on(
                 return
         _end(jobs, job, Job.Status.FINISHED, at_end=at_end)
     except _LeaseLostError:
-        logger.warning("Job %s went on elsewhere: this worker stood still for too long.", job.pk)
+        logger.warning(
+            "Job %s went on elsewhere: this worker stood still for too long.",
+            job.pk,
+            extra={"job": job.pk},
+        )
     except ValidationError as error:
         _end(jobs, job, Job.Status.FAILED, error.messages[0], at_end=at_end)
     except Exception as error:

@@ -10,7 +10,7 @@ from io import BytesIO
 import pycurl
 
 from messages_app.sender.answers import Answer, Failure
-from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
+from messages_app.sender.contract import CONTENT_TYPE, Request, authorization, headers
 from messages_app.sender.transports.base import (
     CONNECT_TIMEOUT,
     MAX_BODY,
@@ -37,19 +37,21 @@ class _Exchange:
 
     def __init__(
         self,
-        headers: Sequence[str],
+        usual_headers: Sequence[str],
         timeout: float,
         may_repeat: bool,
         no_proxy: bool,
         ca_file: str,
     ) -> None:
         self.id = 0
+        self.request_id = ""
         self.is_repeated = False
+        self._headers = usual_headers
         self.body = BytesIO()
         self.chunks: list[bytes] = []
         self.handle = handle = pycurl.Curl()
         handle.exchange = self
-        handle.setopt(pycurl.HTTPHEADER, headers)
+        handle.setopt(pycurl.HTTPHEADER, usual_headers)
         handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
         handle.setopt(pycurl.POST, 1)
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
@@ -70,6 +72,10 @@ class _Exchange:
 
     def begin(self, url: str, request: Request) -> pycurl.Curl:
         self.id = request.id
+        if request.request_id != self.request_id:
+            self.request_id = request.request_id
+            own = (f"{name}: {value}" for name, value in headers(request).items())
+            self.handle.setopt(pycurl.HTTPHEADER, [*self._headers, *own])
         self.chunks.clear()
         self.handle.setopt(pycurl.URL, f"{url}{request.path}")
         self.is_repeated = False

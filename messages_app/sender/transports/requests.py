@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import NewConnectionError
 
 from messages_app.sender.answers import Answer, Failure
-from messages_app.sender.contract import CONTENT_TYPE, Request, authorization
+from messages_app.sender.contract import CONTENT_TYPE, Request, authorization, headers
 from messages_app.sender.transports.base import (
     CONNECT_TIMEOUT,
     MAX_BODY,
@@ -102,6 +102,7 @@ class RequestsTransport:
             with self._session.post(
                 self._url + request.path,
                 data=request.body.encode(),
+                headers=headers(request),
                 verify=self._ca_file,  # said here, it comes before what the environment says
                 timeout=(CONNECT_TIMEOUT, self._timeout),
                 allow_redirects=False,
