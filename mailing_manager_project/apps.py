@@ -3,6 +3,7 @@
 import sys
 
 from django.apps import AppConfig
+from django.conf import settings
 
 from mailing_manager_project.checks import register_checks
 from mailing_manager_project.environment import SetupError
@@ -26,8 +27,27 @@ class WiringConfig(AppConfig):
         seed_after_migrate()
         restore_after_migrate()
         try:
+            begin_traces()
             make_needed_folders()
         except SetupError as error:
             # As an exception it would be a page of Django's, Celery's or gunicorn's traceback.
             sys.stderr.write(f"Mailing Manager cannot start. {error}\n")
             sys.exit(2)
+
+
+def begin_traces() -> None:
+    """Have traces made, if somebody takes them.
+
+    Raises:
+        SetupError: what makes them is not installed.
+    """
+    if not settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        return
+    try:
+        from mailing_manager_project import tracing
+    except ImportError as error:
+        raise SetupError(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed ({error}). "
+            "Run 'pip install -r requirements-otel.txt', or leave it empty."
+        ) from None
+    tracing.begin()

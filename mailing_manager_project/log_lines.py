@@ -76,6 +76,8 @@ def configuration(form: str, level: str) -> dict[str, Any]:
             "celery.app.trace": {"level": "WARNING"},
             "celery.beat": {"level": "WARNING"},
             "django_celery_beat": {"level": "WARNING"},
+            # It says again and again that nobody takes the traces; tracing.py says it once.
+            "opentelemetry": {"level": "CRITICAL"},
         },
     }
 
@@ -125,9 +127,14 @@ def shorten_outages(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
 def mask_numbers(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Mask what may be a phone number, of which the database repeats some in its errors."""
     return {
-        name: NUMBER.sub(MASK, value) if isinstance(value, str) else value
+        name: mask_number(value) if isinstance(value, str) else value
         for name, value in event.items()
     }
+
+
+def mask_number(text: str) -> str:
+    """Return a text without what may be a phone number."""
+    return NUMBER.sub(MASK, text)
 
 
 class OutageFilter(logging.Filter):
@@ -138,8 +145,8 @@ class OutageFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._database = _Outage("The database answers again.")
-        self._broker = _Outage("The broker answers again.")
+        self._database = Outage("The database answers again.")
+        self._broker = Outage("The broker answers again.")
         connection_created.connect(self._database.end)
         after_task_publish.connect(self._broker.end)
 
@@ -157,7 +164,7 @@ class OutageFilter(logging.Filter):
         return not (self._database.is_on and is_failure)
 
 
-class _Outage:
+class Outage:
     """Whether a server is away, as far as this process has noticed."""
 
     def __init__(self, over: str) -> None:

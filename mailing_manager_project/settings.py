@@ -615,3 +615,7 @@ if DEBUG or sys.stderr.isatty():
 LOG_FORMAT = read_choice("LOG_FORMAT", _forms)
 LOGGING = log_lines.configuration(LOG_FORMAT, LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
+
+# Traces: OpenTelemetry's own name of who takes them; empty: there are none.
+
+OTEL_EXPORTER_OTLP_ENDPOINT = read_address("OTEL_EXPORTER_OTLP_ENDPOINT", "")

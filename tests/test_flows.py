@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -16,6 +17,7 @@ import requests
 from mailing_manager_project.environment import BASE_DIR
 from tests.installation import HOUR, Installation, Template
 from tests.log import Event, read
+from tests.otlp import Collector, Taken, collecting
 from tests.sandbox import TOKEN
 from tests.servers import private_postgres, private_redis
 
@@ -67,6 +69,12 @@ def install(tmp_path: Path, migrated: Callable[[str, Path], str]) -> Iterator[In
         yield lambda kind: Installation(tmp_path, migrated(kind, tmp_path), broker, resources)
 
 
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
 @pytest.mark.parametrize("database", ["postgres", "sqlite"])
 def test_twenty_thousand_clients_are_sent_to_exactly_once(install: Install, database: str) -> None:
     installation = install(database)
@@ -78,9 +86,13 @@ def test_twenty_thousand_clients_are_sent_to_exactly_once(install: Install, data
     installation.check_that_each_was_sent_once(20_000)
 
 
-def test_a_plain_worker_does_everything(install: Install) -> None:
+def test_a_plain_worker_does_everything_and_it_can_be_followed(
+    install: Install, collector: Collector
+) -> None:
     """As every tutorial starts one: `celery -A mailing_manager_project worker`."""
     installation = install("postgres")
+    installation.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    installation.environment["OTEL_BSP_SCHEDULE_DELAY"] = "100"  # milliseconds
     installation.start_worker()
     installation.start_beat()
     port = installation.start_web()
@@ -88,7 +100,11 @@ def test_a_plain_worker_does_everything(install: Install) -> None:
     token = installation.manage("create_api_token", "op", "--name=The shop").split()[-1]
     installation.add_clients(1_000)
     installation.wait_until_ready()
-    _post_mailing(port, {"Authorization": f"Bearer {token}", "X-Request-Id": "from-the-shop"})
+    shop = {"Authorization": f"Bearer {token}", "X-Request-Id": "from-the-shop"}
+    now = datetime.now(UTC)
+    times = {"start_time": now.isoformat(), "stop_time": (now + HOUR).isoformat()}
+    _call(port, shop, "POST", "mailings/", json={**times, "text": "Hello", "filters": {}})
+    _call(port, shop, "GET", "clients/?search=79000000001")
     installation.wait_for(lambda: installation.messages() == {"success": 1_000})
     installation.check_that_each_was_sent_once(1_000)
 
@@ -100,27 +116,43 @@ def test_a_plain_worker_does_everything(install: Install) -> None:
 
     # A log is lines of JSON, and each says for which request it was written.
     installation.wait_for(lambda: sum(each["accepted"] for each in delivered()) == 1_000)
-    (asked,) = (each for each in events() if each["logger"] == "access")
-    assert (asked["status"], asked["user"], asked["token"]) == (201, "op", "The shop")
-    for each in [asked, *delivered()]:
+    post, get = sorted(
+        (each for each in events() if each["logger"] == "access"), key=lambda each: -each["status"]
+    )
+    assert (post["event"], get["event"]) == ("POST /api/v1/mailings/", "GET /api/v1/clients/")
+    assert (post["status"], post["user"], post["token"]) == (201, "op", "The shop")
+    for each in (post, get, *delivered()):
         assert each["request_id"] == "from-the-shop"
-    assert {each["mailing"] for each in delivered()} == {1}
+    known = {"mailing": 1, "task": "send_message"}
+    assert all(known.items() <= each.items() for each in delivered())
+    assert "parent_task_id" not in str(delivered())  # Nothing else is carried along.
     assert not [each for each in events() if each["level"] not in ("info", "warning")]
     text = str(events())
     for secret in (token, TOKEN, "79000000001", "only-for-tests"):
         assert secret not in text
 
+    # And as traces: the request, and the deliveries that it has led to.
+    def spans(of: str, said: str = "") -> list[Taken]:
+        return [span for span in collector.spans if span.name == of and said in str(span.events)]
 
-def _post_mailing(port: int, headers: dict[str, str]) -> None:
-    now = datetime.now(UTC)
-    times = {"start_time": now.isoformat(), "stop_time": (now + HOUR).isoformat()}
-    answer = requests.post(
-        f"http://127.0.0.1:{port}/api/v1/mailings/",
-        json={**times, "text": "Hello", "filters": {}},
-        headers=headers,
-        proxies={"http": ""},
-        timeout=PATIENCE,
-    )
+    def deliveries() -> list[Taken]:
+        return spans("run/send_message", said="The sender accepted")
+
+    installation.wait_for(lambda: len(deliveries()) == len(delivered()))
+    (request,) = spans("POST api/v1/mailings/")
+    for span in (request, *deliveries()):
+        assert (span.trace, span.attributes["request_id"]) == (request.trace, "from-the-shop")
+    assert {span.attributes["mailing"] for span in deliveries()} == {1}
+    assert "search" not in str(collector.spans)
+    assert "79000000001" not in str(collector.spans)
+
+
+def _call(port: int, headers: dict[str, str], method: str, path: str, **options: Any) -> None:
+    """Call the API, without a proxy between us."""
+    url = f"http://127.0.0.1:{port}/api/v1/{path}"
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.request(method, url, headers=headers, timeout=PATIENCE, **options)
     answer.raise_for_status()
 
 
