@@ -1,5 +1,7 @@
 """Alerts: tell by e-mail and by a webhook what keeps messages from being sent, and when it is over.
 
+Also which mailings will miss their stop times, before they do.
+
 Beat watches, because it needs no worker: it is they that may be missing. The database knows what
 was told, so that several beats tell once.
 """
@@ -16,14 +18,18 @@ from django.conf import settings
 from django.core.mail import send_mail
 from django.db import connections
 
+from mailings.progress import sent_now
 from messages_app.admin.labels import named_troubles
 from messages_app.admin.now import SendingNow, look
-from messages_app.models import Told, Trouble
+from messages_app.models import SendingControl, Told, Trouble
 from toolkit.outages import tolerate_database_outage
 
 PATIENCE = timedelta(seconds=60)  # What is over sooner is told to nobody.
+LATE_PATIENCE = timedelta(minutes=10)  # How fast a mailing goes is seen only after minutes.
+MOST_LATE = 5  # mailings that are told of at once
 AGAIN = timedelta(minutes=1)  # until what could not be told is tried again
 TIMEOUT = 10  # seconds that the webhook has to answer
+LATE = "late-"  # begins the key of a mailing that will miss its stop time
 TITLES = {
     "held": "Nothing is sent: this database is a copy",
     "breaker": "The sender takes no messages",
@@ -61,17 +67,32 @@ def watch_once() -> None:
 def watch(sending: SendingNow) -> None:
     """Notice what is wrong now, and what is so no longer; tell of it what is to be told."""
     control, signs, now = sending
-    _notice(dict(named_troubles(control, signs, now)), now)
+    _notice(dict([*named_troubles(control, signs, now), *_late_mailings(control, now)]), now)
     for trouble in Trouble.objects.filter(next_at__lte=now):
         claim = Trouble.objects.filter(pk=trouble.pk, next_at=trouble.next_at)
         if claim.update(next_at=now + AGAIN):
             _tell(trouble)
 
 
+def _late_mailings(control: SendingControl, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield the mailings that will miss their stop times, the next to stop first."""
+    late = [each for each in sent_now(control, now=now) if each.progress.late]
+    late.sort(key=lambda each: each.mailing.stop_time)
+    for mailing, progress, _ in late[:MOST_LATE]:
+        text = f"{progress.late:,} messages will not be sent by {_at(mailing.stop_time)}."
+        if progress.would_do:
+            text += f" All would be by {_at(progress.would_do)}."
+        yield f"{LATE}{mailing.pk}", text
+
+
+def _patience(key: str) -> timedelta:
+    return LATE_PATIENCE if key.startswith(LATE) else PATIENCE
+
+
 def _notice(found: dict[str, str], now: datetime) -> None:
     Trouble.objects.bulk_create(
         [
-            Trouble(key=key, text=text, began_at=now, next_at=now + PATIENCE)
+            Trouble(key=key, text=text, began_at=now, next_at=now + _patience(key))
             for key, text in found.items()
         ],
         ignore_conflicts=True,
@@ -145,7 +166,8 @@ def _post(trouble: Trouble) -> None:
 
 
 def _headline(trouble: Trouble) -> str:
-    title = TITLES.get(trouble.key, trouble.key)
+    key = trouble.key
+    title = TITLES.get(key) or f"Mailing {key.removeprefix(LATE)} will miss its stop time"
     return f"Over: {title}" if trouble.ended_at else title
 
 

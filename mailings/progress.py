@@ -22,6 +22,7 @@ TELLING = 60.0  # seconds: what waits for longer shows what can be reached, less
 SETTLED = timedelta(minutes=2)
 SLACK = 1.05  # A stop time that would do has so much more room than is foreseen.
 ROUNDED = timedelta(minutes=5)
+MOST = 100  # mailings that are watched one by one
 
 
 class Opening(NamedTuple):
@@ -55,6 +56,28 @@ class Progress:
     def left(self) -> int:
         """Messages that are still to be sent."""
         return self.numbers[Standing.WAITING] + self.numbers[Standing.RETRIED]
+
+    @property
+    def late(self) -> int:
+        """Messages that will miss the stop time, as foreseen."""
+        return self.forecast.too_late + self.forecast.shut_out if self.forecast else 0
+
+
+class MailingNow(NamedTuple):
+    """A mailing that is sent and not complete, how far it has come, and what was counted."""
+
+    mailing: Mailing
+    progress: Progress
+    balances: Balances
+
+
+def sent_now(control: SendingControl, *, now: datetime) -> list[MailingNow]:
+    """Return the mailings that are sent now and are not complete, the MOST that began first."""
+    running = Mailing.objects.running(now).filter(may_be_incomplete())
+    mailings = list(running.order_by("start_time", "pk")[:MOST])
+    found = progress_of(mailings, control, now=now)
+    sent = [MailingNow(mailing, *each) for mailing, each in zip(mailings, found, strict=True)]
+    return [each for each in sent if not each.progress.is_complete]
 
 
 def progress_of(

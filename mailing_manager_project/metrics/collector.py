@@ -4,7 +4,6 @@ Each family is yielded also while it has no value. docs/metrics.md explains ever
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Count
@@ -17,8 +16,7 @@ from prometheus_client.metrics_core import (
 
 from mailing_manager_project import backlog
 from mailings.models import Mailing
-from mailings.progress import Progress, due_since, progress_of
-from mailings.stats import may_be_incomplete
+from mailings.progress import MailingNow, due_since, sent_now
 from messages_app.admin.now import SendingNow, look
 from messages_app.ledger.balances import Balances, total_balances
 from messages_app.ledger.timeline import totals_ever
@@ -29,19 +27,10 @@ from messages_app.stats import by_standing, standing
 from webhooks.models import Webhook
 
 PREFIX = "mailing_manager"
-MOST = 100  # mailings that have metrics of their own, the longest begun first
 BUCKET = 3  # steps of answers' times that make a bucket
 
 Labels = Mapping[str, str]
 Value = float | None
-
-
-class MailingNow(NamedTuple):
-    """A mailing that is sent, how far it has come, and since when its next messages are due."""
-
-    mailing: Mailing
-    progress: Progress
-    due_since: datetime | None
 
 
 class Seen(NamedTuple):
@@ -58,7 +47,8 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
         sending = look()
-        seen = Seen(sending, total_balances(), _mailings(sending))
+        mailings = sent_now(sending.control, now=sending.now)
+        seen = Seen(sending, total_balances(), mailings)
         for families in FAMILIES:
             yield from families(seen)
 
@@ -82,18 +72,6 @@ def gauges(
 def counter(name: str, purpose: str, value: float) -> CounterMetricFamily:
     """Return a family with one number that only grows."""
     return CounterMetricFamily(f"{PREFIX}_{name}", purpose, value=value)
-
-
-def _mailings(sending: SendingNow) -> list[MailingNow]:
-    """Return the mailings that are sent now and are not complete."""
-    running = Mailing.objects.running(sending.now).filter(may_be_incomplete())
-    mailings = list(running.order_by("start_time", "pk")[:MOST])
-    found = progress_of(mailings, sending.control, now=sending.now)
-    return [
-        MailingNow(mailing, progress, due_since(mailing, balances, now=sending.now))
-        for mailing, (progress, balances) in zip(mailings, found, strict=True)
-        if not progress.is_complete
-    ]
 
 
 def _messages(seen: Seen) -> Iterator[Metric]:
@@ -127,7 +105,8 @@ def _waiting(seen: Seen) -> Iterator[Metric]:
         left[Standing.WAITING] + left[Standing.RETRIED],
     )
     now = seen.sending.now
-    lags = [(now - each.due_since).total_seconds() for each in seen.mailings if each.due_since]
+    due = (due_since(each.mailing, each.balances, now=now) for each in seen.mailings)
+    lags = [(now - since).total_seconds() for since in due if since]
     yield gauge(
         "lag_seconds", "For how long the oldest message has been due.", max(lags, default=0)
     )
@@ -178,15 +157,12 @@ def _of_mailings(seen: Seen) -> Iterator[Metric]:
 
     yield each("pending", "Messages that are still to be sent.", lambda one: one.progress.left)
     yield each("rate", "Messages a second that were accepted.", lambda one: one.progress.rate)
-    yield each("late", "Messages that will miss the stop time, as foreseen.", _late)
+    yield each(
+        "late", "Messages that will miss the stop time, as foreseen.", lambda one: one.progress.late
+    )
     yield each(
         "stop_timestamp_seconds", "When it stops.", lambda one: one.mailing.stop_time.timestamp()
     )
-
-
-def _late(one: MailingNow) -> int:
-    foreseen = one.progress.forecast
-    return foreseen.too_late + foreseen.shut_out if foreseen else 0
 
 
 def _workers(seen: Seen) -> Iterator[Metric]:

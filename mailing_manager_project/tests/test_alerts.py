@@ -15,8 +15,9 @@ from pytest_django import Settings
 from mailing_manager_project import alerts
 from mailing_manager_project.beat import Scheduler
 from mailing_manager_project.celery import app
+from mailings.models import Mailing
 from messages_app.admin.now import look
-from messages_app.models import Heartbeat, SendingControl, Trouble
+from messages_app.models import Heartbeat, Posting, SendingControl, Trouble
 from tests.servers import free_port
 from toolkit import clock
 
@@ -152,6 +153,30 @@ def test_each_part_that_is_missing_is_a_trouble_of_its_own(
     at(0)
     at(61)
     assert told() == ["Planning shows no sign of life", "Sending shows no sign of life"]
+
+
+def test_a_mailing_that_will_miss_its_stop_time_is_told_of_once_that_is_sure(
+    at: Callable[[float], None],
+    now: datetime,
+    calls: responses.RequestsMock,
+    make_mailing: Callable[..., Mailing],
+) -> None:
+    SendingControl.objects.update(rate=1)
+    mailing = make_mailing(last_run_time=now, stop_time=now + 60 * MINUTE)
+    waits = {"before": "", "after": "pending||0|UTC", "message_ids": b"\0"}
+    Posting.objects.create(mailing=mailing, at=now, number=36_000, **waits)
+    for seconds in (0, 61, 590):
+        at(seconds)
+    assert told() == []
+    at(601)
+    SendingControl.objects.update(rate=100)
+    at(610)
+
+    title = f"Mailing {mailing.pk} will miss its stop time"
+    assert told() == [title, f"Over: {title}"]
+    assert "messages will not be sent by" in mail.outbox[0].body
+    assert "All would be by" in mail.outbox[0].body
+    assert [each["trouble"] for each in posted(calls)] == [f"late-{mailing.pk}"] * 2
 
 
 def test_two_beats_tell_once(
