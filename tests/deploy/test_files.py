@@ -88,6 +88,29 @@ def test_the_image_has_what_runs_and_no_tests() -> None:
     assert {"main.py", "manage.py", "gunicorn.conf.py", "requirements*.lock"} <= set(kept)
 
 
+def test_keda_scales_what_there_is_by_a_metric_that_there_is_and_nothing_else_does(
+    kubernetes: str,
+) -> None:
+    plain = list(yaml.safe_load_all(kubernetes))
+    scaled = list(yaml.safe_load_all(said("kubectl", "kustomize", "deploy/kubernetes-keda")))
+    (scaling,) = (each for each in scaled if each["kind"] == "ScaledObject")
+    others = [each for each in plain if each["kind"] != "HorizontalPodAutoscaler"]
+    assert len(plain) == len(others) + 1
+    assert [each for each in scaled if each != scaling] == others
+
+    spec = scaling["spec"]
+    (target,) = (
+        each
+        for each in others
+        if each["metadata"]["name"] == "sending" and "template" in each["spec"]
+    )
+    assert spec["scaleTargetRef"] == {"name": target["metadata"]["name"]}
+    assert spec["minReplicaCount"] == target["spec"]["replicas"]
+    (trigger,) = spec["triggers"]
+    (metric,) = re.findall(r"mailing_manager_(\w+)", trigger["metadata"]["query"])
+    assert f"`{metric}`" in (BASE_DIR / "docs/metrics.md").read_text()
+
+
 def test_kubernetes_takes_the_manifests(kubernetes: str, tmp_path: Path) -> None:
     manifests = tmp_path / "all.yaml"
     manifests.write_text(kubernetes)
