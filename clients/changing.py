@@ -11,7 +11,8 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from clients import tags
+from clients import tags, tally
+from clients.audience import KEYS
 from clients.models import Client, ClientChange
 from clients.querysets import ClientQuerySet
 from toolkit import time_zones
@@ -24,7 +25,6 @@ TASK = "import_clients"  # whose workers do this, too
 CHUNK = 2_000  # clients that one transaction changes
 DELETED = 500  # clients that one transaction deletes: each may have hundreds of messages
 TIME_BOX = 1.0  # seconds that a task works; then others have their turn
-FILTERS = ("operator_code", "tag", "timezone")
 
 What = ClientChange.What
 
@@ -40,10 +40,22 @@ def found(filters: Mapping[str, str]) -> ClientQuerySet:
     if filters.get("timezone"):
         time_zones.validate(filters["timezone"])
     clients = Client.objects.filter(
-        **{name: filters[name].strip() for name in FILTERS if filters.get(name)}
+        **{name: filters[name].strip() for name in KEYS if filters.get(name)}
     )
     text = filters.get("q", "").strip()
     return clients.named_by(text) if text else clients
+
+
+def number_found(filters: Mapping[str, str]) -> int:
+    """Return how many clients the list finds by these parameters.
+
+    Raises:
+        ValidationError: a value is none that a client can have.
+    """
+    clients = found(filters)
+    if filters.get("q"):
+        return clients.count()
+    return tally.number_of({key: filters[key].strip() for key in KEYS if filters.get(key)})
 
 
 def check(what: str, value: str) -> str:
@@ -137,6 +149,6 @@ def _deed(job: ClientChange) -> Deed:
 
 def _told(job: ClientChange) -> dict[str, Any]:
     """Return what history keeps of a change: no searched text, which may be somebody's number."""
-    kept = {name: value for name, value in job.filters.items() if name in FILTERS and value}
+    kept = {name: value for name, value in job.filters.items() if name in KEYS and value}
     told: dict[str, Any] = {"filters": kept}
     return told if job.what == What.DELETE else {**told, job.what: job.value}

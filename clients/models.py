@@ -1,4 +1,4 @@
-"""The client: a phone number, and what mailings select it by; and imports of files of clients."""
+"""The client: a phone number, and what mailings select it by; how many there are; and imports."""
 
 from uuid import uuid4
 
@@ -86,6 +86,40 @@ class Client(models.Model):
         except ValidationError as error:
             raise ValidationError({"phone_number": error}) from None
         self.operator_code = self.operator_code or code
+
+
+class _Counted(models.Model):
+    """A number of clients who are alike in all that mailings select clients by."""
+
+    operator_code = models.CharField(max_length=8)
+    tag = models.CharField(max_length=tags.MAX_LENGTH)
+    timezone = models.CharField(max_length=63)  # a name, also one that is known elsewhere only
+    number = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.number} of {self.operator_code}, {self.tag}, {self.timezone}"
+
+
+class Tally(_Counted):
+    """How many clients there are, as far as is folded (docs/adr/0048-clients-counted.md)."""
+
+    class Meta(_Counted.Meta):
+        constraints = (
+            models.UniqueConstraint(
+                fields=("tag", "operator_code", "timezone"), name="tally_once_per_kind"
+            ),
+        )
+
+
+class TallyChange(_Counted):
+    """Clients who came to be so, or were so no longer, by one statement.
+
+    Triggers write it, on Postgres; on SQLite they change the tally.
+    """
 
 
 def name_file(instance: "ClientImport", filename: str) -> str:

@@ -1,7 +1,7 @@
-"""The size of an audience, told without looking through all clients (docs/adr/0029).
+"""The size of an audience, told without looking through all clients (docs/adr/0029, 0048).
 
-Up to COUNTED clients are counted. Of a larger table a SAMPLE is, in slices that lie over all ids,
-and what is found is scaled up; unless so few match that an index finds them.
+The tally has it. Where clients are of too many kinds for that, a SAMPLE is counted, in slices that
+lie over all ids, and what is found is scaled up; unless so few match that an index finds them.
 """
 
 from collections import Counter
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from django.db.models import Count, F, Max, Min, Q
 
+from clients import tally
 from clients.audience import KEYS, Filters
 from clients.models import Client
 from clients.querysets import ClientQuerySet
+from clients.tally import Kinds
 from toolkit.time_limit import TookTooLong, time_limit
-
-Values = tuple[str, str, str]
 
 COUNTED = 100_000  # clients that are looked at, at most
 SAMPLE = 20_000  # of more
@@ -29,11 +29,10 @@ PATIENCE = 0.3  # seconds in which few clients are found by an index
 class Audience:
     """How many clients some filters select, in all and by what clients are selected by.
 
-    `groups` counts by (operator code, tag, time zone). `everyone` is how many clients there are.
-    `some` are ids of up to SOME of them, spread evenly.
+    `everyone` is how many clients there are. `some` are ids of up to SOME of them, spread evenly.
     """
 
-    groups: Counter[Values]
+    kinds: Kinds
     everyone: int
     is_estimate: bool
     some: list[int]
@@ -41,69 +40,61 @@ class Audience:
     @property
     def total(self) -> int:
         """How many clients it has."""
-        return self.groups.total()
+        return self.kinds.total()
 
     def by(self, key: str) -> Counter[str]:
         """Return {value: clients} by one of the keys of filters."""
-        numbers: Counter[str] = Counter()
-        place = KEYS.index(key)
-        for values, number in self.groups.items():
-            numbers[values[place]] += number
-        return numbers
+        return tally.sums_by(key, self.kinds)
 
 
 def audience_of(filters: Filters) -> Audience:
     """Return how many clients filters select now."""
-    ends = Client.objects.aggregate(first=Min("pk"), last=Max("pk"))
-    span = ends["last"] - ends["first"] + 1 if ends["last"] else 0
-    if span <= COUNTED:
-        return _counted(filters)
-    scope, factor = _slices(ends["first"], span)
-    sampled = Client.objects.filter(scope)
-    everyone = round(sampled.count() * factor)
-    if everyone <= COUNTED:  # with gaps between their ids
-        return _counted(filters)
-    matching = sampled.matching(filters)
-    groups = _groups(matching)
-    if groups.total() < RARE and (few := _few(filters, everyone)):
-        return few
-    scaled = Counter({values: round(number * factor) for values, number in groups.items()})
-    return Audience(scaled, everyone, True, _some(matching, groups.total()))
+    kinds, everyone = tally.kinds_of(filters), tally.number_of({})
+    matching = Client.objects.matching(filters)
+    if kinds is None:
+        return _estimated(matching, everyone)
+    number = kinds.total()
+    if everyone > COUNTED and number * SAMPLE >= everyone * RARE:  # there are enough in a sample
+        scope, factor = _sample()
+        matching, number = matching.filter(scope), round(number / factor)
+    return Audience(kinds, everyone, False, _some(matching, number))
 
 
 def audience_of_some(clients: ClientQuerySet, number: int) -> Audience:
     """Return an audience of so many, given some of its clients, which are few enough to count."""
-    groups = _groups(clients)
-    found = groups.total()
+    kinds = _kinds(clients)
+    found = kinds.total()
     is_estimate = number > found
     if is_estimate and found:
-        groups = Counter({of: round(each * number / found) for of, each in groups.items()})
-    return Audience(groups, Client.objects.count(), is_estimate, _some(clients, found))
+        kinds = _scaled(kinds, number / found)
+    return Audience(kinds, tally.number_of({}), is_estimate, _some(clients, found))
 
 
-def _counted(filters: Filters) -> Audience:
-    matching = Client.objects.matching(filters)
-    groups = _groups(matching)
-    return Audience(groups, Client.objects.count(), False, _some(matching, groups.total()))
+def _estimated(matching: ClientQuerySet, everyone: int) -> Audience:
+    scope, factor = _sample()
+    sampled = matching.filter(scope)
+    kinds = _kinds(sampled)
+    if kinds.total() < RARE and (few := _few(matching, everyone)):
+        return few
+    return Audience(_scaled(kinds, factor), everyone, True, _some(sampled, kinds.total()))
 
 
-def _few(filters: Filters, everyone: int) -> Audience | None:
+def _few(matching: ClientQuerySet, everyone: int) -> Audience | None:
     """Return the audience if it is found in a moment and no larger than COUNTED."""
-    matching = Client.objects.matching(filters)
     try:
         with time_limit(PATIENCE):
-            groups = _groups(
-                matching.filter(pk__in=matching.order_by().values("pk")[: COUNTED + 1])
-            )
-            if groups.total() > COUNTED:
+            kinds = _kinds(matching.filter(pk__in=matching.order_by().values("pk")[: COUNTED + 1]))
+            if kinds.total() > COUNTED:
                 return None
-            return Audience(groups, everyone, False, _some(matching, groups.total()))
+            return Audience(kinds, everyone, False, _some(matching, kinds.total()))
     except TookTooLong:
         return None
 
 
-def _slices(first: int, span: int) -> tuple[Q, float]:
-    """Return the condition of the sample, and how many clients stand for one in it."""
+def _sample() -> tuple[Q, float]:
+    """Return the condition of the sample, and how many ids stand for one in it."""
+    ends = Client.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    first, span = ends["first"], ends["last"] - ends["first"] + 1
     size = SAMPLE // SLICES
     scope = Q()
     for number in range(SLICES):
@@ -114,13 +105,17 @@ def _slices(first: int, span: int) -> tuple[Q, float]:
     return scope, span / (size * SLICES)
 
 
-def _groups(matching: ClientQuerySet) -> Counter[Values]:
+def _kinds(matching: ClientQuerySet) -> Kinds:
     rows = matching.order_by().values_list(*KEYS).annotate(number=Count("pk"))
-    groups: Counter[Values] = Counter()
+    kinds: Kinds = Counter()
     for *values, number in rows:
         operator_code, tag, zone = map(str, values)
-        groups[operator_code, tag, zone] += number
-    return groups
+        kinds[operator_code, tag, zone] += number
+    return kinds
+
+
+def _scaled(kinds: Kinds, factor: float) -> Kinds:
+    return Counter({kind: round(number * factor) for kind, number in kinds.items()})
 
 
 def _some(matching: ClientQuerySet, number: int) -> list[int]:

@@ -1,8 +1,8 @@
 """The audit: checks that every message is accounted for, and that nothing was sent against rules.
 
-Each check yields the ids of messages or mailings that break its rule; the docstring of a check is
-its rule, as printed. All checks read one snapshot of the database, so an audit can run while
-mailings are being delivered.
+Each check yields the ids of messages, mailings or clients that break its rule; the docstring of a
+check is its rule, as printed. All checks read one snapshot of the database, so an audit can run
+while mailings are being delivered.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +28,8 @@ from django.db.models import (
 )
 from django.db.models.functions import Cast, Coalesce, Greatest
 
+from clients import tally
+from clients.audience import KEYS
 from clients.models import Client
 from mailings.models import Mailing
 from mailings.querysets import MailingQuerySet
@@ -49,7 +51,7 @@ Status = Message.Status
 class Finding:
     """The result of one check.
 
-    `number` is how many messages or mailings break the rule; `ids` are the first EXAMPLES of them.
+    `number` is how many rows break the rule; `ids` are the first EXAMPLES of them.
     """
 
     name: str
@@ -258,6 +260,13 @@ def leases_end(scope: AuditScope) -> Iterable[int]:
     return ids_of(leased.filter(Q(lease_until__lt=scope.now - GRACE) | ~Exists(leases)))
 
 
+def clients_are_tallied(scope: AuditScope) -> Iterator[int]:
+    """The tally has the number of clients of each kind (by id of one of it; 0 if there is none)."""
+    for kind in tally.differences():
+        alike = Client.objects.matching(dict(zip(KEYS, kind, strict=True))).order_by("pk")
+        yield alike.values_list("pk", flat=True).first() or 0
+
+
 CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     counts_add_up,
     ledger_adds_up,
@@ -276,6 +285,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
     nobody_is_lost,
     drafts_have_no_messages,
     leases_end,
+    clients_are_tallied,
 )
 
 

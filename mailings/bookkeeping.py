@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from clients import tally
 from mailings.models import Mailing
 from messages_app import waiting
 from messages_app.ledger import folding, reconciling
@@ -25,8 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 def keep_books(*, now: datetime) -> None:
-    """Fold what is posted, drop what is old, and take mailings into the ledger."""
+    """Fold what is posted and tallied, drop what is old, and take mailings into the ledger."""
     folding.fold_all()
+    tally.fold()
     folding.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
     pulse.drop_old(now=now)
     if settings.HISTORY_DAYS:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from clients import changing
+from clients.audience import KEYS
 from clients.models import ClientChange
 from toolkit import time_zones
 from toolkit.console.admin import ConsoleAdmin
@@ -18,7 +19,7 @@ from toolkit.console.labels import format_number, label, sentence
 What = ClientChange.What
 Status = ClientChange.Status
 LIST = "admin:clients_client_changelist"
-ASKED = (*changing.FILTERS, "q")  # parameters of the list
+ASKED = (*KEYS, "q")  # parameters of the list
 NEEDS = {
     What.TAG: "clients.change_client",
     What.TIMEZONE: "clients.change_client",
@@ -52,7 +53,7 @@ class ChangesAll(ConsoleAdmin):
             raise PermissionDenied
         filters = {name: value for name in ASKED if (value := request.GET.get(name, "").strip())}
         try:
-            number = changing.found(filters).count()
+            number = changing.number_found(filters)
         except (ValidationError, ValueError):
             self.message_user(request, _("No list can be filtered like that."), messages.WARNING)
             return redirect(reverse(LIST))

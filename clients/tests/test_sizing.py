@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from clients import sizing
+from clients import sizing, tally
 from clients.models import Client
 from clients.sizing import audience_of
 
@@ -19,7 +19,8 @@ MakeClients = Callable[..., list[Client]]
 
 @pytest.fixture
 def _few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have more than 200 clients be too many to be counted."""
+    """Have more than 200 clients be too many to be counted, and be of too many kinds."""
+    monkeypatch.setattr(tally, "MOST_KINDS", 0)
     monkeypatch.setattr(sizing, "COUNTED", 200)
     monkeypatch.setattr(sizing, "SAMPLE", 200)
     monkeypatch.setattr(sizing, "SLICES", 20)
@@ -43,6 +44,23 @@ def test_few_clients_are_counted(make_clients: MakeClients) -> None:
 
 def test_there_may_be_no_clients_at_all() -> None:
     assert audience_of({}) == sizing.Audience(Counter(), 0, False, [])
+
+
+@pytest.mark.usefixtures("_few_are_many")
+def test_many_clients_are_tallied_and_some_of_them_come_from_a_sample(
+    make_clients: MakeClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tally, "MOST_KINDS", 2)
+    for _ in range(100):
+        make_clients(15, tag="vip")
+        make_clients(5, timezone="Europe/Moscow")
+
+    vip = audience_of({"tag": "vip"})
+
+    assert (vip.total, vip.everyone, vip.is_estimate) == (1_500, 2_000, False)
+    assert 20 <= len(vip.some) <= 60
+    assert max(vip.some) - min(vip.some) > 1_500
+    assert not Client.objects.filter(pk__in=vip.some).exclude(tag="vip").exists()
 
 
 @pytest.mark.usefixtures("_few_are_many")
@@ -89,7 +107,7 @@ def test_what_is_not_found_in_a_moment_is_estimated(
 ) -> None:
     make_clients(1_000)
     make_clients(7, tag="rare")
-    monkeypatch.setattr(sizing, "_groups", slow_unless_sampled(sizing._groups))
+    monkeypatch.setattr(sizing, "_kinds", slow_unless_sampled(sizing._kinds))
 
     found = audience_of({"tag": "rare"})
 
@@ -98,14 +116,14 @@ def test_what_is_not_found_in_a_moment_is_estimated(
     assert Client.objects.count() == 1_007  # The transaction goes on.
 
 
-def slow_unless_sampled(groups: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def slow_unless_sampled(kinds: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return the function, with a statement before it that takes as long as a large table."""
 
     def slow(matching: Any) -> Any:
         if "LIMIT" in str(matching.query):
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_sleep(60)")
-        return groups(matching)
+        return kinds(matching)
 
     return slow
 

@@ -1,6 +1,5 @@
 """The preview of a mailing over REST: whom it reaches, its text, and what is to be expected."""
 
-from collections import Counter
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
@@ -10,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from clients.audience import validate_filters
+from clients.stats import most_frequent
 from mailings.api import examples
 from mailings.api.fields import FiltersField
 from mailings.api.serializers import NewMailingSerializer
@@ -19,8 +19,6 @@ from messages_app.sending.pace import Source
 from toolkit import clock
 from toolkit.rest.fields import MomentField
 from toolkit.text_parts import GSM_7, NAMED, UCS_2
-
-MAX_VALUES = 1000  # of a kind that are told; the most frequent ones
 
 SOURCES = "\n".join(f"* `{source}` - {source.label}" for source in Source)
 CAUTIONS = {
@@ -79,8 +77,8 @@ class AudienceSerializer(serializers.Serializer[Any]):
 
     total = serializers.IntegerField()
     is_estimate = serializers.BooleanField(
-        help_text="A sample was counted and scaled up, because there are more than 100,000 "
-        "clients and not only few match."
+        help_text="A sample was counted and scaled up: of a mailing that resends what failed, or "
+        "where operator code, tag and zone of clients come in more than 100,000 combinations."
     )
     by_timezone = _numbers("By IANA name; of each kind the 1,000 most frequent values.")
     by_operator_code = _numbers("By operator code.")
@@ -184,9 +182,9 @@ def _shown(found: Preview) -> dict[str, Any]:
         "audience": {
             "total": audience.total,
             "is_estimate": audience.is_estimate,
-            "by_timezone": _most_frequent(audience.by("timezone")),
-            "by_operator_code": _most_frequent(audience.by("operator_code")),
-            "by_tag": _most_frequent(audience.by("tag")),
+            "by_timezone": most_frequent(audience.by("timezone")),
+            "by_operator_code": most_frequent(audience.by("operator_code")),
+            "by_tag": most_frequent(audience.by("tag")),
             "written_to_lately": found.written_lately,
         },
         "text": text
@@ -213,9 +211,3 @@ def _shown(found: Preview) -> dict[str, Any]:
         },
         "warnings": [caution._asdict() for caution in found.cautions],
     }
-
-
-def _most_frequent(numbers: Counter[str]) -> dict[str, int]:
-    """Return the most frequent values, those with most clients first."""
-    by_size = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
-    return dict(by_size[:MAX_VALUES])

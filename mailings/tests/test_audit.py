@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from django.db.models import F
 from pytest_django import Settings
 
-from clients.models import Client
+from clients.models import Client, TallyChange
 from clients.services import delete_client
 from mailing_manager_project.journal_audit import audit_with_journal
 from mailing_manager_project.management.commands.audit import Command
@@ -526,6 +526,16 @@ def misplace(mailing: Mailing) -> list[int]:
 Scene = Callable[[World], Mailing]
 Deed = Callable[[Mailing], list[int]]
 
+
+def miscount_clients(mailing: Mailing) -> list[int]:
+    """Have the tally count a client of the mailing's twice; return the id it is named by."""
+    client = Client.objects.filter(**mailing.filters).order_by("pk")[0]
+    TallyChange.objects.create(
+        operator_code=client.operator_code, tag=client.tag, timezone=client.timezone, number=1
+    )
+    return [client.pk]
+
+
 # What is falsified, and the one check that finds it.
 WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
     "counts_add_up": [
@@ -608,6 +618,7 @@ WRONGS: dict[str, list[tuple[Scene, Deed]]] = {
         (in_flight, forget_the_leases),
         (in_flight, lambda it: overdue(it, 6 * MINUTE)),
     ],
+    "clients_are_tallied": [(delivered, miscount_clients)],
 }
 
 

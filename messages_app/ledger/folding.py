@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
-from django.db.models import Max, Model, Q, QuerySet, Sum
+from django.db import transaction
+from django.db.models import Max, Q, QuerySet, Sum
 
 from messages_app.ledger.accounts import NOWHERE, parse
 from messages_app.models import Balance, LedgerHead, MinuteTotal, Posting
 from messages_app.models.ledger import ALL_MAILINGS
-from messages_app.sql import moment_value, table_of
+from toolkit.sums import Key, add_to
 
 BATCH = 1_000  # postings folded in one transaction
 DROPPED = 1_000  # rows dropped in one transaction
-Key = tuple[Any, ...]  # the values of one of these
 BALANCE_KEY = ("mailing_id", "account")
 MINUTE_KEY = ("mailing_id", "began_at", "minutes", "state", "error_code")
 
@@ -92,7 +91,7 @@ def forget(mailing_id: int) -> None:
         lock_head()
         fold_all()  # Its last changes, too, are told and then taken out.
         gone = Balance.objects.filter(mailing_id=mailing_id)
-        _add(
+        add_to(
             Balance,
             BALANCE_KEY,
             Counter({(ALL_MAILINGS, each.account): -each.number for each in gone}),
@@ -135,7 +134,7 @@ def _sum_up_minutes(before: datetime) -> int:
         for each in minutes:
             hour = each.began_at.replace(minute=0)
             totals[each.mailing_id, hour, 60, each.state, each.error_code] += each.number
-        _add(MinuteTotal, MINUTE_KEY, totals)
+        add_to(MinuteTotal, MINUTE_KEY, totals)
         MinuteTotal.objects.filter(pk__in=[each.pk for each in minutes]).delete()
     return len(minutes)
 
@@ -148,7 +147,7 @@ def _add_to_balances(postings: Sequence[Posting]) -> None:
                 numbers[mailing_id, each.before] -= each.number
             if each.after != NOWHERE:
                 numbers[mailing_id, each.after] += each.number
-    _add(Balance, BALANCE_KEY, numbers)
+    add_to(Balance, BALANCE_KEY, numbers)
     emptied = {mailing_id for (mailing_id, _), number in numbers.items() if number < 0}
     Balance.objects.filter(mailing_id__in=emptied, number=0).delete()
 
@@ -167,20 +166,4 @@ def _add_to_minutes(postings: Sequence[Any]) -> None:
             continue  # It was in this state before.
         for mailing_id in (each.mailing_id, ALL_MAILINGS):
             numbers[mailing_id, minute, 1, account.state, account.error_code] += each.number
-    _add(MinuteTotal, MINUTE_KEY, numbers)
-
-
-def _add(model: type[Model], key: Sequence[str], numbers: Counter[Key]) -> None:
-    """Add numbers to the rows of a model that these keys name; make those that are missing."""
-    rows = [(*key_values, number) for key_values, number in numbers.items() if number]
-    if not rows:
-        return
-    table, names = table_of(model), ", ".join(key)
-    values = ", ".join([f"({', '.join(['%s'] * (len(key) + 1))})"] * len(rows))
-    params = [moment_value(x) if isinstance(x, datetime) else x for row in rows for x in row]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} ({names}, number) VALUES {values} ON CONFLICT ({names})"
-            f" DO UPDATE SET number = {table}.number + excluded.number",
-            params,
-        )
+    add_to(MinuteTotal, MINUTE_KEY, numbers)
