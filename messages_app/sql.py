@@ -67,9 +67,9 @@ def one_of(column: str, numbers: Iterable[int]) -> Condition:
     return Condition(f"{column} IN (SELECT value FROM json_each(%s))", (f"[{listed}]",))
 
 
-def has_id(ids: Iterable[int]) -> RawSQL:
-    """Return a condition on ids for a filter, where the statement has no other column `id`."""
-    condition, params = one_of("id", ids)
+def has_id(ids: Iterable[int], column: str = "id") -> RawSQL:
+    """Return a condition on ids for a filter; `column` has its table where others have an `id`."""
+    condition, params = one_of(column, ids)
     return RawSQL(condition, params, output_field=models.BooleanField())  # nosec B611
 
 

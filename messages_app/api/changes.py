@@ -16,6 +16,8 @@ from messages_app.ledger import changes
 from messages_app.ledger.changes import Change
 from messages_app.models import Message
 from messages_app.sender_ids import sender_id
+from messages_app.sql import has_id, table_of
+from toolkit.rest.fields import moment_text
 from toolkit.rest.filters import check_parameters
 from toolkit.rest.pagination import MAX_PAGE_SIZE, CursorPages
 from toolkit.rest.schema import GoneResponse
@@ -125,7 +127,8 @@ def change_rows(found: Sequence[Change]) -> list[dict[str, Any]]:
 
     Without making a `Message` of each, which takes several times as long.
     """
-    messages = Message.objects.filter(pk__in={change.message_id for change in found})
+    ids = {change.message_id for change in found}
+    messages = Message.objects.filter(has_id(ids, f"{table_of(Message)}.id"))
     columns = ("pk", "client_id", "phone_number", "mailing__sender_key")
     told = {
         pk: (client_id, str(sender_id(key, message_id=pk, phone_number=number)))
@@ -144,7 +147,7 @@ def change_rows(found: Sequence[Change]) -> list[dict[str, Any]]:
                 "status": change.status,
                 "error_code": change.error_code,
                 "is_final": change.is_final,
-                "at": change.at,
+                "at": moment_text(change.at),
             }
         )
     return rows

@@ -114,16 +114,15 @@ def _changed_ids(posting: Posting) -> list[int]:
 def _changes(posting: Posting, ids: Sequence[int]) -> list[Change]:
     """Return the changes of these messages of one posting."""
     before, after = _account(posting.before), _account(posting.after)
-    change = Change(
-        message_id=0,
-        mailing_id=posting.mailing_id,
-        before=before and before.status,
-        status=after and after.status,
-        error_code=after.error_code if after else "",
-        is_final=not after or after.state not in (PENDING, RETRY),
-        at=posting.at,
+    told = (
+        posting.mailing_id,
+        before and before.status,
+        after and after.status,
+        after.error_code if after else "",
+        not after or after.state not in (PENDING, RETRY),
+        posting.at,
     )
-    return [change._replace(message_id=message_id) for message_id in ids]
+    return [Change(message_id, *told) for message_id in ids]
 
 
 def _account(text: str) -> Account | None:

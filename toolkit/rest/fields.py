@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, time
+from functools import lru_cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -89,6 +90,12 @@ class MomentField(serializers.DateTimeField):
             self.fail("naive")
         moment: datetime = super().enforce_timezone(value)
         return moment
+
+
+@lru_cache(4096)  # Many rows were written at the same moment.
+def moment_text(moment: datetime) -> str:
+    """Return a time in UTC as REST writes it everywhere."""
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 HOUR = r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?$"

@@ -50,6 +50,7 @@ from rest_framework.request import Request
 
 from toolkit.cells import as_text
 from toolkit.rest.errors import Unavailable
+from toolkit.rest.fields import moment_text
 from toolkit.rest.views import SafeWrites
 
 Row = TypeVar("Row", bound=Model)
@@ -102,9 +103,7 @@ def _json_lines(columns: Sequence[str], rows: Iterable[Values]) -> str:
 
 def _plain(value: Any) -> str:
     """Return a moment, or whatever has a name, as REST writes it everywhere."""
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    return str(value)
+    return moment_text(value) if isinstance(value, datetime) else str(value)
 
 
 _to_json = json.JSONEncoder(

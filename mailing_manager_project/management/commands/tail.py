@@ -1,6 +1,7 @@
 """`manage.py tail`: what becomes of messages, as it happens."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from time import sleep
 from typing import Any
 
@@ -86,4 +87,5 @@ def _line(row: dict[str, Any]) -> str:
     places = (
         f"mailing {row['mailing']:<6} client {row['client'] or '–':<9} message {row['message']:<10}"
     )
-    return f"{in_words(row['at'])}  {places} {before:>7} → {what} {row['error_code']}".rstrip()
+    at = in_words(datetime.fromisoformat(row["at"]))
+    return f"{at}  {places} {before:>7} → {what} {row['error_code']}".rstrip()
