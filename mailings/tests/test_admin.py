@@ -16,6 +16,7 @@ from mailings.closing import finish_mailing
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.ledger import folding
+from messages_app.ledger.reconciling import reconcile
 from messages_app.models import Message, Standing
 from messages_app.tests.scenes import open_books
 from tests.console import button_of, confirm, question_of
@@ -87,7 +88,7 @@ def plan(mailing: Mailing, make_clients: MakeClients, now: datetime, **by_status
             )
             for client in make_clients(number)
         )
-    open_books()
+    reconcile(mailing.pk)
 
 
 @pytest.fixture
