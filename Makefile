@@ -19,7 +19,7 @@ test: $(READY_DEV)
 	@$(PY) -m tests.contract.node
 	@$(PY) -m pytest -n auto -m "not faults and not fuzz and not deploy"
 	@echo "Once more on SQLite: everything that a database decides."
-	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "database and not postgres" toolkit clients mailings messages_app webhooks
+	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "database and not postgres" toolkit clients mailings messages_app webhooks reports
 
 # Made-up requests to the whole API, as everybody who may call it (tests/contract).
 fuzz: $(READY_DEV)

@@ -180,16 +180,18 @@ def check_logins(**_: Any) -> list[CheckMessage]:
     ]
 
 
-def check_alerts(**_: Any) -> list[CheckMessage]:
+def check_mail(**_: Any) -> list[CheckMessage]:
     """Warn where somebody is to be mailed, and there is no mail server."""
-    if not settings.ALERT_RECIPIENTS or settings.EMAIL_HOST:
+    wanted = [name for name in ("ALERT_RECIPIENTS", "REPORT_RECIPIENTS") if getattr(settings, name)]
+    if settings.EMAIL_HOST:
         return []
     return [
         Warning(
-            "ALERT_RECIPIENTS is set, and EMAIL_HOST is not: nobody is told by e-mail.",
+            f"{name} is set, and EMAIL_HOST is not: nobody is told by e-mail.",
             hint="Set EMAIL_HOST to your mail server.",
             id="mailing_manager.W009",
         )
+        for name in wanted
     ]
 
 
@@ -274,7 +276,7 @@ CHECKS = (
     check_shared_counts,
     check_proxies,
     check_logins,
-    check_alerts,
+    check_mail,
     check_requests,
     check_authorities,
     check_ticks,

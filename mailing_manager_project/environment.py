@@ -3,6 +3,7 @@
 import re
 import resource
 from collections.abc import Sequence
+from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
@@ -236,6 +237,18 @@ def read_mail_addresses(name: str) -> list[str]:
                 f"{name} has {address[:80]!r}. Write addresses such as anna@example.com."
             ) from None
     return addresses
+
+
+def read_time_of_day(name: str, default: str) -> time:
+    """Return a time of day.
+
+    Raises:
+        ImproperlyConfigured: the variable holds anything else.
+    """
+    raw = env.str(name, default="").strip() or default
+    if match := re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", raw):
+        return time(int(match[1]), int(match[2]))
+    raise ImproperlyConfigured(f"{name} is {raw[:40]!r}. Write a time of day, such as {default}.")
 
 
 def read_address(name: str, default: str) -> str:

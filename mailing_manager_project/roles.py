@@ -32,6 +32,7 @@ ADMINISTRATORS = (
     "mailings.delete_mailing",
     "history.view_entry",
     *(f"webhooks.{verb}_webhook" for verb in ("add", "change", "delete")),
+    *(f"reports.{verb}_recipient" for verb in ("view", "add", "change", "delete")),
     "clients.erase_client",
     *(
         f"auth.{verb}_{model}"

@@ -36,6 +36,7 @@ from mailing_manager_project.environment import (
     read_positive,
     read_rate,
     read_redis,
+    read_time_of_day,
 )
 from mailing_manager_project.postgres_limits import LINK
 
@@ -114,6 +115,7 @@ INSTALLED_APPS = [
     "mailings",
     "messages_app",
     "webhooks",
+    "reports",
     "mailing_manager_project",  # last: its console dresses the others' admins
 ]
 
@@ -319,7 +321,8 @@ CELERY_TASK_ROUTES = {
     "send_message": {"queue": "messages"},
     "import_clients": {"queue": "imports"},
     "deliver_webhooks": {"queue": "webhooks"},
-    "send_notices": {"queue": "webhooks"},  # It waits for others' servers, too.
+    "send_notices": {"queue": "webhooks"},  # It waits for others' servers, too,
+    "send_report": {"queue": "webhooks"},  # and so does this.
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {
     "max_retries": 2,
@@ -428,6 +431,7 @@ HISTORY_KINDS = {
     "messages": "messages_app.message",
     "sender": "messages_app.sendingcontrol",
     "webhooks": "webhooks.webhook",
+    "recipients": "reports.recipient",
     "users": "auth.user",
     "groups": "auth.group",
     "logins": "axes.accessattempt",
@@ -472,6 +476,11 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="mailing-manager@loca
 
 ALERT_RECIPIENTS = read_mail_addresses("ALERT_RECIPIENTS")
 ALERT_WEBHOOK_URL = read_address("ALERT_WEBHOOK_URL", "")
+
+# Who is told each morning what was sent on the day before, besides those whom the console has.
+
+REPORT_RECIPIENTS = read_mail_addresses("REPORT_RECIPIENTS")
+REPORT_TIME = read_time_of_day("REPORT_TIME", "08:00")  # by the recipient's clock
 
 # REST
 

@@ -36,6 +36,7 @@ TICKS = (
     ),
     Tick("finish_mailing", 60, _("Closes mailings that are over, and keeps the counts.")),
     Tick("relay_webhooks", 5, _("Tells webhooks what has happened.")),
+    Tick("send_reports", 60, _("Sends the daily letters, each morning.")),
 )
 NAMES = tuple(tick.name for tick in TICKS)
 
@@ -60,7 +61,7 @@ def restore(sender: AppConfig, using: str = "default", apps: Any = apps, **_: ob
             name: apps.get_model("django_celery_beat", name).objects.using(using)
             for name in ("PeriodicTask", "IntervalSchedule", "PeriodicTasks")
         }
-        apps.get_model("webhooks", "Webhook")  # Of an earlier state, its migrations see to them.
+        apps.get_model("reports", "Recipient")  # Of an earlier state, its migrations see to them.
     except LookupError:
         return
     if not router.allow_migrate_model(using, models["PeriodicTask"].model):

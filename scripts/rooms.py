@@ -14,7 +14,8 @@ from pathlib import Path
 
 # From the highest to the lowest.
 ROOMS = (
-    *("mailing_manager_project", "webhooks", "mailings", "messages_app", "clients", "toolkit"),
+    *("mailing_manager_project", "reports", "webhooks", "mailings", "messages_app", "clients"),
+    "toolkit",
 )
 # Packages that are no part of the product.
 OUTSIDE = ("benchmarks", "deploy", "scripts", "tests")

@@ -17,7 +17,7 @@ from messages_app.ledger.accounts import NOWHERE
 from messages_app.ledger.posting import Move, account_of, post
 from messages_app.models import Message
 
-APPS = ("clients", "mailings", "messages_app", "webhooks")
+APPS = ("clients", "mailings", "messages_app", "webhooks", "reports")
 
 
 class Answer(Protocol):

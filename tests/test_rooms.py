@@ -9,6 +9,7 @@ from scripts.rooms import doors, silent_packages, statuses_of, unknown_packages
 
 STATUSES = {
     "mailing_manager_project": set[str](),
+    "reports": set[str](),
     "webhooks": set[str](),
     "mailings": {"running", "paused"},
     "messages_app": {"pending", "success"},

@@ -13,6 +13,13 @@ def names() -> frozenset[str]:
     return frozenset(available_timezones()) - {"localtime"}
 
 
+@cache
+def choices() -> list[tuple[str, str]]:
+    """Return what one chooses from: (name, as it is shown), of places, and UTC."""
+    places = {name for name in names() if "/" in name and not name.startswith("Etc/")}
+    return [(name, name.replace("_", " ")) for name in sorted(places | {"UTC"})]
+
+
 def validate(name: str) -> None:
     """Refuse a name that no time zone has.
 

@@ -1,6 +1,5 @@
 """The page "Preferences" of the console: language, time zone and own number, for each user."""
 
-from functools import cache
 from typing import Any, ClassVar, cast
 
 from django import forms
@@ -56,7 +55,7 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]  # generic onl
         fields = cast(dict[str, Any], self.fields)
         as_browser = ("", _("As your browser says"))
         fields["language"].choices = [as_browser, *settings.LANGUAGES]
-        fields["timezone"].choices = [as_browser, *_zones()]
+        fields["timezone"].choices = [as_browser, *time_zones.choices()]
 
     def clean_phone_number(self) -> str:
         """Return the digits of a number, however it was written."""
@@ -107,10 +106,3 @@ def urls() -> list[Any]:
     return [
         path("preferences/", admin.site.admin_view(edit_preferences), name="preferences"),
     ]
-
-
-@cache
-def _zones() -> list[tuple[str, str]]:
-    """Return the choice of time zones: those of places, and UTC."""
-    names = {name for name in time_zones.names() if "/" in name and not name.startswith("Etc/")}
-    return [(name, name.replace("_", " ")) for name in sorted(names | {"UTC"})]

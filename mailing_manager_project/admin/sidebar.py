@@ -24,6 +24,7 @@ GROUPS = (
             (_("Users"), "person", "auth", "user"),
             (_("Groups"), "group", "auth", "group"),
             (_("Failed logins"), "lock_person", "axes", "accessattempt"),
+            (_("Reports"), "mail", "reports", "recipient"),
             (_("History"), "history", "history", "entry"),
         ),
     ),

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 import responses
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message as MessageHandler
 from django.core import mail
 from pytest_django import Settings
 
@@ -18,7 +16,7 @@ from mailing_manager_project.celery import app
 from mailings.models import Mailing
 from messages_app.admin.now import look
 from messages_app.models import Heartbeat, Posting, SendingControl, Trouble
-from tests.servers import free_port
+from tests.mail_server import running_mail_server
 from toolkit import clock
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -202,31 +200,13 @@ def test_two_beats_tell_once(
 def test_a_mail_server_takes_it(
     at: Callable[[float], None], now: datetime, calls: responses.RequestsMock, settings: Settings
 ) -> None:
-    received = Kept()
-    server = Controller(received, hostname="127.0.0.1", port=free_port())
-    server.start()
-    try:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
+    with running_mail_server(settings) as received:
         break_down(now)
         at(0)
         at(61)
-    finally:
-        server.stop()
-    (message,) = received.messages
+    (message,) = received
     assert message["X-RcptTo"] == "anna@example.com, ops@example.com"
     assert message["Subject"] == f"[Mailing Manager] {DOWN}"
-
-
-class Kept(MessageHandler):
-    """Keeps what a mail server is sent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[Any] = []
-
-    def handle_message(self, message: Any) -> None:
-        self.messages.append(message)
 
 
 @pytest.mark.django_db(transaction=True)

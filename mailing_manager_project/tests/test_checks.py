@@ -181,14 +181,16 @@ def test_processes_that_count_each_by_itself_are_named(
     assert found() == ids
 
 
+@pytest.mark.parametrize("name", ["ALERT_RECIPIENTS", "REPORT_RECIPIENTS"])
 @pytest.mark.parametrize(
     ("recipients", "host", "ids"),
     [(["a@b.example"], "", ["W009"]), (["a@b.example"], "mail.example", []), ([], "", [])],
 )
 def test_whoever_is_to_be_mailed_needs_a_mail_server(
-    recipients: list[str], host: str, ids: list[str], settings: Settings
+    name: str, recipients: list[str], host: str, ids: list[str], settings: Settings
 ) -> None:
-    settings.ALERT_RECIPIENTS, settings.EMAIL_HOST = recipients, host
+    setattr(settings, name, recipients)
+    settings.EMAIL_HOST = host
     assert found() == ids
 
 

@@ -1,5 +1,6 @@
 """What is written into the environment is taken as it is meant, or refused by its name."""
 
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from mailing_manager_project.environment import (
     read_positive,
     read_rate,
     read_redis,
+    read_time_of_day,
 )
 
 NAME = "SETTING_OF_THE_TEST"
@@ -249,6 +251,23 @@ def test_mail_goes_to_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, "anna")
     with pytest.raises(ImproperlyConfigured, match=f"{NAME} has 'anna'. Write addresses"):
         read_mail_addresses(NAME)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("", time(8)), ("9:05", time(9, 5)), ("23:59", time(23, 59))]
+)
+def test_a_time_of_day_is_hours_and_minutes(
+    written: str, meant: time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(NAME, written)
+    assert read_time_of_day(NAME, "08:00") == meant
+
+
+@pytest.mark.parametrize("written", ["8", "24:00", "12:60", "8 am", "08:00+03:00"])
+def test_what_is_no_time_of_day_is_refused(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, written)
+    with pytest.raises(ImproperlyConfigured, match="Write a time of day, such as 08:00"):
+        read_time_of_day(NAME, "08:00")
 
 
 def test_there_may_be_no_address(monkeypatch: pytest.MonkeyPatch) -> None:

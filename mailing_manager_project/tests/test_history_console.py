@@ -29,6 +29,7 @@ from clients.models import ClientImport
 from mailing_manager_project.tests.test_history_rest import FAILED, Stage
 from messages_app.ledger import folding
 from messages_app.models import SendingControl
+from reports.models import Recipient
 from tests.console import button_of, confirm
 from toolkit.access.models import SecondFactor
 from toolkit.history.models import Entry
@@ -250,6 +251,11 @@ SCENES: dict[tuple[str, str], tuple[Row, Form]] = {
         "webhooks.Webhook", Stage.webhook,
         lambda s: {"url": "https://93.184.215.14/", "events": ["sender.held"], "is_active": "on"},
         lambda s: {"url": "https://93.184.215.14/a", "events": ["sender.held"]},
+    ),
+    **crud(
+        "reports.Recipient", row_of(Recipient, address="anna@example.com"),
+        lambda s: {"address": "olga@example.com", "language": "en", "timezone": "UTC"},
+        lambda s: {"address": "anna@example.com", "language": "ru", "timezone": "UTC"},
     ),
     **on("webhooks.Webhook", Stage.webhook, "test", "rotate"),
     **on("webhooks.Delivery", delivery, "redeliver", "redeliver_selected"),

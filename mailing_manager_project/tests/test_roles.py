@@ -20,6 +20,7 @@ LATER_RIGHTS = (
     "clients.migrations.0004_erase",
     "toolkit.history.migrations.0002_who_may_read",
     "webhooks.migrations.0002_tick_and_rights",
+    "reports.migrations.0002_tick_and_rights",
 )
 
 
@@ -37,7 +38,9 @@ def test_a_new_installation_has_the_groups(group: str) -> None:
 
 def test_groups_of_before_get_what_new_ones_have_and_one_that_was_deleted_nothing() -> None:
     """Of permissions that are newer than the groups."""
-    newer = Q(content_type__app_label__in=("webhooks", "history")) | Q(codename="erase_client")
+    newer = Q(content_type__app_label__in=("webhooks", "reports", "history")) | Q(
+        codename="erase_client"
+    )
     Permission.objects.filter(newer).delete()
     Group.objects.filter(name="viewers").delete()
 

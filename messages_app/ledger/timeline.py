@@ -3,8 +3,10 @@
 It is read from the totals by minute. Those that are older than LEDGER_DAYS are of whole hours.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db.models import Max, Min, QuerySet, Sum
 from django.db.models.functions import TruncDay, TruncHour, TruncMinute
@@ -39,6 +41,25 @@ def timeline(mailing_id: int, *, since: datetime, until: datetime, step: str) ->
     for at, state, number in rows:
         points.setdefault(at, {})[state] = number
     return points
+
+
+def came_to(
+    mailing_ids: Collection[int] | QuerySet[Any, Any], *, since: datetime, until: datetime
+) -> dict[int, Counter[tuple[str, str]]]:
+    """Return {mailing's id: {(state, reason): messages that came to it between two times}}.
+
+    They are counted as in `timeline`, as far as folded; mailings without any are left out.
+    """
+    totals = MinuteTotal.objects.filter(
+        mailing_id__in=mailing_ids, began_at__gte=beginning(since, "minute"), began_at__lt=until
+    )
+    rows = (
+        totals.order_by().values_list("mailing_id", "state", "error_code").annotate(Sum("number"))
+    )
+    found: dict[int, Counter[tuple[str, str]]] = {}
+    for mailing_id, state, code, number in rows:
+        found.setdefault(mailing_id, Counter())[state, code] += number
+    return found
 
 
 def totals_ever() -> dict[tuple[str, str], int]:

@@ -30,6 +30,8 @@ from mailings.tasks import apply_on_commit, finish_mailing
 from messages_app.models import ErrorCode, Message
 from messages_app.sending import control
 from messages_app.services import add_message, confirm_message, withdraw_message
+from reports.models import Recipient
+from reports.services import save_recipient
 from toolkit.access.tokens import create_token
 from toolkit.history.actors import Actor, Door, acting
 from webhooks.models import Delivery, EventName, Webhook
@@ -190,6 +192,7 @@ class Scene:
         with self.by("anna") as user:
             create_token(user, name="CRM", scope="read")
             create_token(user, name="Shop", days=30)
+            save_recipient(Recipient(address="anna@example.com", language="ru"))
             hourly, _ = IntervalSchedule.objects.get_or_create(every=1, period="hours")
             PeriodicTask.objects.create(name="Reports", task="start_mailing", interval=hourly)
             control.change(is_paused=True, pause_reason="The sender moves")
