@@ -23,6 +23,7 @@ from messages_app.ledger import folding
 from messages_app.models import Heartbeat, SendingControl
 from messages_app.sending import control, home
 from toolkit import clock, shutdown
+from toolkit.access.ended import drop_ended
 from toolkit.access.notices import tend_notices
 from toolkit.clock import monotonic
 from toolkit.outages import tolerate_database_outage
@@ -32,7 +33,7 @@ from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
-FORGET_TIME_BOX = 1.0  # seconds that a tick forgets numbers
+FORGET_TIME_BOX = 1.0  # seconds that a tick forgets numbers, and that it drops what logins left
 
 
 @shared_task(name="start_mailing")
@@ -84,6 +85,7 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             GivenAnswer.objects.drop_old(now=now)
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
             forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
+            drop_ended(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
             tend_notices(now=now)
             tend_changes(now=now)
             tend_imports(now=now)  # last: the storage of files may be away

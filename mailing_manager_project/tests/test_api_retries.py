@@ -418,7 +418,7 @@ class TestADayLater:
             GivenAnswer(key=str(number), created_at=old) for number in range(5)
         )
         add(api, "young")
-        monkeypatch.setattr(models, "DROPPED", 2)
+        monkeypatch.setattr("toolkit.dropping.STEP", 2)
 
         finish_mailing()
 

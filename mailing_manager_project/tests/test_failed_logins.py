@@ -7,10 +7,12 @@ import pytest
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.models import Permission, User
+from django.contrib.sessions.models import Session
 from django.test import Client as Browser
 from django.urls import reverse
 from django.utils import timezone
 
+from mailings.tasks import finish_mailing
 from toolkit.history.models import Entry
 
 pytestmark = pytest.mark.django_db
@@ -64,6 +66,19 @@ def test_what_does_not_count_any_more_is_not_shown(browser: Browser) -> None:
     AccessAttempt.objects.filter(pk=old.pk).update(attempt_time=before)
 
     assert "maria" not in shown(browser)
+
+
+def test_the_tick_drops_it_and_sessions_that_have_ended(browser: Browser) -> None:
+    now = timezone.now()
+    old, new = failed(), failed(username="olga")
+    before = now - settings.AXES_COOLOFF_TIME - timedelta(minutes=1)
+    AccessAttempt.objects.filter(pk=old.pk).update(attempt_time=before)
+    Session.objects.create(session_key="old", expire_date=now - timedelta(minutes=1))
+
+    finish_mailing()
+
+    assert AccessAttempt.objects.get() == new
+    assert Session.objects.get().expire_date > now
 
 
 def test_somebody_is_let_in_again_and_others_are_not(browser: Browser) -> None:

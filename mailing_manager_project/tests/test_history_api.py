@@ -256,7 +256,7 @@ class TestRetention:
         self, now: datetime, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         settings.HISTORY_DAYS = 30
-        monkeypatch.setattr("toolkit.history.models.DROPPED", 2)
+        monkeypatch.setattr("toolkit.dropping.STEP", 2)
         make(5, at=now - timedelta(days=31))
         (kept,) = make(at=now - timedelta(days=29))
 

@@ -8,10 +8,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from toolkit.clock import monotonic
+from toolkit.dropping import drop
 from toolkit.history.actors import Door
 
-DROPPED = 1_000  # entries that one step drops
 # By how much the order of entries may differ from that of their times: no transaction runs so long.
 DISORDER = timedelta(hours=1)
 
@@ -58,11 +57,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
     def drop_old(self, *, before: datetime, ends_at: float = inf) -> None:
         """Drop entries from before a moment in short steps, until `ends_at` of `monotonic`."""
-        old = self.filter(at__lt=before).order_by("at").values_list("pk", flat=True)
-        while ids := list(old[:DROPPED]):
-            self.filter(pk__in=ids).delete()
-            if monotonic() > ends_at:
-                return
+        drop(self.filter(at__lt=before).order_by("at"), ends_at=ends_at)
 
 
 class Entry(models.Model):

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-DROPPED = 500  # events that one step drops
+from toolkit.dropping import drop
 
 
 class EventQuerySet(models.QuerySet["Event"]):
@@ -30,9 +30,7 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def drop_old(self, *, before: datetime) -> None:
         """Drop, in short steps, what nobody has passed on since a time."""
-        old = self.filter(at__lt=before).order_by("at")
-        while keys := list(old.values_list("pk", flat=True)[:DROPPED]):
-            self.filter(pk__in=keys).delete()
+        drop(self.filter(at__lt=before).order_by("at"))
 
 
 class Event(models.Model):

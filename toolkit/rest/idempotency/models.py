@@ -11,10 +11,10 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.response import Response
 
+from toolkit.dropping import drop
 from toolkit.encryption import Cipher
 
 KEPT_FOR = timedelta(hours=24)
-DROPPED = 500  # answers that one step drops
 PATIENCE = "1s"  # how long a repetition waits for the first request to end
 
 # What an answer means is in these headers; whatever else it has belongs to its own transfer.
@@ -81,9 +81,7 @@ class GivenAnswerQuerySet(models.QuerySet["GivenAnswer"]):
 
     def drop_old(self, *, now: datetime) -> None:
         """Drop the answers that are older than a day, in short steps."""
-        old = self.filter(created_at__lt=now - KEPT_FOR).order_by("created_at")
-        while keys := list(old.values_list("pk", flat=True)[:DROPPED]):
-            self.filter(pk__in=keys).delete()
+        drop(self.filter(created_at__lt=now - KEPT_FOR).order_by("created_at"))
 
 
 class GivenAnswer(models.Model):
