@@ -104,14 +104,19 @@ class AuditScope:
 Compare = Callable[[Report, AuditScope], None]
 
 
-def audit(*, mailing_id: int | None = None, compare: Compare | None = None) -> Report:
+def audit(
+    *,
+    mailing_id: int | None = None,
+    compare: Compare | None = None,
+    at: datetime | None = None,
+) -> Report:
     """Check the messages of one mailing or of all; return the report.
 
     `compare` may add findings to the report from the same snapshot, such as a comparison with the
-    sandbox sender's journal.
+    sandbox sender's journal. `at` is what counts as now: of a backup, the moment of its making.
     """
     with _one_moment():
-        scope = _scope(mailing_id)
+        scope = _scope(mailing_id, at or clock.now())
         totals = complete_counts(scope.messages.count_by_status())
         report = Report(scope.now, scope.mailings.count(), totals)
         report.findings = [
@@ -289,7 +294,7 @@ CHECKS: tuple[Callable[[AuditScope], Iterable[int]], ...] = (
 )
 
 
-def _scope(mailing_id: int | None) -> AuditScope:
+def _scope(mailing_id: int | None, now: datetime) -> AuditScope:
     mailings, messages = Mailing.objects.order_by("pk"), Message.objects.order_by("pk")
     # Named one by one, because a subquery would make each check many times slower; they are few.
     deleted = list(Mailing.including_deleted.deleted().values_list("pk", flat=True))
@@ -297,7 +302,7 @@ def _scope(mailing_id: int | None) -> AuditScope:
         messages = messages.exclude(mailing__in=deleted)
     if mailing_id is not None:
         mailings, messages = mailings.filter(pk=mailing_id), messages.filter(mailing=mailing_id)
-    return AuditScope(mailings, messages, clock.now())
+    return AuditScope(mailings, messages, now)
 
 
 def _learned_late() -> QuerySet[Attempt]:

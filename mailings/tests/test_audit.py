@@ -31,6 +31,7 @@ from messages_app.ledger.posting import Move, post
 from messages_app.models import (
     Attempt,
     Balance,
+    Heartbeat,
     Lease,
     Line,
     Message,
@@ -917,6 +918,15 @@ class TestCommand:
         assert str(refusal.value) == "Not everything holds: successes_were_accepted."
         (line,) = [each for each in out.getvalue().splitlines() if each.startswith("WRONG")]
         assert line.endswith(f" Not so for 1: {pk}.")
+
+    def test_a_backup_is_judged_as_of_when_its_programs_were_at_work(self, world: World) -> None:
+        """What they had under way then is no wrong, however old the backup is."""
+        overdue(in_flight(world), 6 * MINUTE)
+        Heartbeat.objects.all().delete()
+        Heartbeat.objects.create(name="send_message", at=clock.now() - 6 * MINUTE)
+
+        assert refusal() == (1, "Not everything holds: leases_end.")
+        assert "WRONG" not in run("--of-backup")
 
     def test_that_there_are_more_wrongs_is_said(self) -> None:
         finding = Finding("it", "It is so.", 12345, [1, 2, 3])

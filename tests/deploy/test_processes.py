@@ -20,6 +20,7 @@ from mailing_manager_project.launcher.process import Program
 from tests.certificates import make_certificate
 from tests.deploy import units
 from tests.faults.keeper import Keeper
+from tests.programs import postgres_folder
 from tests.sandbox import TOKEN, running_sandbox
 from tests.servers import free_port, private_postgres, private_redis, wait_for_port
 
@@ -92,6 +93,22 @@ class Installation:
             assert monotonic() < deadline, self._last_words()
             sleep(0.1)
 
+    def drill(self) -> str:
+        """Make a backup, put it back beside the database, and have it looked through."""
+        unit = self._unit("mailing-manager-migrate")
+        tools = f"{postgres_folder()}:{os.environ['PATH']}"
+        environment = {**self._environment, **unit.environment, "PATH": tools}
+        environment["PYTHON"] = unit.command[0]
+        drill = subprocess.run(
+            [BASE_DIR / "deploy/restore_drill.sh"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert drill.returncode == 0, drill.stdout
+        return drill.stdout
+
     def _unit(self, name: str) -> Program:
         return units.program(name, credentials=self._credentials, folder=self._folder)
 
@@ -135,7 +152,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         yield Installation(tmp_path, resources)
 
 
-def test_it_imports_and_delivers_behind_nginx_and_stops_in_time(
+def test_it_imports_and_delivers_behind_nginx_is_backed_up_and_stops_in_time(
     installation: Installation,
 ) -> None:
     installation.log_in()
@@ -158,6 +175,11 @@ def test_it_imports_and_delivers_behind_nginx_and_stops_in_time(
     stats = f"mailings/{mailing['id']}/stats/"
     installation.wait_for(lambda: installation.call("GET", stats)["stats"]["success"] == 500)
     assert installation.sandbox.journal().accepted.total() == 500
+
+    said = installation.drill()
+    assert "This database is a copy, or was restored." in said
+    assert "1 mailings at" in said
+    assert said.endswith("The backup is good.\n")
 
     for name in installation.keeper.starts:
         process, began_at = installation.keeper.process(name), monotonic()

@@ -8,10 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
+from django.db.models import Max
 
 from mailing_manager_project.journal_audit import audit_with_journal
 from mailings.audit import Finding, Report, audit
 from mailings.models import Mailing
+from messages_app.models import Heartbeat
 from sandbox_sender.journal import JournalError
 
 
@@ -30,6 +32,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--journal", type=Path, metavar="FILE", help="the sandbox sender's journal"
         )
+        parser.add_argument(
+            "--of-backup",
+            action="store_true",
+            help="judge as of when its programs were last seen at work, and not as of now",
+        )
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,7 +52,8 @@ class Command(BaseCommand):
             if journal := options["journal"]:
                 report = audit_with_journal(journal, mailing_id=mailing)
             else:
-                report = audit(mailing_id=mailing)
+                seen = Heartbeat.objects.aggregate(at=Max("at"))["at"]
+                report = audit(mailing_id=mailing, at=seen if options["of_backup"] else None)
         except DatabaseError as error:
             raise CommandError(f"The database does not answer. {error}", returncode=2) from None
         except (OSError, JournalError) as error:
