@@ -203,18 +203,17 @@ def test_with_a_token_there_is_no_sandbox(
     assert "sandbox" not in names(command.list_programs(options, Broker("redis://there"), port))
 
 
-def test_only_who_sends_knows_the_token(options: Namespace) -> None:
+def test_secrets_are_known_to_who_needs_them_only(options: Namespace) -> None:
     broker = Broker("redis://there", command=("redis-server",))
     listed = command.list_programs(options, broker, options.sandbox_port)
-    knowing = {
-        each.name
-        for stage in listed
-        for each in stage
-        if each.environment.get("MESSAGE_SENDER_TOKEN") is None
-    }
-    assert knowing == {"sandbox", "web", "messages"}
-    names = {name for stage in listed for each in stage for name in each.environment}
-    assert names == {"MESSAGE_SENDER_TOKEN", "MESSAGE_SENDER_TOKEN_FILE"}
+    for name, expected in {
+        "MESSAGE_SENDER_TOKEN": {"sandbox", "web", "messages"},
+        "OIDC_CLIENT_SECRET": {"sandbox", "web"},
+    }.items():
+        for each in (name, f"{name}_FILE"):
+            programs = (program for stage in listed for program in stage)
+            knowing = {program.name for program in programs if each not in program.environment}
+            assert knowing == expected
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,11 @@ def redis(broker: Broker) -> Program:
     return Program("redis", broker.command, broker.answers, hint, environment=NO_TOKEN)
 
 
-# Only the worker that sends and the web server, which sends test messages, know the sender's token.
+# Only the web server, for logins, knows the secret for the company's provider. Only it, for
+# test messages, and the worker that sends know the sender's token.
 # Empty, because .env would fill in what is not there.
-NO_TOKEN = {"MESSAGE_SENDER_TOKEN": "", "MESSAGE_SENDER_TOKEN_FILE": ""}
+NO_LOGINS = {"OIDC_CLIENT_SECRET": "", "OIDC_CLIENT_SECRET_FILE": ""}
+NO_TOKEN = {**NO_LOGINS, "MESSAGE_SENDER_TOKEN": "", "MESSAGE_SENDER_TOKEN_FILE": ""}
 # No word that the sandbox says: whatever it says, our token is masked in it.
 SANDBOX_TOKEN = "the-token-of-this-sandbox"
 
@@ -61,7 +63,7 @@ def worker(queue: str, *, processes: int) -> Program:
     """Return the worker of a queue."""
     options = [f"--queues={queue}", f"--hostname={queue}@%h", "--without-gossip"]
     options += ["--without-mingle", "--pool=prefork", f"--concurrency={processes}"]
-    environment = {} if queue == "messages" else NO_TOKEN
+    environment = NO_LOGINS if queue == "messages" else NO_TOKEN
     return Program(queue, [*CELERY, "worker", *options], environment=environment)
 
 
