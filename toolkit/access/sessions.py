@@ -33,7 +33,7 @@ EXACTNESS = 300  # seconds; a session is not written more often to know when som
 # Pages of the console for whoever has to change their password, or to set up a second factor.
 OPEN_PAGES = {
     *("password_change", "password_change_done", "second_factor"),
-    *("login", "logout", "jsi18n"),
+    *("login", "login_link", "company_login", "company_callback", "logout", "jsi18n"),
 }
 
 
@@ -58,7 +58,8 @@ class SessionLimits:
     def process_view(self, request: HttpRequest, *unused: Any) -> HttpResponse | None:
         """Lead whoever has to change their password, or set up a second factor, to that page."""
         page = request.resolver_match
-        if page is None or page.app_name != "admin" or page.url_name in OPEN_PAGES:
+        is_open = page is None or page.url_name in OPEN_PAGES
+        if is_open or not request.path.startswith(reverse("admin:index")):
             return None
         if request.method == "POST" and not request.user.is_authenticated:
             return _lead_back(request)
