@@ -19,7 +19,7 @@ from benchmarks.importing import clients_file, run_import
 from benchmarks.peers import contenders, race
 from benchmarks.processes import megabytes, processor_seconds
 from mailing_manager_project.launcher import programs
-from tests.servers import free_port
+from tests.servers import free_port, wait_for_port
 
 LATENCY = 0.05  # seconds of each answer of a remote sender
 SLOW = 0.5  # the same of a slow one
@@ -337,6 +337,34 @@ def reading(repeats: int, mailings: int = 1_000, clients: int = 5_000) -> Iterat
         yield Row(f"GET {name}: p95", found[path]["p95_ms"], "ms")
 
 
+def load(
+    repeats: int, mailings: int = 10, clients: int = 1_000_000, rate: int = 100
+) -> Iterator[Row]:
+    """Ask the REST API over 8 connections at once, while four mailings are sent at a limited rate.
+
+    Each mailing has a message to each client.
+    """
+    connections, port = 8, free_port()
+    with environment() as installation:
+        installation.run("add_clients", number=clients)
+        installation.run("add_history", mailings=mailings, clients=clients, running=4)
+        installation.run("keep_history")
+        web = programs.web(programs.LOCALHOST, port)
+        with installation.running([web.command, programs.beat().command, *workers()]):
+            wait_for_port(port, timeout=60)
+            found = installation.run(
+                "ask_at_once",
+                url=f"http://{programs.LOCALHOST}:{port}",
+                number=200 * repeats,
+                connections=connections,
+                rate=rate,
+            )
+    for name, times in found.items():
+        wanted = "≤ 50" if name.startswith("GET") else "≤ 100"
+        yield Row(f"{name}, {connections} at once: p50", times["p50_ms"], "ms")
+        yield Row(f"{name}, {connections} at once: p95", times["p95_ms"], "ms", wanted)
+
+
 def console(repeats: int, mailings: int = 10, clients: int = 1_000_000) -> Iterator[Row]:
     """Open the console's pages, and ask for what they keep up to date, with so many messages."""
     mailing = f"/admin/mailings/mailing/{mailings}"
@@ -420,6 +448,7 @@ MEASURES: dict[str, Callable[[int], Iterator[Row]]] = {
         large,
         import_,
         reading,
+        load,
         console,
         reaction,
         memory,

@@ -31,6 +31,7 @@ from knox.models import AuthToken  # noqa: E402
 
 from benchmarks import partitions  # noqa: E402
 from benchmarks.large import manage_large  # noqa: E402
+from benchmarks.load import load  # noqa: E402
 from clients.models import Client  # noqa: E402
 from mailings import preparing, services  # noqa: E402
 from mailings.models import Mailing  # noqa: E402
@@ -375,6 +376,11 @@ def read(paths: list[str], repeats: int) -> Result:
     return {path: _read(browser, path, repeats) for path in paths}
 
 
+def ask_at_once(**arguments: Any) -> Result:
+    """Ask the REST API over several connections; see benchmarks.load. Return times by kind."""
+    return {name: _percentiles(times) for name, times in load(**arguments).items()}
+
+
 def _read(browser: Browser, path: str, repeats: int) -> Result:
     times = []
     with CaptureQueriesContext(connection) as captured:
@@ -442,6 +448,7 @@ SCENARIOS: dict[str, Callable[..., Result]] = {
         look_at_postgres,
         compare_partitions,
         read,
+        ask_at_once,
     )
 }
 
