@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
@@ -49,6 +50,7 @@ urlpatterns = [
     path("clients.ndjson", ClientExport.as_view(format=NDJSON)),
     path("broken.csv", Broken.as_view()),
     path("half.csv", Broken.as_view(at=2)),
+    path("admin/", admin.site.urls),  # whose address the sessions' middleware asks for
 ]
 
 
