@@ -187,7 +187,7 @@ class ConsolePeriodicTaskAdmin(beat.PeriodicTaskAdmin, RecordedForms, SafeListAd
     list_filter = ()
     sortable_by = ("name", "task")
     search_fields = ()
-    actions = ("enable_tasks", "disable_tasks", "run_tasks")
+    actions = ("enable_tasks", "disable_tasks", "run_tasks", "delete_selected")
     readonly_fields = ()
     conditional_fields: ClassVar = {
         "every": "rhythm == 'every'",

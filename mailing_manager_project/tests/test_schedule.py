@@ -168,6 +168,22 @@ def test_a_task_without_sense_is_refused(wrong: dict[str, str], browser: Browser
     assert not PeriodicTask.objects.filter(name__in=("mine", "send_message")).exists()
 
 
+def test_the_selected_tasks_are_deleted_once_that_is_confirmed(browser: Browser) -> None:
+    times = IntervalSchedule.objects.create(every=7, period="hours")
+    tasks = [PeriodicTask.objects.create(name=f"mine {i}", interval=times) for i in range(3)]
+    selected = {"action": "delete_selected", "_selected_action": [task.pk for task in tasks[:2]]}
+    mine = PeriodicTask.objects.filter(name__startswith="mine").order_by("name")
+
+    page = browser.post(LIST, selected).content.decode()
+
+    assert "Delete what is selected: 2?" in page
+    assert ["mine 0:" in page, "mine 1:" in page, "mine 2:" in page] == [True, True, False]
+    assert mine.count() == 3
+
+    browser.post(LIST, {**selected, "post": "yes"})
+    assert list(mine) == tasks[2:]
+
+
 def test_the_starts_of_mailings_are_no_custom_tasks(browser: Browser) -> None:
     at = ClockedSchedule.objects.create(clocked_time=NOW)
     PeriodicTask.objects.create(

@@ -1,22 +1,14 @@
 """The base class of the console's pages: services make every change, and may refuse it."""
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import model_ngettext
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.text import capfirst
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
-from toolkit.console.confirming import Question
-from toolkit.console.labels import GONE, format_number, join_names, sentence
 from toolkit.console.lists import CappedPaginator, SafeListAdmin, as_id
 
 # The key in request.META of the service's refusal, for the second run of changeform_view.
@@ -99,58 +91,3 @@ class ConsoleAdmin(SafeListAdmin):
         post.setlist(ACTION_CHECKBOX_NAME, [pk for pk in selected if as_id(pk)])
         request.POST = post  # type: ignore[assignment]  # Django lets one replace it
         return super().response_action(request, queryset)
-
-    @admin.action(permissions=["delete"], description=_("Delete selected"))
-    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        """Ask for confirmation, then delete the objects one by one."""
-        items = list(queryset)
-        return self.ask_first(
-            request,
-            "delete_selected",
-            items,
-            ask=partial(self.ask_to_delete_selected, items),
-            do=partial(
-                self.apply_to_each, request, items, self.delete_via_service, gettext("deleted")
-            ),
-        )
-
-    def ask_to_delete_selected(self, items: Sequence[Any]) -> Question:
-        """Return what is asked before the selected rows are deleted."""
-        number = {"number": format_number(len(items))}
-        return Question(
-            title=gettext("Delete what is selected: %(number)s?") % number,
-            facts=[join_names([str(item) for item in items]), *self.facts_of_deletion(items)],
-            deed=gettext("Delete %(number)s") % number,
-            keep=gettext("Keep"),
-        )
-
-    def apply_to_each(
-        self,
-        request: HttpRequest,
-        items: Iterable[Any],
-        action: Callable[[Any], object],
-        done: str,
-    ) -> None:
-        """Apply an action to each object; show how many were `done`, and every refusal."""
-        refused: dict[str, list[str]] = {}
-        count = 0
-        for item in items:
-            name = str(item)
-            try:
-                action(item)
-            except ValidationError as refusal:
-                refused.setdefault(sentence(refusal), []).append(name)
-            except ObjectDoesNotExist:
-                refused.setdefault(str(GONE), []).append(name)
-            else:
-                count += 1
-        if count:
-            what = {
-                "number": format_number(count),
-                "objects": model_ngettext(self.opts, count),
-                "done": done,
-            }
-            text = gettext("%(number)s %(objects)s %(done)s.") % what
-            self.message_user(request, capfirst(text), messages.SUCCESS)
-        for reason, names in refused.items():
-            self.message_user(request, f"{join_names(names)}: {reason}", messages.ERROR)

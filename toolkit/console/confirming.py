@@ -4,26 +4,29 @@ GET asks, and changes nothing. The button of that page does it, unless what matt
 changed since (`Question.stamp`): then the page is shown again, with what is so now.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import model_ngettext, quote, unquote
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 
 from toolkit.console.history import HistoryPages
-from toolkit.console.labels import GONE, sentence
+from toolkit.console.labels import GONE, format_number, join_names, sentence
 
 CONFIRMED = "post"  # the field that only the button sends; its value is the stamp of the question
 
@@ -102,9 +105,10 @@ def _show(page: ModelAdmin, request: HttpRequest, question: Question) -> HttpRes
 
 
 class AskingPages(HistoryPages):
-    """Asks before a row is deleted, with what goes with it.
+    """Asks before rows are deleted, with what goes with them.
 
-    The way there is a link at the end of a row's page, and not a button beside Save.
+    The way there is a link at the end of a row's page, and not a button beside Save; or the action
+    `delete_selected`, for admins that name it among theirs.
     """
 
     def facts_of_deletion(self, items: Sequence[Any]) -> list[str]:
@@ -142,14 +146,72 @@ class AskingPages(HistoryPages):
 
         def delete() -> HttpResponse:
             told = self.told_of_deletion(item)
-            with transaction.atomic():
-                self.log_deletions(request, [item])
-                self.delete_model(request, item)
+            self._delete(request, item)
             self.message_user(request, told, messages.SUCCESS)
             return redirect(self.address_of("changelist"))
 
         ask = partial(self.ask_to_delete, item)
         return confirm(self, request, ask=ask, do=delete, back=self.way_back(item))
+
+    @admin.action(permissions=["delete"], description=gettext_lazy("Delete selected"))
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Ask for confirmation, then delete the rows one by one."""
+        items = list(queryset)
+        return self.ask_first(
+            request,
+            "delete_selected",
+            items,
+            ask=partial(self.ask_to_delete_selected, items),
+            do=partial(
+                self.apply_to_each, request, items, partial(self._delete, request), _("deleted")
+            ),
+        )
+
+    def ask_to_delete_selected(self, items: Sequence[Any]) -> Question:
+        """Return what is asked before the selected rows are deleted."""
+        number = {"number": format_number(len(items))}
+        return Question(
+            title=_("Delete what is selected: %(number)s?") % number,
+            facts=[join_names([str(item) for item in items]), *self.facts_of_deletion(items)],
+            deed=_("Delete %(number)s") % number,
+            keep=_("Keep"),
+        )
+
+    def apply_to_each(
+        self,
+        request: HttpRequest,
+        items: Iterable[Any],
+        action: Callable[[Any], object],
+        done: str,
+    ) -> None:
+        """Apply an action to each object; show how many were `done`, and every refusal."""
+        refused: dict[str, list[str]] = {}
+        count = 0
+        for item in items:
+            name = str(item)
+            try:
+                action(item)
+            except ValidationError as refusal:
+                refused.setdefault(sentence(refusal), []).append(name)
+            except ObjectDoesNotExist:
+                refused.setdefault(str(GONE), []).append(name)
+            else:
+                count += 1
+        if count:
+            what = {
+                "number": format_number(count),
+                "objects": model_ngettext(self.opts, count),
+                "done": done,
+            }
+            text = _("%(number)s %(objects)s %(done)s.") % what
+            self.message_user(request, capfirst(text), messages.SUCCESS)
+        for reason, names in refused.items():
+            self.message_user(request, f"{join_names(names)}: {reason}", messages.ERROR)
+
+    def _delete(self, request: HttpRequest, item: Any) -> None:
+        with transaction.atomic():
+            self.log_deletions(request, [item])
+            self.delete_model(request, item)
 
     def ask_first(
         self,
