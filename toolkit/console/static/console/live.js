@@ -125,7 +125,8 @@
     slot.dataset.version = part.version;
     open.forEach((id) => slot.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", ""));
     if (place >= 0) focusable(slot)[place]?.focus({ preventScroll: true });
-    window.htmx?.process(slot);
+    htmx.process(slot);
+    htmx.trigger(slot, "htmx:load"); // What mends new parts listens to it.
   }
 
   // Where somebody types, chooses, or marks text to copy it, nothing is replaced until they leave.
