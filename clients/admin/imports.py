@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from clients.imports import uploads
 from clients.imports.previews import Mapping, chosen, guess, preview
@@ -52,7 +53,12 @@ class UploadForm(forms.Form):
         help_text=gettext_lazy(
             "CSV in UTF-8, or XLSX. One client a row; one column has the number."
         ),
-        widget=forms.ClearableFileInput(attrs={"accept": ".csv,.txt,.tsv,.xlsx"}),
+        widget=UnfoldAdminFileFieldWidget(
+            attrs={
+                "accept": ".csv,.txt,.tsv,.xlsx",
+                "aria-describedby": "file-error file-help",
+            }
+        ),
     )
 
     def clean_file(self) -> Any:
