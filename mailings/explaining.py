@@ -1,11 +1,13 @@
 """Explaining: why a client got a mailing, will get it, or will not, rule by rule."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import TextChoices
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from clients.audience import NAMES, as_lists
 from clients.models import Client
@@ -13,6 +15,7 @@ from mailings.models import Mailing
 from messages_app.models import Attempt, Message, SendingControl, Withdrawal
 from messages_app.sending import health
 from messages_app.sending.control import is_held_back
+from toolkit.console.labels import format_number, format_second, zone_name
 from toolkit.sending_hours import next_opening
 
 ATTEMPTS_SHOWN = 100
@@ -27,12 +30,12 @@ VALUES_NAMED = 5  # of a filter, in a sentence
 class Verdict(TextChoices):
     """What has become of it, or will as things stand now."""
 
-    SENT = "sent", "The sender accepted the message"
-    FAILED = "failed", "The message has failed and is not tried again"
-    IN_FLIGHT = "in_flight", "The message is on its way to the sender now"
-    WILL_BE_SENT = "will_be_sent", "It is sent as soon as its turn comes"
-    HELD = "held", "It is sent once somebody, or the sender, lets it go on"
-    WILL_NOT_BE_SENT = "will_not_be_sent", "As things stand, it is never sent"
+    SENT = "sent", gettext_lazy("The sender accepted the message")
+    FAILED = "failed", gettext_lazy("The message has failed and is not tried again")
+    IN_FLIGHT = "in_flight", gettext_lazy("The message is on its way to the sender now")
+    WILL_BE_SENT = "will_be_sent", gettext_lazy("It is sent as soon as its turn comes")
+    HELD = "held", gettext_lazy("It is sent once somebody, or the sender, lets it go on")
+    WILL_NOT_BE_SENT = "will_not_be_sent", gettext_lazy("As things stand, it is never sent")
 
 
 class Rule(NamedTuple):
@@ -124,31 +127,44 @@ def _lasting(case: Case) -> Iterator[Rule]:
     yield Rule(
         "not_withdrawn",
         not is_withdrawn,
-        "A message to this client was withdrawn from the mailing."
+        _("A message to this client was withdrawn from the mailing.")
         if is_withdrawn
-        else "Nobody has withdrawn this client from the mailing.",
+        else _("Nobody has withdrawn this client from the mailing."),
     )
     if case.message is None:
         yield _number_is_new(case)
     yield _in_time(mailing, now)
     is_early = case.opens_at < mailing.stop_time
-    yield Rule(
-        "time_left",
-        is_early,
-        f"The earliest moment is {_at(case.opens_at)}, the stop time {_at(mailing.stop_time)}.",
-    )
+    times = {"earliest": _at(case.opens_at), "stop": _at(mailing.stop_time)}
+    detail = _("The earliest moment is %(earliest)s, the stop time %(stop)s.") % times
+    yield Rule("time_left", is_early, detail)
 
 
 def _filter_rules(case: Case) -> Iterator[Rule]:
     """Yield one rule for each key of the filters."""
     for key, values in as_lists(case.mailing.filters).items():
         value = str(getattr(case.client, key))
-        named = " or ".join(repr(each) for each in values[:VALUES_NAMED])
-        more = f" or one of {len(values) - VALUES_NAMED} others" if values[VALUES_NAMED:] else ""
-        detail = f"The client's {NAMES[key]} is {value!r}; the filters ask for {named}{more}."
+        detail = _("The client's %(field)s is %(value)s; the filters ask for %(values)s.") % {
+            "field": NAMES[key],
+            "value": repr(value),
+            "values": _any_of(values),
+        }
         if case.is_manual:
-            detail += " The client was added by hand, so that this does not count."
+            by_hand = _("The client was added by hand, so that this does not count.")
+            detail = f"{detail} {by_hand}"
         yield Rule(key, value in values or case.is_manual, detail)
+
+
+def _any_of(values: Sequence[str]) -> str:
+    """Return the first values of a filter, and how many others there are."""
+    named = _(" or ").join(repr(each) for each in values[:VALUES_NAMED])
+    more = len(values) - VALUES_NAMED
+    if more <= 0:
+        return named
+    text = ngettext(
+        "%(values)s or %(number)s other", "%(values)s or one of %(number)s others", more
+    )
+    return text % {"values": named, "number": format_number(more)}
 
 
 def _resent(case: Case) -> Rule:
@@ -157,8 +173,12 @@ def _resent(case: Case) -> Rule:
     codes = case.mailing.resent_codes
     failed = Message.objects.failed_for_good(codes).filter(mailing=original, client=case.client)
     is_among = failed.exists() or case.message is not None
-    what = "has failed" if is_among else "has not failed, or for another reason,"
-    return Rule("failed_before", is_among, f"The client's message {what} in mailing {original}.")
+    detail = (
+        _("The client's message has failed in mailing %(id)s.")
+        if is_among
+        else _("The client's message has not failed, or for another reason, in mailing %(id)s.")
+    )
+    return Rule("failed_before", is_among, detail % {"id": original})
 
 
 def _number_is_new(case: Case) -> Rule:
@@ -170,18 +190,19 @@ def _number_is_new(case: Case) -> Rule:
     return Rule(
         "number_not_reached_before",
         not is_known,
-        "A client who had this number and was deleted since has a message of this mailing."
+        _("A client who had this number and was deleted since has a message of this mailing.")
         if is_known
-        else "No client who was deleted since had this number in this mailing.",
+        else _("No client who was deleted since had this number in this mailing."),
     )
 
 
 def _in_time(mailing: Mailing, now: datetime) -> Rule:
     if mailing.is_ended:
-        return Rule("not_over", False, f"The mailing is {mailing.status}.")
+        status = mailing.get_status_display().lower()
+        return Rule("not_over", False, _("The mailing is %(status)s.") % {"status": status})
     is_over = mailing.is_over_at(now)
-    verb = "was" if is_over else "is"
-    return Rule("not_over", not is_over, f"The stop time {verb} {_at(mailing.stop_time)}.")
+    detail = _("The stop time was %(time)s.") if is_over else _("The stop time is %(time)s.")
+    return Rule("not_over", not is_over, detail % {"time": _at(mailing.stop_time)})
 
 
 def _passing(case: Case) -> Iterator[Rule]:
@@ -192,74 +213,92 @@ def _passing(case: Case) -> Iterator[Rule]:
 
 def _launched(case: Case) -> Rule:
     is_draft = case.mailing.is_draft
-    detail = "The mailing is a draft until it is launched." if is_draft else "It was launched."
+    draft = _("The mailing is a draft until it is launched.")
+    detail = draft if is_draft else _("It was launched.")
     return Rule("launched", not is_draft, detail)
 
 
 def _planned(case: Case) -> Rule:
     if case.message:
-        return Rule("planned", True, f"The message was made {_at(case.message.created_at)}.")
+        made = {"time": _at(case.message.created_at)}
+        return Rule("planned", True, _("The message was made %(time)s.") % made)
+    until = _("There is no message until the clients are looked through.")
     last = case.mailing.last_run_time
-    looked = f"They were last looked through {_at(last)}." if last else "They were not yet."
-    return Rule(
-        "planned", False, f"There is no message until the clients are looked through. {looked}"
+    looked = (
+        _("They were last looked through %(time)s.") % {"time": _at(last)}
+        if last
+        else _("They were not yet.")
     )
+    return Rule("planned", False, f"{until} {looked}")
 
 
 def _started(case: Case) -> Rule:
     mailing = case.mailing
     waits = mailing.status in (Mailing.Status.DRAFT, Mailing.Status.SCHEDULED)
     has_started = mailing.start_time <= case.now and not waits
-    return Rule("started", has_started, f"The start time is {_at(mailing.start_time)}.")
+    start = _("The start time is %(time)s.") % {"time": _at(mailing.start_time)}
+    return Rule("started", has_started, start)
 
 
 def _not_paused(case: Case) -> Rule:
     is_paused = case.mailing.status == Mailing.Status.PAUSED
-    detail = "The mailing is paused until it is resumed." if is_paused else "It is not paused."
+    paused = _("The mailing is paused until it is resumed.")
+    detail = paused if is_paused else _("It is not paused.")
     return Rule("mailing_not_paused", not is_paused, detail)
 
 
 def _in_window(case: Case) -> Rule:
     window, zone = case.mailing.window, str(case.client.timezone)
     if window is None:
-        return Rule("window_open", True, "The mailing is sent at any hour.")
+        return Rule("window_open", True, _("The mailing is sent at any hour."))
     opening = next_opening(window, zone, case.now)
-    hours = f"It is sent from {window.start:%H:%M} to {window.end:%H:%M} in {zone}"
     is_open = opening <= case.now
-    return Rule("window_open", is_open, f"{hours}{'' if is_open else f', next {_at(opening)}'}.")
+    detail = (
+        _("It is sent from %(start)s to %(end)s in %(zone)s.")
+        if is_open
+        else _("It is sent from %(start)s to %(end)s in %(zone)s, next %(time)s.")
+    )
+    hours = {"start": f"{window.start:%H:%M}", "end": f"{window.end:%H:%M}", "zone": zone}
+    return Rule("window_open", is_open, detail % {**hours, "time": _at(opening)})
 
 
 def _due(case: Case) -> Rule:
     message = case.message
     if message is None or message.next_attempt_at is None:
-        return Rule("due", message is None, "Nothing is to be tried again.")
+        return Rule("due", message is None, _("Nothing is to be tried again."))
     is_due = message.next_attempt_at <= case.now
-    verb = "has been due since" if is_due else "is due"
-    return Rule("due", is_due, f"The message {verb} {_at(message.next_attempt_at)}.")
+    detail = (
+        _("The message has been due since %(time)s.")
+        if is_due
+        else _("The message is due %(time)s.")
+    )
+    return Rule("due", is_due, detail % {"time": _at(message.next_attempt_at)})
 
 
 def _sending_goes_on(case: Case) -> Rule:
     is_paused = case.control.is_paused
-    detail = "All sending is paused." if is_paused else "Sending is not paused."
+    detail = _("All sending is paused.") if is_paused else _("Sending is not paused.")
     return Rule("sending_not_paused", not is_paused, detail)
 
 
 def _not_held(case: Case) -> Rule:
     is_held = is_held_back(case.control, case.now)
     detail = (
-        f"Until {_at(case.control.held_until)} nothing is sent: this database may be a copy."
+        _("Until %(time)s nothing is sent: this database may be a copy.")
+        % {"time": _at(case.control.held_until)}
         if is_held and case.control.held_until
-        else "The database holds nothing back."
+        else _("The database holds nothing back.")
     )
     return Rule("sending_not_held", not is_held, detail)
 
 
 def _breaker_closed(case: Case) -> Rule:
     is_closed = health.breaker(case.control, case.now) == health.BreakerState.CLOSED
+    why = case.control.reason or _("the sender refuses messages")
     detail = (
-        "The sender takes messages."
+        _("The sender takes messages.")
         if is_closed
-        else f"The breaker is open: {case.control.reason or 'the sender refuses messages'}."
+        else _("The breaker is open: %(why)s.") % {"why": why}
     )
     return Rule("breaker_closed", is_closed, detail)
 
@@ -271,4 +310,5 @@ RULES: tuple[Callable[[Case], Rule], ...] = (
 
 
 def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    """Return a time with its zone: that of who reads, in REST always UTC."""
+    return f"{format_second(moment)} {zone_name()}"

@@ -185,10 +185,10 @@ def _of_sender(row: SendingControl, found: Preview, now: datetime) -> Iterator[C
     if row.opened_at:
         taken = _("The sender takes nothing at the moment.")
         yield Caution("breaker_open", f"{taken} {row.reason}".strip())
-    missing = [sign.name for sign in health.component_health(now) if sign.is_missing]
+    missing = [sign.title.lower() for sign in health.component_health(now) if sign.is_missing]
     if missing:
-        detail = _("Not seen for minutes: %(parts)s.") % {"parts": ", ".join(missing)}
-        yield Caution("workers_missing", detail)
+        detail = _("For minutes there was no sign of life of: %(parts)s.")
+        yield Caution("workers_missing", detail % {"parts": ", ".join(missing)})
     if found.pace.source == Source.ASSUMED:
         yield Caution("rate_assumed", f"{Source.ASSUMED.label}.")
     if found.ahead:

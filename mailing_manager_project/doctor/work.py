@@ -20,14 +20,13 @@ STARTS = {
 def look_at_heartbeats() -> Iterator[Finding]:
     """See which parts have left a sign of life lately."""
     for sign in look_at_sending().signs:
-        name = str(labels.PARTS[sign.name])
         hint = f"Start '{STARTS[sign.name]}', or look at its log if it runs."
         if sign.age is None:
-            yield warning(f"{name} was never seen at work.", hint)
+            yield warning(f"{sign.title} was never seen at work.", hint)
         elif sign.is_missing:
-            yield error(f"{name} has had no heartbeat for {in_words(sign.age)}.", hint)
+            yield error(f"{sign.title} has had no heartbeat for {in_words(sign.age)}.", hint)
         else:
-            yield fine(f"{name} was at work {in_words(sign.age)} ago.")
+            yield fine(f"{sign.title} was at work {in_words(sign.age)} ago.")
 
 
 def look_at_holds() -> Iterator[Finding]:

@@ -143,6 +143,6 @@ class ClientStoryAdmin(ClientAdmin):
 def _in_words(found: Explanation) -> dict[str, Any]:
     return {
         "why": found,
-        "verdict": label(Verdict(found.verdict).label, COLOURS.get(found.verdict, "info")),
+        "verdict": label(str(found.verdict.label), COLOURS.get(found.verdict, "info")),
         "next_attempt": format_second(found.next) if found.next else "",
     }

@@ -15,11 +15,11 @@ from mailings.models import Mailing
 from messages_app.api.serializers import AttemptSerializer, MessageSerializer
 from toolkit import clock
 from toolkit.rest.permissions import Needs, needs
+from toolkit.rest.schema import meanings_of
 from toolkit.rest.views import SafeWrites
 
 # It shows what other endpoints need these for.
 MAY_SEE = ("mailings.view_mailing", "messages_app.view_message", "clients.view_client")
-VERDICTS = "\n".join(f"* `{verdict.value}` - {verdict.label}." for verdict in Verdict)
 
 
 class RuleSerializer(serializers.Serializer[Any]):
@@ -39,7 +39,7 @@ class RuleSerializer(serializers.Serializer[Any]):
 class ExplanationSerializer(serializers.Serializer[Any]):
     """Why a client got a mailing, will get it, or will not."""
 
-    verdict = serializers.ChoiceField(choices=Verdict.choices, help_text=VERDICTS)
+    verdict = serializers.ChoiceField(choices=Verdict.choices, help_text=meanings_of(Verdict))
     rules = RuleSerializer(
         many=True, help_text="What sending depends on, one by one, as it stands now."
     )

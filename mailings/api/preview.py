@@ -18,9 +18,9 @@ from mailings.preview import Preview, preview
 from messages_app.sending.pace import Source
 from toolkit import clock
 from toolkit.rest.fields import MomentField
+from toolkit.rest.schema import meanings_of
 from toolkit.text_parts import GSM_7, NAMED, UCS_2
 
-SOURCES = "\n".join(f"* `{source}` - {source.label}" for source in Source)
 CAUTIONS = {
     "nobody_matches": "The filters select nobody.",
     "everyone_matches": "They select everyone.",
@@ -131,7 +131,7 @@ class ForecastSerializer(serializers.Serializer[Any]):
         "and where no rate would do.",
     )
     rate = serializers.FloatField(help_text="Messages a second that it is reckoned with.")
-    rate_source = serializers.ChoiceField(choices=Source.choices, help_text=SOURCES)
+    rate_source = serializers.ChoiceField(choices=Source.choices, help_text=meanings_of(Source))
     ahead = serializers.IntegerField(
         help_text="Messages of other running mailings that wait. They share the sender, and count "
         "as sent before all of this one's: it is done by then at the latest."

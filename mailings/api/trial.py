@@ -14,8 +14,7 @@ from mailings.api import examples
 from messages_app.models import ErrorCode
 from messages_app.sending.trial import Outcome, send_trial
 from toolkit import clock
-
-OUTCOMES = "\n".join(f"* `{outcome}` - {outcome.label}" for outcome in Outcome)
+from toolkit.rest.schema import meanings_of
 
 
 @extend_schema_serializer(examples=[examples.TEST])
@@ -31,7 +30,7 @@ class TrialSerializer(serializers.Serializer[Any]):
 class TrialAnswerSerializer(serializers.Serializer[Any]):
     """What the sender said to a test message."""
 
-    outcome = serializers.ChoiceField(choices=Outcome.choices, help_text=OUTCOMES)
+    outcome = serializers.ChoiceField(choices=Outcome.choices, help_text=meanings_of(Outcome))
     http_status = serializers.IntegerField(
         allow_null=True, help_text="Null where there was no answer."
     )

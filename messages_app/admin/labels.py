@@ -33,11 +33,6 @@ UNKNOWN = _(
     "it arrived, or send it again while its mailing runs."
 )
 EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001  # any moment: `timesince` takes two
-PARTS = {
-    "beat": _("The clock"),
-    "start_mailing": _("Planning"),
-    "send_message": _("Sending"),
-}
 
 
 def status_label(message: Message) -> SafeString:
@@ -172,7 +167,7 @@ def named_troubles(
         yield "breaker", since_then % told
     for sign in signs:
         if sign.is_missing and sign.age:
-            missing = {"part": PARTS[sign.name], "time": ago(sign.age)}
+            missing = {"part": sign.title, "time": ago(sign.age)}
             yield sign.name, gettext("%(part)s has had no heartbeat for %(time)s.") % missing
 
 
@@ -225,7 +220,7 @@ def kept_rate(control: SendingControl) -> str:
 
 def health_labels(signs: Iterable[ComponentHealth]) -> list[dict[str, str]]:
     """Return the health of components as names and coloured labels."""
-    return [{"part": str(PARTS[sign.name]), "label": _health_label(sign)} for sign in signs]
+    return [{"part": sign.title, "label": _health_label(sign)} for sign in signs]
 
 
 def _health_label(sign: ComponentHealth) -> SafeString:

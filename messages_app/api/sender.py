@@ -26,6 +26,7 @@ from toolkit import clock
 from toolkit.publishing import publish
 from toolkit.rest.fields import StrictBooleanField, StrictCharField
 from toolkit.rest.permissions import needs
+from toolkit.rest.schema import meanings_of
 from toolkit.rest.serializers import StrictSerializer
 from toolkit.rest.views import SafeWrites
 
@@ -54,13 +55,10 @@ class RateField(serializers.FloatField):
         return float(data)
 
 
-STATES = "\n".join(f"* `{state}` - {state.label}" for state in health.BreakerState)
-
-
 class BreakerSerializer(serializers.ModelSerializer[SendingControl]):
     """The breaker: it stops sending after failures in a row, or once our token is refused."""
 
-    state = serializers.SerializerMethodField(help_text=STATES)
+    state = serializers.SerializerMethodField(help_text=meanings_of(health.BreakerState))
 
     class Meta:
         model = SendingControl

@@ -10,7 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from messages_app.models import Heartbeat, SendingControl
 from toolkit import clock
 
-COMPONENTS = ("beat", "start_mailing", "send_message")  # those that leave a heartbeat
+# Those that leave a heartbeat, and what they do in a word.
+COMPONENTS = {
+    "beat": _("The clock"),
+    "start_mailing": _("Planning"),
+    "send_message": _("Sending"),
+}
 # The slowest component leaves one every minute, and two may be missed while it restarts.
 MISSING_AFTER = timedelta(minutes=3)
 
@@ -29,6 +34,11 @@ class ComponentHealth(NamedTuple):
     name: str
     at: datetime | None
     age: timedelta | None
+
+    @property
+    def title(self) -> str:
+        """What it does, in a word."""
+        return str(COMPONENTS[self.name])
 
     @property
     def seconds(self) -> float | None:

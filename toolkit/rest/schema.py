@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.db.models import TextChoices
+from django.utils import translation
 from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import (
     OpenApiAuthenticationExtension,
@@ -246,6 +248,12 @@ RETRY_AFTER = OpenApiParameter(
     response=[429],
     description="Seconds after which there is something left again.",
 )
+
+
+def meanings_of(choices: type[TextChoices]) -> str:
+    """Return what choices mean, as a list; in English, whoever's request is the first of all."""
+    with translation.override("en"):
+        return "\n".join(f"* `{each.value}` - {each.label}" for each in choices)
 
 
 class Schema(AutoSchema):

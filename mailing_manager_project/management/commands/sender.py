@@ -70,7 +70,7 @@ class Command(OperatorCommand):
                 ),
                 *(
                     (
-                        str(labels.PARTS[sign.name]),
+                        sign.title,
                         f"alive {labels.ago(sign.age)} ago"
                         if sign.age is not None
                         else "never seen",
