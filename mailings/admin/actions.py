@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -30,6 +31,7 @@ from messages_app.admin.sender import banner_parts
 from messages_app.stats import failures
 from toolkit.console.lists import as_id
 from toolkit.console.live import Live
+from toolkit.console.numbers import moment
 
 # What is done at once, for it can be taken back.
 # {name in the button's address: (service, what it did to the mailing, in a word)}
@@ -130,6 +132,7 @@ class MailingActionsAdmin(MailingManyAdmin):
         failed = sum(failures(seen.found).values())
         may_change = not mailing.is_ended and self.has_change_permission(request, mailing)
         is_over = mailing.is_over_at(seen.now)
+        stop = seen.headline.stop_would_do
         return {
             "mailing": mailing,
             "number": str(mailing.pk),
@@ -139,6 +142,8 @@ class MailingActionsAdmin(MailingManyAdmin):
             "may_change": may_change,
             "may_launch": self.may_launch(request),
             "may_extend": may_change and not is_over,
+            "later_stop": stop and moment(stop, seen.now),
+            "move_stop": stop and f"?{urlencode({'stop_time': stop.isoformat()})}",
             "stops": f"{timezone.localtime(mailing.stop_time):%Y-%m-%dT%H:%M}",
         }
 

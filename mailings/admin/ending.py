@@ -12,7 +12,6 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_POST
 
 from mailings import services
 from mailings.admin import questions
@@ -40,7 +39,7 @@ class MailingEndingAdmin(ConsoleAdmin):
             path("<int:pk>/finish/", wrap(self.finish), name=f"{name}finish"),
             path("<int:pk>/resend/", wrap(self.resend), name=f"{name}resend"),
             path("<int:pk>/confirm/", wrap(self.arrived), name=f"{name}confirm"),
-            path("<int:pk>/extend/", wrap(require_POST(self.extend)), name=f"{name}extend"),
+            path("<int:pk>/extend/", wrap(self.extend), name=f"{name}extend"),
             *super().get_urls(),
         ]
 
@@ -107,8 +106,12 @@ class MailingEndingAdmin(ConsoleAdmin):
         return self._confirm(request, pk, ask=ask, do=do)
 
     def extend(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Give a mailing more time; ask first if that makes messages due again that failed."""
-        mailing, form = self._to_change(request, pk), MoreTimeForm(request.POST)
+        """Give a mailing more time; ask first if that makes messages due again that failed.
+
+        GET asks in any case, about the time that is in the address.
+        """
+        mailing = self._to_change(request, pk)
+        form = MoreTimeForm(request.POST or request.GET)
 
         def ask() -> Question:
             stop_time = form.stop_time_of(mailing)

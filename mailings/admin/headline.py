@@ -28,7 +28,7 @@ class Headline(NamedTuple):
     text: str
     tone: str = ""
     help: str = ""
-    stop_would_do: str = ""
+    stop_would_do: datetime | None = None
 
 
 def headline(mailing: Mailing, progress: Progress, sending: SendingNow) -> Headline:
@@ -127,14 +127,15 @@ def _late(mailing: Mailing, progress: Progress, sending: SendingNow, missing: in
             if progress.rate
             else _("Nothing went out in the last minute; %(needed)s would do.") % needed
         )
-    stop = progress.would_do
+    if stop := progress.would_do:
+        helps.append(_("A stop at %(time)s would do.") % {"time": moment(stop, now)})
     return Headline(
         _("Running late"),
         "danger",
         text,
         "danger",
         " ".join([*helps, _limit(sending)]).strip(),
-        _("A stop at %(time)s would do") % {"time": moment(stop, now)} if stop else "",
+        stop,
     )
 
 

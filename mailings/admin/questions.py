@@ -189,7 +189,7 @@ def ask_to_extend(mailing: Mailing, *, stop_time: datetime, back: str) -> Questi
     revived = services.revived_by_time(mailing)
     return Question(
         title=_("Send %(mailing)s for longer?") % {"mailing": mailing},
-        facts=[told_of_extending(stop_time), told_of_resending(revived)],
+        facts=[told_of_extending(stop_time), *([told_of_resending(revived)] if revived else [])],
         deed=_("Give it more time"),
         keep=_("Keep its stop time"),
         back=back,
