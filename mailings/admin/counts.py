@@ -17,8 +17,6 @@ from messages_app.models import Standing
 from toolkit.console.numbers import number, percent
 
 ZONES_SHOWN = 10
-# The columns of tables that count by status.
-STATUSES = ("success", "fail", "pending", "total")
 
 
 def parts(progress: Progress) -> list[dict[str, Any]]:
@@ -68,19 +66,16 @@ def done_share(progress: Progress) -> str:
     return f"{int(100 * (progress.total - progress.left) / progress.total)} %"
 
 
-def zone_table(
+def by_zone(
     mailing: Mailing, zones: Mapping[str, Mapping[str, int]], now: datetime
-) -> dict[str, Any]:
-    """Return counts by time zone as a table of the first ZONES_SHOWN zones."""
-    has_window = mailing.window is not None
-    rows = [
-        [
-            zone,
-            *([labels.window_state(mailing, zone, now)] if has_window else []),
-            *(number(counts[status]) for status in STATUSES),
-        ]
+) -> list[dict[str, Any]]:
+    """Return counts of the first ZONES_SHOWN time zones, each with the state of its window."""
+    names = {"success": _("Sent"), "fail": _("Failed"), "pending": _("Waiting"), "total": _("All")}
+    return [
+        {
+            "name": zone,
+            "window": labels.window_state(mailing, zone, now),
+            "numbers": [(name, number(counts[status])) for status, name in names.items()],
+        }
         for zone, counts in list(zones.items())[:ZONES_SHOWN]
     ]
-    window = [_("Window")] if has_window else []
-    headers = [_("Time zone"), *window, _("Sent"), _("Failed"), _("Waiting"), _("All")]
-    return {"headers": headers, "rows": rows}

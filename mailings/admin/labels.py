@@ -13,6 +13,7 @@ from clients.audience import NAMES, as_lists
 from mailings.models import Mailing
 from mailings.stats import UNKNOWN_ZONE
 from toolkit.console.labels import format_minute, join_names, label
+from toolkit.console.numbers import moment
 from toolkit.sending_hours import Window, next_closing, next_opening
 
 Status = Mailing.Status
@@ -73,15 +74,26 @@ def hours(window: Window | None) -> str:
     return gettext("only %(start)s – %(end)s, each client's own local time") % of
 
 
+def facts(mailing: Mailing) -> list[tuple[str, str]]:
+    """Return what is sent, to whom and when, each with its name."""
+    times = f"{format_minute(mailing.start_time)} – {format_minute(mailing.stop_time)}"
+    return [
+        (gettext("text"), mailing.text),
+        (gettext("to whom"), audience(mailing)),
+        (gettext("from – to"), times),
+        (gettext("at what hours"), hours(mailing.window)),
+    ]
+
+
 def window_state(mailing: Mailing, zone: str, now: datetime) -> str:
     """Return in words whether the window is open in a time zone, and until when."""
     if mailing.window is None or mailing.success_count is not None or zone == UNKNOWN_ZONE:
-        return "–"
+        return ""
     opens_at = next_opening(mailing.window, zone, now)
     if opens_at > now:
-        return gettext("shut until %(time)s") % {"time": format_minute(opens_at)}
+        return gettext("shut until %(time)s") % {"time": moment(opens_at, now)}
     closes_at = next_closing(mailing.window, zone, now)
-    return gettext("open until %(time)s") % {"time": format_minute(closes_at)}
+    return gettext("open until %(time)s") % {"time": moment(closes_at, now)}
 
 
 def status_label(mailing: Mailing) -> SafeString:

@@ -196,6 +196,7 @@ class MailingAdmin(MailingFormAdmin):
         context["show_delete"] = not is_running  # It would be refused.
         if mailing:
             context |= {"number": str(mailing.pk), "may_add": self.has_add_permission(request)}
+            context["on_paper"] = labels.facts(mailing)
         form = context["adminform"].form
         if getattr(form.refusal, "code", "") == conflict.CHANGED:
             seen = str(form.data.get("seen", ""))

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from mailings.admin import labels
-from mailings.admin.counts import ZONES_SHOWN, done_share, in_words, messages_of, parts, zone_table
+from mailings.admin.counts import ZONES_SHOWN, by_zone, done_share, in_words, messages_of, parts
 from mailings.admin.headline import Headline, headline
 from mailings.admin.reasons import Answers, course, reasons
 from mailings.models import Mailing
@@ -95,12 +95,7 @@ def _title(seen: Seen) -> str:
 
 def _headline(seen: Seen) -> SafeString:
     said = seen.headline
-    page = reverse("admin:mailings_mailing_change", args=[seen.mailing.pk])
-    context = {
-        "said": said,
-        "label": label(said.word, said.colour),
-        "stop_field": f"{page}#id_stop_time",
-    }
+    context = {"said": said, "label": label(said.word, said.colour)}
     return render_to_string(f"{TEMPLATES}/headline.html", context)
 
 
@@ -149,7 +144,7 @@ def _details(seen: Seen) -> SafeString:
         "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
         "is_open": not mailing.is_closed,
         "versions": _versions(mailing, versions) if mailing.text_version > 1 else [],
-        "zones": zone_table(mailing, zones, now) if has_zones and zones else None,
+        "zones": by_zone(mailing, zones, now) if has_zones else [],
         "more_zones": max(0, len(zones) - ZONES_SHOWN) if has_zones else 0,
     }
     return render_to_string(f"{TEMPLATES}/details.html", context)

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -6,21 +7,23 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client as Browser
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 from rest_framework.test import APIClient
 
 from clients.models import Client
 from mailings import services
 from mailings.admin import conflict, labels, overview
 from mailings.closing import finish_mailing
+from mailings.explaining import Verdict
 from mailings.models import Mailing
 from mailings.tasks import start_mailing
 from messages_app.ledger import folding
 from messages_app.ledger.reconciling import reconcile
-from messages_app.models import Message, Standing
+from messages_app.models import Message, SendingControl, Standing
 from messages_app.tests.scenes import open_books
 from tests.console import button_of, confirm, question_of
 from toolkit.history.models import Entry
+from toolkit.rest.schema import meanings_of
 
 pytestmark = pytest.mark.django_db
 
@@ -744,6 +747,24 @@ class TestRussian:
         question = self.page(admin_client, f"{LIST}{mailing.pk}/delete/")
         assert f"Удалить: Рассылка {mailing.pk}?" in question
 
+    def test_why_a_client_gets_a_mailing_is_in_it_and_in_english_over_rest(
+        self,
+        admin_client: Browser,
+        api: APIClient,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+    ) -> None:
+        mailing, [client] = make_mailing(filters={"tag": "new"}), make_clients(1, tag="vip")
+        why = self.page(admin_client, f"/admin/clients/client/{client.pk}/change/?why={mailing.pk}")
+        assert "По нынешнему положению дел оно не уйдёт никогда" in why
+        assert "У клиента тег &#x27;vip&#x27;; фильтры требуют &#x27;new&#x27;." in why
+        answer = api.get(f"/api/v1/mailings/{mailing.pk}/clients/{client.pk}/")
+        details = [rule["detail"] for rule in answer.json()["rules"]]
+        assert "The client's tag is 'vip'; the filters ask for 'new'." in details
+        assert "They were not yet." in " ".join(details)
+        with translation.override("ru"):
+            assert "* `sent` - The sender accepted the message\n" in meanings_of(Verdict)
+
     def test_refusals_are_in_it_and_in_english_over_rest(
         self, admin_client: Browser, api: APIClient, make_mailing: MakeMailing
     ) -> None:
@@ -811,6 +832,31 @@ class TestMoreTime:
         assert Mailing.objects.get().stop_time == mailing.stop_time
         confirm(admin_client, address, sent)
         assert Mailing.objects.get().stop_time == mailing.stop_time + timedelta(hours=1)
+
+    def test_the_stop_that_would_do_is_one_click_away_and_asked_about(
+        self,
+        admin_client: Browser,
+        client: Browser,
+        make_mailing: MakeMailing,
+        make_clients: MakeClients,
+        now: datetime,
+    ) -> None:
+        mailing = make_mailing(last_run_time=now)
+        plan(mailing, make_clients, now, pending=7)
+        SendingControl.objects.update(rate=7 / 3600 / 24)  # a day for what has an hour
+        panel = panel_of(admin_client, mailing)
+        link = re.search(r'href="(/admin/\S+/extend/\S+)"[^<]*<span[^<]*</span>\s*Move', panel)
+        assert link, panel
+        question = question_of(admin_client.get(link[1]))
+        assert [fact for fact in question.facts if "due again" in fact] == []
+        assert Mailing.objects.get().stop_time == mailing.stop_time
+        confirm(admin_client, link[1])
+        assert Mailing.objects.get().stop_time > mailing.stop_time
+        viewer = User.objects.create_user("viewer", is_staff=True)
+        viewer.user_permissions.set(Permission.objects.filter(codename="view_mailing"))
+        client.force_login(viewer)
+        assert "/extend/" not in panel_of(client, mailing)
+        assert client.get(link[1]).status_code == 403
 
     @pytest.mark.parametrize(
         ("sent", "why"),
@@ -1147,7 +1193,7 @@ class TestPanel:
         panel = panel_of(admin_client, mailing)
         assert "Sent only 09:00 – 21:00, each client&#x27;s own local time." in panel
         assert "Asia/Tokyo" in panel
-        assert panel.count(">1,234<") == 2  # waiting, and all
+        assert panel.count(">1,234<") == 4  # waiting, and all; of the mailing, and of the zone
         Mailing.objects.update(window_start=None, window_end=None)
         panel = panel_of(admin_client, mailing)
         assert "Sent at any hour." in panel
@@ -1304,11 +1350,11 @@ class TestWords:
     @pytest.mark.parametrize(
         ("zone", "changes", "said"),
         [
-            ("Europe/Moscow", {}, "open until 2026-07-01 18:00"),
-            ("America/New_York", {}, "shut until 2026-07-01 13:00"),
-            ("unknown", {}, "–"),
-            ("Europe/Moscow", {"success_count": 0}, "–"),
-            ("Europe/Moscow", {"window_start": None, "window_end": None}, "–"),
+            ("Europe/Moscow", {}, "open until 18:00"),
+            ("America/New_York", {}, "shut until 13:00"),
+            ("unknown", {}, ""),
+            ("Europe/Moscow", {"success_count": 0}, ""),
+            ("Europe/Moscow", {"window_start": None, "window_end": None}, ""),
         ],
     )
     def test_say_where_the_window_is_open(

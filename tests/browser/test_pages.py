@@ -1,5 +1,6 @@
 """Every page of the console, as an administrator sees it: by day, by night and on a phone."""
 
+import re
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,7 +15,9 @@ from tests.contract.node import PACKAGES, get_ready
 
 AXE = PACKAGES / "axe-core" / "axe.min.js"
 # What keeps somebody from using a page; the other findings of axe-core are advice.
+# Colours that are on their way to others are not looked at.
 LOOK = """async () => {
+  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
   const { violations } = await axe.run(document, { resultTypes: ["violations"] });
   const bad = violations.filter((each) => ["serious", "critical"].includes(each.impact));
   return bad.flatMap((each) => each.nodes.map((node) => `${each.id}: ${node.html}`));
@@ -22,6 +25,7 @@ LOOK = """async () => {
 TOO_WIDE = "document.documentElement.scrollWidth - window.innerWidth"
 SENDER = "/admin/messages_app/sendingcontrol/"  # leads to the one there is
 SEARCHED = "document.querySelector('#find-field')?.value"
+SHEET = re.compile(rb"/Type\s*/Page\b")  # in a PDF
 LINKS = "[...document.links].map((link) => link.href)"
 
 
@@ -51,13 +55,20 @@ class Inspection:
         self._look(f"{seen.address} by day")
         self.page.emulate_media(color_scheme="dark")
         self.page.set_viewport_size(PHONE)
+        self.page.locator("html.dark").wait_for(state="attached")
         self._look(f"{seen.address} by night, on a phone")
         if (width := self.page.evaluate(TOO_WIDE)) > 0:
             self.faults.append(f"{seen.address} is {width} pixels too wide for a phone")
         self.page.emulate_media(color_scheme="light")
+        self.page.locator("html:not(.dark)").wait_for(state="attached")
         self.page.set_viewport_size(DESKTOP)
         self.faults += self.complaints
         self.complaints.clear()
+
+    def print_out(self, address: str) -> None:
+        """See that the page that is open is one sheet of paper."""
+        if (sheets := len(SHEET.findall(self.page.pdf(format="A4")))) != 1:
+            self.faults.append(f"{address} is printed on {sheets} sheets")
 
     def follow_links(self) -> None:
         """See that links lead somewhere: one of each kind, of those that were not visited."""
@@ -92,6 +103,8 @@ def test_every_page_can_be_read_by_everybody_and_asks_nobody_else(
     log_in(page, "anna")
     for seen in visit_all(page, filled.found):
         inspection.inspect(seen)
+        if seen.is_page and resolve(seen.address).view_name == "admin:mailings_mailing_change":
+            inspection.print_out(seen.address)
     lists = {
         reverse(f"admin:{each._meta.label_lower.replace('.', '_')}_changelist")
         for each in admin.site._registry
