@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client as DjangoClient
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser.chromium import running_chromium
@@ -24,6 +24,7 @@ def chromium() -> Iterator[Browser]:
     with pytest.MonkeyPatch.context() as environment, running_chromium() as browser:
         # Playwright keeps an event loop running in this thread, where the tests use the ORM.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        expect.set_options(timeout=PATIENCE)
         yield browser
 
 

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from sandbox_sender.launch import RunningSandbox
 from tests.browser import seed
 from tests.installation import Installation, Template
+from tests.sandbox import Sandbox
 from tests.servers import private_redis
 from webhooks.tests.receiver import running_receiver
 
@@ -22,7 +22,7 @@ class Site(NamedTuple):
     """An installation that runs, with users: the address of its web server, and its sandbox."""
 
     url: str
-    sandbox: RunningSandbox
+    sandbox: Sandbox
 
 
 class Filled(NamedTuple):
