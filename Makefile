@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.requirements
 READY_DEV := $(VENV)/.requirements-dev
 
-.PHONY: run demo test fuzz faults check schema release-schema bench lint lock clean
+.PHONY: run demo test screenshots fuzz faults check schema release-schema bench lint lock clean
 
 run: $(READY)
 	@$(PY) main.py $(ARGS)
@@ -20,6 +20,11 @@ test: $(READY_DEV)
 	@$(PY) -m pytest -n auto -m "not faults and not fuzz and not deploy"
 	@echo "Once more on SQLite: everything that a database decides."
 	@TEST_DATABASE=sqlite $(PY) -m pytest -n auto -m "database and not postgres" toolkit clients mailings messages_app webhooks reports
+
+# Every page of the console, to be looked at: in var/pictures, and docs/images.
+screenshots: $(READY_DEV)
+	@$(PY) -m tests.browser.chromium
+	@$(PY) -m pytest -n0 tests/browser/screenshots.py
 
 # Made-up requests to the whole API, as everybody who may call it (tests/contract).
 fuzz: $(READY_DEV)
