@@ -81,6 +81,7 @@ OF_STATES = {
     "mailing_incomplete": "Messages of the mailing are still to be sent.",
     "mailing_resent": "Another mailing is still to send again what failed in this one.",
     "mailing_changed_meanwhile": "Somebody else changed the mailing. Read it again.",
+    "statement_outdated": "More has become known since the statement. Try again in minutes.",
     "update_under_way": "Workers of an earlier version are still at work. Try again later.",
     "message_sent": "The message was sent already.",
     "message_in_flight": "The message is on its way. Try again in a minute.",

@@ -320,6 +320,7 @@ CELERY_TASK_QUEUES = [
 CELERY_TASK_ROUTES = {
     "send_message": {"queue": "messages"},
     "import_clients": {"queue": "imports"},
+    "make_statement": {"queue": "imports"},  # It takes a while, and nobody waits for it.
     "deliver_webhooks": {"queue": "webhooks"},
     "send_notices": {"queue": "webhooks"},  # It waits for others' servers, too,
     "send_report": {"queue": "webhooks"},  # and so does this.

@@ -18,6 +18,7 @@ from mailing_manager_project.search import find
 from mailing_manager_project.views import Health, NoSuchAddress
 from mailings.api.explaining import ExplanationView
 from mailings.api.results import ResultsAsCsv, ResultsAsNdjson
+from mailings.api.statement import ProvenStatementView
 from mailings.api.views import MailingViewSet
 from messages_app.api.personal_data import EraseClientView, ExportClientView
 from messages_app.api.sender import ProbeView, SenderView
@@ -56,6 +57,7 @@ urlpatterns = [
     path("api/v1/clients/export.csv", ClientsAsCsv.as_view()),
     path("api/v1/clients/export.ndjson", ClientsAsNdjson.as_view()),
     path("api/v1/mailings/<int:pk>/clients/<int:client_id>/", ExplanationView.as_view()),
+    path("api/v1/mailings/<int:pk>/statement/<int:message_id>/", ProvenStatementView.as_view()),
     path("api/v1/mailings/<int:pk>/results.csv", ResultsAsCsv.as_view(), name="mailing-results"),
     path("api/v1/mailings/<int:pk>/results.ndjson", ResultsAsNdjson.as_view()),
     path("api/v1/imports/<int:pk>/rejected.csv", RejectedAsCsv.as_view(), name="import-rejected"),

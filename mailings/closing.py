@@ -20,6 +20,7 @@ from messages_app.engine import recovery
 from messages_app.models import Attempt, ErrorCode, Message
 from messages_app.sql import index_scans_only
 from messages_app.stats import by_status, complete_counts
+from toolkit import clock
 from toolkit.clock import monotonic
 from toolkit.history.models import Deed
 from toolkit.history.recording import record_deed
@@ -108,5 +109,6 @@ def write_final(mailing: Mailing) -> None:
         mailing.status = Status.FINISHED
         record_deed(Deed.FINISHED, mailing, details=dict(counts))
         events.record("finished", [mailing])
-    mailing.save(update_fields=["success_count", "fail_count", "status"])
+    mailing.result_changed_at = clock.now()
+    mailing.save(update_fields=["success_count", "fail_count", "status", "result_changed_at"])
     forget_schedule(mailing)

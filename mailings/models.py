@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import EMPTY_VALUES
 from django.db import models
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -130,6 +131,8 @@ class Mailing(models.Model):
     approved_version = models.DateTimeField(null=True, editable=False)
     # The id of the last client whose message's number was forgotten; ALL_FORGOTTEN once all are.
     numbers_forgotten_up_to = models.BigIntegerField(null=True, editable=False)
+    # When its final counts were last changed, until a statement of that is begun.
+    result_changed_at = models.DateTimeField(null=True, editable=False)
     # The final counts, written when the mailing is closed, so that they need not be counted again.
     success_count = models.BigIntegerField(null=True, editable=False)
     fail_count = models.BigIntegerField(null=True, editable=False)
@@ -192,6 +195,12 @@ class Mailing(models.Model):
                 fields=("id",),
                 condition=models.Q(confirmed_up_to__isnull=False),
                 name="mailing_to_confirm_idx",
+            ),
+            # Each tick looks for those of which a statement is to be made.
+            models.Index(
+                fields=("result_changed_at",),
+                condition=models.Q(result_changed_at__isnull=False),
+                name="mailing_to_state_idx",
             ),
             # Each tick looks for those whose messages have kept their numbers for long enough.
             models.Index(
@@ -319,6 +328,7 @@ class Mailing(models.Model):
                 success_count=models.F("success_count") + number,
                 fail_count=models.F("fail_count") - number,
                 timezone_counts=None,  # counted when they are asked for
+                result_changed_at=Now(),
             )
 
     def clean(self) -> None:
@@ -421,3 +431,111 @@ class FormerText(models.Model):
 
     def __str__(self) -> str:
         return f"Text {self.version} of mailing {self.mailing_id}"
+
+
+class StatementKey(models.Model):
+    """The key that statements are signed with (`mailings.statements.signing`). One row."""
+
+    private = models.BinaryField(help_text="Encrypted.")
+    made_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.CheckConstraint(condition=models.Q(pk=1), name="statement_key_is_one_row"),
+        )
+
+    def __str__(self) -> str:
+        return "The key of statements"
+
+
+class StatementQuerySet(models.QuerySet["Statement"]):
+    """Statements, as phrases."""
+
+    def signed(self) -> "StatementQuerySet":
+        """Keep those that are made."""
+        return self.filter(signed_at__isnull=False)
+
+    def unsigned(self) -> "StatementQuerySet":
+        """Keep those that are being made."""
+        return self.filter(signed_at=None)
+
+    def untold(self) -> "StatementQuerySet":
+        """Keep those that are made, and of which no letters were."""
+        return self.signed().filter(is_told=False)
+
+
+class Statement(models.Model):
+    """What became of each message of a mailing that is over, signed; unsigned while it is made.
+
+    See docs/adr/0046-statements.md. Changes that come later make a further one.
+    """
+
+    mailing = models.ForeignKey(
+        Mailing,
+        models.CASCADE,
+        related_name="statements",
+        db_index=False,
+        db_constraint=False,  # An earlier version deletes mailings and does not know this table.
+    )
+    number = models.PositiveIntegerField(help_text="Counts the statements of its mailing, from 1.")
+    salt_key = models.BinaryField()
+    begun_at = models.DateTimeField()
+    # How far the messages were read: those to clients, then those of which the client is deleted.
+    last_client = models.BigIntegerField(default=0)
+    last_to_nobody = models.BigIntegerField(default=0)
+    counts = models.JSONField(default=dict, help_text="Of the messages read, see `leaves.counted`.")
+    first_sent_at = models.DateTimeField(null=True)
+    last_sent_at = models.DateTimeField(null=True)
+
+    document = models.TextField(default="", help_text="The JSON that is signed.")
+    signature = models.CharField(max_length=100, default="")
+    signed_at = models.DateTimeField(null=True)
+    is_told = models.BooleanField(default=False, db_default=False, help_text="By letters.")
+
+    objects = StatementQuerySet.as_manager()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=("mailing", "number"), name="statement_once_per_number"),
+        )
+        indexes = (
+            models.Index(
+                fields=("id",),
+                condition=models.Q(signed_at=None),
+                name="statement_unsigned_idx",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=models.Q(is_told=False, signed_at__isnull=False),
+                name="statement_untold_idx",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"Statement {self.number} of mailing {self.mailing_id}"
+
+    def is_signed_since(self, moment: datetime) -> bool:
+        """Tell whether it was signed at a moment or later."""
+        return self.signed_at is not None and self.signed_at >= moment
+
+
+class StatementPart(models.Model):
+    """Some leaves of a statement's tree: their root, and whose they are."""
+
+    statement = models.ForeignKey(Statement, models.CASCADE, related_name="parts", db_index=False)
+    place = models.PositiveIntegerField()
+    root = models.BinaryField()
+    message_ids = models.BinaryField(help_text="See `statements.making.message_ids`.")
+    lowest = models.BigIntegerField()
+    highest = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.UniqueConstraint(fields=("statement", "place"), name="statement_part_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"Part {self.place} of statement {self.statement_id}"

@@ -32,6 +32,10 @@ class MailingQuerySet(models.QuerySet["Mailing"]):
         """Keep those of which messages are to be made a success that an operator confirmed."""
         return self.filter(confirmed_up_to__isnull=False)
 
+    def to_state(self, before: datetime) -> "MailingQuerySet":
+        """Keep those of which a statement is to be made: nothing has changed since a moment."""
+        return self.filter(result_changed_at__lte=before).order_by("result_changed_at")
+
     def to_resend(self, original_id: int) -> "MailingQuerySet":
         """Keep those that resend this mailing, are not over and not planned to the end yet."""
         unplanned = self.open().exclude(status="cancelled").filter(last_run_time=None)

@@ -16,6 +16,7 @@ from clients.imports.uploads import tend_imports
 from mailings import closing, confirming, forgetting, preparing
 from mailings.bookkeeping import keep_books
 from mailings.models import Mailing
+from mailings.statements import making
 from messages_app.engine import doorbells, recovery
 from messages_app.engine.pump import deliver
 from messages_app.engine.records import Bell
@@ -33,6 +34,7 @@ from toolkit.rest.idempotency.models import GivenAnswer
 
 PLAN_TIME_BOX = 0.5  # seconds that a task plans; then other mailings have their turn
 FINISH_TIME_BOX = 0.5  # seconds that a task fails or clears away messages
+STATE_TIME_BOX = 0.5  # seconds that a task makes a statement
 FORGET_TIME_BOX = 1.0  # seconds that a tick forgets numbers, and that it drops what logins left
 
 
@@ -86,11 +88,22 @@ def finish_mailing(mailing_id: int | None = None) -> None:
             Event.objects.drop_old(before=now - timedelta(days=settings.LEDGER_DAYS))
             forgetting.forget_numbers(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
             drop_ended(now=now, ends_at=monotonic() + FORGET_TIME_BOX)
+            for pk in making.statements_to_make(now=now):
+                publish("make_statement", pk)
             tend_notices(now=now)
             tend_changes(now=now)
             tend_imports(now=now)  # last: the storage of files may be away
         elif _finish(mailing_id, now):
             publish("finish_mailing", mailing_id)
+
+
+@shared_task(name="make_statement")
+def make_statement(statement_id: int) -> None:
+    """Make a statement for a bounded time; queue again if it is not made by then."""
+    with tolerate_database_outage("Stating"):
+        ends_at = monotonic() + STATE_TIME_BOX
+        if making.make(statement_id, now=clock.now(), ends_at=ends_at):
+            publish("make_statement", statement_id)
 
 
 def apply_on_commit(mailing: Mailing) -> None:

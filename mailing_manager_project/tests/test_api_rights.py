@@ -14,6 +14,7 @@ from knox.models import AuthToken
 from rest_framework.test import APIClient
 
 from clients.models import ClientImport
+from mailings.statements import making
 from messages_app.models import Message
 from tests.rest import JsonClient, refusal
 from toolkit.access.models import Scope
@@ -73,6 +74,8 @@ TABLE: dict[str, dict[str, str]] = {
     "/mailings/<pk>/clients/<client_id>/": {
         "get": "mailings.view_mailing messages_app.view_message clients.view_client"
     },
+    "/mailings/<pk>/statement/": MAILINGS,
+    "/mailings/<pk>/statement/<message_id>/": RESULTS,
     "/mailings/<pk>/results.csv": RESULTS,
     "/mailings/<pk>/results.ndjson": RESULTS,
     "/mailings/<pk>/pause/": CHANGE_MAILING,
@@ -130,6 +133,9 @@ def ids(db: None, make_message: Callable[..., Message]) -> dict[str, int]:
     message = make_message()
     webhook = Webhook.objects.create(url="https://example.com/", events=["sender.held"])
     (delivery,) = Delivery.objects.make("sender.held", [webhook], at=webhook.created_at)
+    signed: dict[str, Any] = {"begun_at": webhook.created_at, "signed_at": webhook.created_at}
+    statement = message.mailing.statements.create(number=1, document="{}", **signed)
+    making._take_in(statement, making._next_rows(statement))
     return {
         "clients": message.client_id or 0,
         "imports": ClientImport.objects.create().pk,
@@ -144,6 +150,7 @@ def ask(api: APIClient, path: str, method: str, ids: dict[str, int]) -> Any:
     room = path.split("/")[1]
     address = "/api/v1" + path.replace("<pk>", str(ids.get(room)))
     address = address.replace("<delivery>", str(ids["delivery"]))
+    address = address.replace("<message_id>", str(ids["messages"]))
     answer = getattr(api, method)(address.replace("<client_id>", str(ids["clients"])))
     if answer.streaming:
         b"".join(answer.streaming_content)  # which ends it

@@ -83,6 +83,7 @@ def test_every_operation_is_in_the_document(operations: dict[str, dict[str, Any]
         "get /mailings/{id}/stats/",
         "get /mailings/{id}/texts/",
         "get /mailings/{id}/failures/",
+        *("get /mailings/{id}/statement/", "get /mailings/{id}/statement/{message_id}/"),
         "get /mailings/{id}/clients/{client_id}/",
         *(f"get /mailings/{{id}}/results.{suffix}" for suffix in ("csv", "ndjson")),
         *(f"post /mailings/{{id}}/{deed}/" for deed in ("launch", "undo", "approve")),

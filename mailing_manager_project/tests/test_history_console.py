@@ -39,7 +39,7 @@ HOUR = timedelta(hours=1)
 # The pages of a model, and of the site, that change nothing.
 READS = {
     *("changelist", "history", "panel", "audience", "suggest", "review", "text"),
-    *("rows", "overview", "troubles"),
+    *("rows", "overview", "troubles", "statement"),
     *("progress", "export", "changing"),
 }
 READS_OF_SITE = {

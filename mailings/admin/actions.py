@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
@@ -25,6 +25,7 @@ from mailings.admin.panel import TEMPLATES, Seen, live_panel, look_at
 from mailings.admin.reasons import Answers
 from mailings.admin.rows import live_rows, rows_of
 from mailings.models import Mailing
+from mailings.statements.proving import handed_out, last_statement
 from mailings.tasks import apply_on_commit
 from messages_app.admin.now import sending_now
 from messages_app.admin.sender import banner_parts
@@ -53,6 +54,9 @@ class MailingActionsAdmin(MailingManyAdmin):
             path("overview/", wrap(self.show_overview), name="mailings_mailing_overview"),
             path("rows/", wrap(self.show_rows), name="mailings_mailing_rows"),
             path("<int:pk>/panel/", wrap(self.show_panel), name="mailings_mailing_panel"),
+            path(
+                "<int:pk>/statement/", wrap(self.show_statement), name="mailings_mailing_statement"
+            ),
             *(
                 path(
                     f"<int:pk>/{action}/",
@@ -71,6 +75,20 @@ class MailingActionsAdmin(MailingManyAdmin):
         if not self.has_view_permission(request, mailing):
             raise PermissionDenied
         return self.live_of(request, mailing, is_full="full" in request.GET).answer(request)
+
+    def show_statement(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with the last statement of a mailing, as a file."""
+        mailing = self._get(request, pk)
+        if not self.has_view_permission(request, mailing):
+            raise PermissionDenied
+        statement = last_statement(mailing)
+        if statement is None:
+            raise Http404
+        parameters = {"indent": 2, "ensure_ascii": False}
+        answer = JsonResponse(handed_out(statement), json_dumps_params=parameters)
+        name = f"statement-{mailing.pk}-{statement.number}.json"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
 
     def show_rows(self, request: HttpRequest) -> HttpResponse:
         """Answer with what of the rows of a list is kept up to date: ?ids=1,2,3."""

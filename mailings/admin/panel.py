@@ -15,6 +15,7 @@ from mailings.admin.headline import Headline, headline
 from mailings.admin.reasons import Answers, course, reasons
 from mailings.models import Mailing
 from mailings.progress import Progress, progress_of
+from mailings.statements.proving import last_statement
 from mailings.stats import details
 from messages_app import waiting
 from messages_app.admin.now import SendingNow
@@ -144,6 +145,7 @@ def _details(seen: Seen) -> SafeString:
         "next_attempt": format_minute(waiting.next_attempt_at(mailing.pk)),
         "is_open": not mailing.is_closed,
         "versions": _versions(mailing, versions) if mailing.text_version > 1 else [],
+        "statement": last_statement(mailing) if mailing.is_closed else None,
         "zones": by_zone(mailing, zones, now) if has_zones else [],
         "more_zones": max(0, len(zones) - ZONES_SHOWN) if has_zones else 0,
     }

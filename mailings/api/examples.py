@@ -134,6 +134,58 @@ TIMELINE = _answer(
         ],
     },
 )
+_STATEMENT = {
+    "statement": {
+        "type": "Mailing Manager delivery statement 1",
+        "mailing": {
+            "id": 1,
+            "external_id": None,
+            "status": "finished",
+            "start_time": "2030-01-31T06:00:00Z",
+            "stop_time": "2030-01-31T15:00:00Z",
+        },
+        "number": 1,
+        "follows": None,
+        "messages": {
+            "audience": 1000,
+            "success": 996,
+            "failed": {"rejected": 3},
+            "unconfirmed": 1,
+        },
+        "sent": {"first_at": "2030-01-31T06:00:01Z", "last_at": "2030-01-31T06:00:42Z"},
+        "texts": [
+            {
+                "version": 1,
+                "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                "success": 996,
+            }
+        ],
+        "tree": {
+            "hash": "SHA-256, RFC 6962",
+            "size": 1000,
+            "root": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
+        },
+        "key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        "made_at": "2030-01-31T15:01:30Z",
+    },
+    "signature": "5VZDAMNgrHKQhuLMgG6CioSHfx64Qjd5k9bHPcnGtnr2nrPzRyk4jLYQb1sDc8yXa1d6OQjhwLkE"
+    "IGZ4T2JqBw==",
+}
+STATEMENT = _answer("A mailing that is finished", _STATEMENT)
+PROVEN_STATEMENT = _answer(
+    "The third message",
+    {
+        **_STATEMENT,
+        "proof": {
+            "leaf": '{"at":"2030-01-31T06:00:01Z","message":"3","outcome":"success","reason":"",'
+            '"salt":"3c4a1f09be7d52c8a6f0117be92d55e1","sender_id":"4611686018427387904","text":1}',
+            "index": 2,
+            "path": ["5feceb66ffc86f38d952786c6d696c79c2dbc239dd4e91b46729d73a27fb57e9"],
+            "phone_number": "79991234567",
+            "sender_key": "1152921504606846976",
+        },
+    },
+)
 PREVIEWED = OpenApiExample(
     "What is written so far",
     value={"text": _TEXT, "filters": {"tag": "new"}, "stop_time": "2030-01-31T18:00:00+03:00"},

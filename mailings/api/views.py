@@ -29,6 +29,7 @@ from mailings.api.serializers import (
     ResentSerializer,
     TextVersionSerializer,
 )
+from mailings.api.statement import StatementMixin
 from mailings.api.timeline import TimelineMixin
 from mailings.api.trial import TrialMixin
 from mailings.models import Mailing
@@ -71,6 +72,7 @@ from toolkit.rest.views import SafeWrites
 @extend_schema(tags=["mailings"])
 class MailingViewSet(
     PreviewMixin,
+    StatementMixin,
     TimelineMixin,
     TrialMixin,
     FailuresMixin,
@@ -84,7 +86,7 @@ class MailingViewSet(
     needs: ClassVar[Needs] = {
         **needs(
             Mailing,
-            **dict.fromkeys(("stats", "mailing_stats", "texts"), "view"),
+            **dict.fromkeys(("stats", "mailing_stats", "texts", "statement"), "view"),
             **dict.fromkeys(("timeline", "mailing_timeline"), "view"),
             **dict.fromkeys(("count", "failures"), "view"),
             **dict.fromkeys(("pause", "cancel", "finish"), "change"),

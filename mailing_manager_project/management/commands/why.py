@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         found = Mailing.objects.filter(pk=mailing).first()
         if found is None:
             raise CommandError(f"There is no mailing {mailing}.")
-        explanation = explain(found, _find(client), now=clock.now())
+        explanation = explain(found, find_client(client), now=clock.now())
         if json:
             self.show_json(ExplanationSerializer(explanation).data)
         else:
@@ -68,7 +68,7 @@ class Command(OperatorCommand):
             )
 
 
-def _find(client: str) -> Client:
+def find_client(client: str) -> Client:
     """Return a client by id or by number; a number begins with a plus, or has more than ten digits.
 
     Raises:
