@@ -1,4 +1,4 @@
-"""Reports: the letters that tell people, day by day, what was sent and what was not.
+"""Reports: the letters that tell people what was sent, day by day and at the end of a mailing.
 
 Their numbers come from the ledger, by the functions that REST calls; no room below knows of them.
 """

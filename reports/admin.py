@@ -35,10 +35,18 @@ class RecipientForm(ConsoleForm):
 
     class Meta:
         model = Recipient
-        fields = ("address", "language", "timezone", "is_daily")
-        labels: ClassVar = {"address": _("E-mail address"), "is_daily": _("A letter every day")}
+        fields = ("address", "language", "timezone", "is_daily", "is_told_of_ends")
+        labels: ClassVar = {
+            "address": _("E-mail address"),
+            "is_daily": _("A letter every day"),
+            "is_told_of_ends": _("A letter at the end of each mailing"),
+        }
         help_texts: ClassVar = {
             "is_daily": _("In the morning: what was sent on the day before, and what was not."),
+            "is_told_of_ends": _(
+                "What became of its messages, with the root and the key of its signed statement: "
+                "whoever keeps the letter can prove later that nothing was changed."
+            ),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -53,11 +61,18 @@ class RecipientAdmin(ConsoleAdmin):
 
     form = RecipientForm
     new_title = _("New recipient")
-    list_display = ("address", "language_name", "timezone", "is_daily", "last_letter")
+    list_display = (
+        "address",
+        "language_name",
+        "timezone",
+        "is_daily",
+        "is_told_of_ends",
+        "last_letter",
+    )
     sortable_by = ()
     search_fields = ("address",)
     search_help_text = _("A part of the address")
-    fields = ("address", "language", "timezone", "is_daily")
+    fields = ("address", "language", "timezone", "is_daily", "is_told_of_ends")
 
     def search(self, queryset: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Keep recipients with a text in their address; there are few."""

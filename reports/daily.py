@@ -6,20 +6,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils import formats
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mailings.models import Mailing
 from messages_app.ledger.accounts import FAIL, PENDING, RETRY, SUCCESS
-from messages_app.models import ErrorCode
 from reports.figures import Day, MailingDay, figures_of
 from reports.models import Recipient
-from reports.writing import Bar, Content, Figure, Table
+from reports.writing import Bar, Content, Figure, Table, name_of, reason_of, whence
 from toolkit.console.numbers import number
 
 NAMED = 6  # hours between two whose names stand below the chart
-EXCERPT = 40  # characters of a mailing's text
 
 
 def daily_letter(recipient: Recipient, day: date) -> Content:
@@ -49,18 +45,6 @@ def daily_letter(recipient: Recipient, day: date) -> Content:
     )
 
 
-def whence(recipient: Recipient) -> str:
-    """Return why somebody gets a letter, and how they get none."""
-    if recipient.pk:
-        return _("You get this because you are among the recipients of reports in the console.")
-    return _("You get this because the setting REPORT_RECIPIENTS has your address.")
-
-
-def name_of(mailing: Mailing) -> str:
-    """Return how a letter calls a mailing: by its number, and how its text begins."""
-    return f"{mailing.pk}. {Truncator(' '.join(mailing.text.split())).chars(EXCERPT)}"
-
-
 def _outcomes(came: Mapping[str, int]) -> list[Figure]:
     """Return what became of messages, in the order of a bar from its foot."""
     return [
@@ -78,7 +62,7 @@ def _bar(at: datetime, came: Mapping[str, int], zone: ZoneInfo) -> Bar:
 def _tables(figures: Day) -> list[Table]:
     tables = [_mailings(figures)]
     if figures.reasons:
-        rows = [(_reason(code), number(count)) for code, count in figures.reasons.items()]
+        rows = [(reason_of(code), number(count)) for code, count in figures.reasons.items()]
         tables.append(Table(_("Why messages failed"), (_("Reason"), _("Messages")), rows))
     return tables
 
@@ -104,8 +88,3 @@ def _row(day: MailingDay) -> tuple[str, ...]:
     stats: Mapping[str, Any] = day.stats["stats"]
     numbers = (day.came.get(SUCCESS, 0), day.came.get(FAIL, 0), stats["success"], stats["total"])
     return (name_of(day.mailing), *map(number, numbers), day.mailing.get_status_display())
-
-
-def _reason(code: str) -> str:
-    known = code in ErrorCode.values
-    return str(ErrorCode(code).label) if known else code or _("Unknown")

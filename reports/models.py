@@ -29,6 +29,10 @@ class Recipient(models.Model):
         _("time zone"), max_length=64, default="UTC", validators=[time_zones.validate]
     )
     is_daily = models.BooleanField(_("every day"), default=True, db_default=True)
+    # Off where REPORT_RECIPIENTS has an address: there may be thousands of mailings a day.
+    is_told_of_ends = models.BooleanField(
+        _("at the end of each mailing"), default=False, db_default=False
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -49,6 +53,10 @@ class Recipient(models.Model):
     def clean(self) -> None:
         """Write the address in one way, so that nobody is told twice."""
         self.address = self.address.lower()
+
+    def wants(self, kind: str) -> bool:
+        """Tell whether they get letters of a kind."""
+        return self.is_daily if kind == Letter.Kind.DAILY else self.is_told_of_ends
 
     def newest_day(self, now: datetime) -> date:
         """Return the last day that they are to be told of by now: at REPORT_TIME of the next."""
@@ -78,6 +86,7 @@ class Letter(models.Model):
         """What it tells of, and what `about` is."""
 
         DAILY = "daily"  # a day, as in 2026-11-30
+        ENDING = "ending"  # the id of a statement
 
     address = models.EmailField()
     kind = models.CharField(max_length=16, choices=Kind)

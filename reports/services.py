@@ -7,7 +7,7 @@ from reports.models import Recipient
 from toolkit.history.models import Deed
 from toolkit.history.recording import differences, record_deed, values_of
 
-EDITABLE = ("address", "language", "timezone", "is_daily")
+EDITABLE = ("address", "language", "timezone", "is_daily", "is_told_of_ends")
 
 
 def save_recipient(recipient: Recipient) -> None:

@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.template.loader import render_to_string
+from django.utils.text import Truncator
+from django.utils.translation import gettext
 
+from mailings.models import Mailing
+from messages_app.models import ErrorCode
+from reports.models import Recipient
 from toolkit.console.numbers import number
 
 HIGH = 96  # pixels of the highest bar
 WIDE = 24  # characters of the longest bar in plain text
+EXCERPT = 40  # characters of a mailing's text
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,29 @@ class Content:
     chart_title: str = ""
     bars: Sequence[Bar] = ()
     tables: Sequence[Table] = ()
+    marks_title: str = ""
+    marks: Sequence[tuple[str, str]] = ()  # names, and what is to be copied letter by letter
     notes: Sequence[str] = ()
+
+
+def whence(recipient: Recipient) -> str:
+    """Return why somebody gets a letter, and how they get none."""
+    if recipient.pk:
+        return gettext(
+            "You get this because you are among the recipients of reports in the console."
+        )
+    return gettext("You get this because the setting REPORT_RECIPIENTS has your address.")
+
+
+def name_of(mailing: Mailing) -> str:
+    """Return how a letter calls a mailing: by its number, and how its text begins."""
+    return f"{mailing.pk}. {Truncator(' '.join(mailing.text.split())).chars(EXCERPT)}"
+
+
+def reason_of(code: str) -> str:
+    """Return in words why messages failed."""
+    known = code in ErrorCode.values
+    return str(ErrorCode(code).label) if known else code or gettext("Unknown")
 
 
 def as_html(content: Content) -> str:
@@ -96,6 +124,8 @@ def as_text(content: Content) -> str:
         for (_, name), *cells in table.named():
             lines += [name, f"  {', '.join(f'{header}: {cell}' for header, cell in cells)}"]
         lines += [table.note] if table.note else []
+    if content.marks:
+        lines += ["", content.marks_title, "", *(f"{name}: {text}" for name, text in content.marks)]
     lines += ["", *content.notes]
     return "\n".join(lines)
 
