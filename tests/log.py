@@ -39,5 +39,8 @@ def heard(name: str) -> Iterator[list[Event]]:
 
 
 def read(file: Path) -> list[Event]:
-    """Return what a program has written to a file; each line has to be JSON."""
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    """Return what a program has written to a file; each line has to be JSON.
+
+    The last one may not be whole yet.
+    """
+    return [json.loads(line) for line in file.read_text().split("\n")[:-1]]

@@ -13,7 +13,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # What is no call of the API: it makes the token, which is that of the test, or programs.
 ELSEWHERE = re.compile(r"(?m)^(python manage\.py|export API|pip |openapi-|npm |npx ).*$")
 IDS = {"mailings/17": "mailings/1", "mailing=17": "mailing=1", "clients/4711": "clients/1"}
-REFUSED = {"mailings/1/resend/": "409"}  # It has not begun, so nothing has failed.
+# It has not begun, so nothing has failed, and there is nothing to be stated of it.
+REFUSED = {"mailings/1/resend/": "409", "mailings/1/statement/": "404"}
 
 
 def script() -> str:
