@@ -21,6 +21,7 @@ from mailing_manager_project.web_worker import TIME_FOR_HEADERS
 from tests.log import Event, read
 from tests.main_program import PATIENCE, clean_environment, manage
 from tests.servers import free_port, wait_for_port
+from toolkit.tests.test_publishing import wait_until
 
 pytestmark = pytest.mark.flow
 SECRET = {"SECRET_KEY": "only-for-tests"}
@@ -197,8 +198,10 @@ def test_what_is_no_request_is_refused_in_the_format_of_the_api(
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/json"
     assert [each["code"] for each in error["errors"]] == [code]
-    logged = server.log[-1]
-    assert (logged["request_id"], logged["status"]) == (answer.headers["X-Request-Id"], status)
+    line = (answer.headers["X-Request-Id"], status)
+    wait_until(
+        lambda: line in [(each.get("request_id"), each.get("status")) for each in server.log]
+    )
 
 
 def test_each_request_is_a_line_of_the_log_and_a_wrong_host_says_why(server: WebServer) -> None:
@@ -208,6 +211,7 @@ def test_each_request_is_a_line_of_the_log_and_a_wrong_host_says_why(server: Web
     assert int(answer.headers["Content-Length"]) > 1000
     assert server.ask("/api/v1/clients/", host="elsewhere.example")[0].status == 400
 
+    wait_until(lambda: len(server.log) == before + 3)
     head, wrong_host, refused = server.log[before:]
     assert (head["event"], head["level"]) == ("HEAD /api/v1/schema/", "info")
     assert "elsewhere.example" in wrong_host["event"]
