@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,8 @@ def heard(name: str) -> Iterator[list[Event]]:
 
 
 def read(file: Path) -> list[Event]:
-    """Return the events that the processes of a program have written to a file.
+    """Return what a program has written to a file; each line has to be JSON.
 
-    The last line may not be whole yet, and two processes may have written at once.
+    The last one may not be whole yet.
     """
-    events = []
-    for line in file.read_text().split("\n")[:-1]:
-        with suppress(json.JSONDecodeError):
-            events.append(json.loads(line))
-    return events
+    return [json.loads(line) for line in file.read_text().split("\n")[:-1]]

@@ -32,7 +32,7 @@ class WebServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
-        self._log = folder / "web.log"
+        self._log = folder / f"web-{self.port}.log"  # Several share the folder.
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [
