@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,13 @@ from tests.browser.chromium import running_chromium
 from tests.browser.installations import Filled, filled_site
 
 PATIENCE = 20_000  # milliseconds; the machine may be busy with other tests
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)  # after they were put in random order
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of this package: the longest of all would else be waited for alone."""
+    items.sort(key=lambda item: item.path.parent != HERE)
 
 
 # A package's, for while Playwright runs, nothing else in this thread can run an event loop.
